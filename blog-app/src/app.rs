@@ -1,0 +1,103 @@
+//! The application: its state, and the one list of routes and layers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::csrf::CsrfLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::db::Database;
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::page::{self, Page, Site};
+use crate::password::Passwords;
+use crate::session::Sessions;
+use crate::{assets, auth, blog, telemetry};
+
+/// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
+const REQUEST_LIMIT: usize = 1024 * 1024;
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+pub struct App {
+    /// The data.
+    pub database: Database,
+    /// The signed cookies.
+    pub sessions: Sessions,
+    /// The password hashes.
+    pub passwords: Passwords,
+    /// The site's name.
+    pub site: Arc<Site>,
+    /// The counters.
+    pub metrics: Metrics,
+    /// Whether `X-Forwarded-Proto` comes from a proxy of ours.
+    pub trust_proxy: bool,
+}
+
+impl App {
+    /// Whether the browser speaks TLS, so that cookies can be kept off plain connections.
+    #[must_use]
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let proto = headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
+        self.trust_proxy && proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
+    }
+}
+
+/// The blog as a service. Layers run from the last to the first.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .merge(auth::routes())
+        .merge(blog::routes())
+        .route("/hello", get(|| async { "Hello, World!" }))
+        .route("/static/{name}", get(assets::asset))
+        .fallback(not_found)
+        .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
+        .layer(DefaultBodyLimit::max(REQUEST_LIMIT))
+        .layer(CsrfLayer::new())
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), page::frame))
+        .layer(middleware::map_response(secure))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), telemetry::observe))
+        .with_state(app)
+}
+
+/// Flaskr's redirect: 302, to a path of ours.
+#[must_use]
+pub fn found(path: &'static str) -> Response {
+    (StatusCode::FOUND, [(header::LOCATION, path)]).into_response()
+}
+
+/// Takes the page's frame, so that who is logged in stays so on the page that doesn't exist.
+async fn not_found(_: Page) -> Error {
+    Error::NotFound
+}
+
+/// The referrer policy must not be `no-referrer`: browsers would send `Origin: null` with our own forms, and those
+/// that send no `Sec-Fetch-Site` (over plain HTTP) could post nothing.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+             base-uri 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+];
+
+async fn secure(mut response: Response) -> Response {
+    for (name, value) in SECURITY_HEADERS {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}

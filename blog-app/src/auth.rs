@@ -1,0 +1,183 @@
+//! Registering, logging in, logging out: `/auth/…`.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::app::{App, found};
+use crate::error::Error;
+use crate::forms::{Form, Login};
+use crate::page::{Page, html, signed_in};
+use crate::session::{self, Session};
+use crate::store;
+use crate::store::users::{self, Credentials, User};
+
+/// The routes below `/auth`.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/auth/register", get(show_registration).post(register))
+        .route("/auth/login", get(show_login).post(log_in))
+        .route("/auth/logout", get(show_logout).post(log_out))
+}
+
+#[derive(Template)]
+#[template(path = "auth/register.html")]
+struct RegisterPage<'a> {
+    page: Page,
+    username: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "auth/login.html")]
+struct LoginPage<'a> {
+    page: Page,
+    username: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "auth/logout.html")]
+struct LogoutPage {
+    page: Page,
+}
+
+async fn show_registration(page: Page) -> Result<Response, Error> {
+    html(&RegisterPage { page, username: "" })
+}
+
+async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Result<Response, Error> {
+    let login = Login::from_form(body.form()?).map_err(Error::Form)?;
+    let problem = match login.registration_problem() {
+        Some(problem) => problem,
+        None => {
+            let hash = app.passwords.hash(login.password).await.map_err(Error::Password)?;
+            match users::insert(&app.database, &login.username, &hash).await {
+                Ok(()) => return Ok(found("/auth/login")),
+                Err(store::Error::NameTaken { .. }) => {
+                    format!("User {} is already registered.", login.username)
+                }
+                Err(error) => return Err(Error::Store(error)),
+            }
+        }
+    };
+    html(&RegisterPage { page: page.flash(problem), username: &login.username })
+}
+
+async fn show_login(page: Page) -> Result<Response, Error> {
+    html(&LoginPage { page, username: "" })
+}
+
+async fn log_in(
+    State(app): State<Arc<App>>,
+    page: Page,
+    headers: HeaderMap,
+    body: FormBody,
+) -> Result<Response, Error> {
+    let Login { username, password } = Login::from_form(body.form()?).map_err(Error::Form)?;
+    let found_user = users::find_by_name(&app.database, &username).await.map_err(Error::Store)?;
+    let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
+    // Without a user a hash is computed all the same: the messages tell who exists, as Flaskr's do, the time doesn't.
+    let right = app.passwords.verify(password, hash).await.map_err(Error::Password)?;
+    let problem = match found_user {
+        None => "Incorrect username.",
+        Some(_) if !right => "Incorrect password.",
+        Some(credentials) => return Ok(start_session(&app, &headers, &credentials)),
+    };
+    html(&LoginPage { page: page.flash(problem.to_owned()), username: &username })
+}
+
+fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
+    let proof = session::proof(&of.hash);
+    let value = app.sessions.seal(&Session { user: of.user.id, issued: session::now(), proof });
+    let cookie = session::set_cookie(&value, app.is_secure(headers));
+    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+}
+
+/// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
+/// the button, since a foreign page could have made it.
+async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
+    if page.viewer.is_none() {
+        return Ok(found("/"));
+    }
+    let site = headers.get("sec-fetch-site").map(axum::http::HeaderValue::as_bytes);
+    if matches!(site, Some(b"same-origin" | b"none")) {
+        return Ok(end_session(&app, &headers));
+    }
+    html(&LogoutPage { page })
+}
+
+/// Works without the database: who wants to leave can.
+async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    end_session(&app, &headers)
+}
+
+fn end_session(app: &App, headers: &HeaderMap) -> Response {
+    let cookie = session::clear_cookie(app.is_secure(headers));
+    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+}
+
+/// The page's frame for somebody who is logged in; everybody else is sent to log in.
+pub struct Member {
+    /// The frame.
+    pub page: Page,
+    /// Who it is.
+    pub user: User,
+}
+
+/// Why there is no member.
+pub enum NotMember {
+    /// Nobody is logged in.
+    LogIn,
+    /// It couldn't be found out.
+    Failed(Error),
+}
+
+impl IntoResponse for NotMember {
+    fn into_response(self) -> Response {
+        match self {
+            Self::LogIn => found("/auth/login"),
+            Self::Failed(error) => error.into_response(),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Member {
+    type Rejection = NotMember;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, NotMember> {
+        // Without a cookie there is nothing to ask the database.
+        if signed_in(&parts.headers, app).is_none() {
+            return Err(NotMember::LogIn);
+        }
+        let page = Page::from_request_parts(parts, app).await.map_err(NotMember::Failed)?;
+        let user = page.viewer.clone().ok_or(NotMember::LogIn)?;
+        Ok(Self { page, user })
+    }
+}
+
+/// The bytes of a form. They are parsed by the handler, after it has found out whether the request is allowed at all:
+/// to a stranger's post the answer is 403, whatever the form says.
+pub struct FormBody(Bytes);
+
+impl FormBody {
+    /// The fields.
+    pub fn form(&self) -> Result<Form, Error> {
+        Form::parse(&self.0).map_err(Error::Form)
+    }
+}
+
+impl FromRequest<Arc<App>> for FormBody {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        let bytes: Result<Bytes, BytesRejection> = Bytes::from_request(request, app).await;
+        bytes.map(Self).map_err(Error::Body)
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line. What is typed is kept as it is here; `config` gives it a meaning.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::telemetry::LogFormat;
+
+const EXAMPLES: &str = "\
+Examples:
+  blog-app
+      A blog on http://localhost:5000, in ./flaskr.sqlite.
+  BLOG_DATABASE_HOST=db BLOG_DATABASE_NAME=flaskr BLOG_DATABASE_USER=blog \\
+  BLOG_DATABASE_PASSWORD_FILE=/run/secrets/db BLOG_SESSION_KEY_FILE=/run/secrets/key blog-app serve
+      The same on MySQL. Run `blog-app migrate` with the same settings before.
+  MYSQL_HOSTNAME=db MYSQL_DB_NAME=flaskr MYSQL_FLASK_USER=flask MYSQL_FLASK_PASSWORD=… \\
+  FLASK_APP_SECRET_KEY=… blog-app serve
+      With the variables of the Flask original.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+/// Flaskr, the blog of Flask's tutorial, on MySQL or SQLite.
+#[derive(Debug, Parser)]
+#[command(name = "blog-app", version, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do; `serve` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Settings of `serve`, for when it isn't named.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the blog.
+    Serve(Box<ServeArgs>),
+    /// Bring the database's schema to this program's version, waiting for the database.
+    Migrate(Box<MigrateArgs>),
+    /// Print a completion script.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+/// Settings of `serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Where the blog listens.
+    #[arg(long, env = "BLOG_LISTEN", default_value = "0.0.0.0:5000", value_name = "ADDRESS")]
+    pub listen: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are.
+    #[arg(long, env = "BLOG_ADMIN_LISTEN", default_value = "0.0.0.0:9090", value_name = "ADDRESS")]
+    pub admin_listen: SocketAddr,
+    /// The title of the site.
+    #[arg(long, env = "BLOG_TITLE", default_value = "Flaskr",
+          value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub title: String,
+    /// File with the secret that signs session cookies, at least 32 bytes.
+    #[arg(long, env = "BLOG_SESSION_KEY_FILE", value_name = "FILE")]
+    pub session_key_file: Option<PathBuf>,
+    /// File with the secret before the last rotation; may be missing or empty.
+    #[arg(long, env = "BLOG_SESSION_PREVIOUS_KEY_FILE", value_name = "FILE")]
+    pub session_previous_key_file: Option<PathBuf>,
+    /// How long to go on serving, while not ready, after SIGTERM.
+    #[arg(long, env = "BLOG_DRAIN_SECONDS", default_value_t = 5, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(..=3600))]
+    pub drain_seconds: u64,
+    /// Whether a proxy in front sets X-Forwarded-Proto; then cookies are Secure behind TLS.
+    #[arg(long, env = "BLOG_TRUST_PROXY", value_name = "BOOL", default_value_t = false,
+          num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set)]
+    pub trust_proxy: bool,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Settings of `migrate`.
+#[derive(Args, Clone, Debug)]
+pub struct MigrateArgs {
+    /// How long to wait for the database.
+    #[arg(long, env = "BLOG_MIGRATE_TIMEOUT", default_value = "5m", value_parser = duration, value_name = "DURATION")]
+    pub timeout: Duration,
+    /// File that takes the schema's version when all went well, if it exists; Kubernetes mounts it into containers.
+    #[arg(long, env = "BLOG_TERMINATION_LOG", default_value = "/dev/termination-log", value_name = "FILE")]
+    pub termination_log: PathBuf,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Where the data is: a URL, or the parts of a MySQL account, or the original's variables, or ./flaskr.sqlite.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DatabaseArgs {
+    /// mysql://USER:PASSWORD@HOST:PORT/NAME or sqlite:FILE.
+    #[arg(long, env = "BLOG_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// MySQL's host.
+    #[arg(long, env = "BLOG_DATABASE_HOST", value_name = "HOST")]
+    pub database_host: Option<String>,
+    /// MySQL's port [default: 3306].
+    #[arg(long, env = "BLOG_DATABASE_PORT", value_name = "PORT")]
+    pub database_port: Option<String>,
+    /// The database's name.
+    #[arg(long, env = "BLOG_DATABASE_NAME", value_name = "NAME")]
+    pub database_name: Option<String>,
+    /// The account.
+    #[arg(long, env = "BLOG_DATABASE_USER", value_name = "USER")]
+    pub database_user: Option<String>,
+    /// File with the account's password.
+    #[arg(long, env = "BLOG_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
+}
+
+/// How to log.
+#[derive(Args, Clone, Debug)]
+pub struct LogArgs {
+    /// What to log, for example `debug` or `info,sqlx=debug`.
+    #[arg(long = "log", env = "BLOG_LOG", default_value = "info", value_name = "FILTER")]
+    pub filter: String,
+    /// How lines look [default: text on a terminal, json otherwise].
+    #[arg(long = "log-format", env = "BLOG_LOG_FORMAT", value_name = "FORMAT")]
+    pub format: Option<LogFormat>,
+}
+
+/// `90s`, `5m`, `1h`, or plain seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, text.as_bytes().last().copied()),
+        None => (text, None),
+    };
+    let number: u64 = number.parse().map_err(|_| "write a duration like 90s, 5m or 1h".to_owned())?;
+    let seconds = match unit {
+        Some(b'm') => number.checked_mul(60),
+        Some(b'h') => number.checked_mul(3600),
+        _ => Some(number),
+    };
+    seconds.map(Duration::from_secs).ok_or_else(|| "the duration is too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("1h"), Ok(Duration::from_secs(3600)));
+        assert!(duration("soon").is_err());
+        assert!(duration("99999999999999999h").is_err());
+    }
+}

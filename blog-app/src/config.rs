@@ -1,0 +1,224 @@
+//! The meaning of the settings: flags and `BLOG_…` variables first, then the Flask original's variables, then SQLite.
+//! No message here holds a secret.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sqlx::mysql::MySqlConnectOptions;
+use thiserror::Error;
+
+use crate::cli::DatabaseArgs;
+use crate::db::{self, Redacted, Target};
+
+const DEFAULT_FILE: &str = "flaskr.sqlite";
+const MYSQL_PORT: u16 = 3306;
+const SHORTEST_KEY: usize = 32;
+
+/// What is wrong with the settings.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A URL and parts.
+    #[error("BLOG_DATABASE_URL and {0} are both set: set the URL, or the parts without the URL")]
+    Both(&'static str),
+    /// Some parts are set, this one isn't.
+    #[error("{set} is set but {missing} is not: set both, or none for a blog on SQLite")]
+    Missing {
+        /// One that is set.
+        set: &'static str,
+        /// One that isn't.
+        missing: &'static str,
+    },
+    /// The port is none.
+    #[error("{0} must be a port number from 1 to 65535")]
+    Port(&'static str),
+    /// The URL is of another kind, or not one.
+    #[error("BLOG_DATABASE_URL must look like mysql://USER:PASSWORD@HOST:3306/NAME or sqlite:FILE")]
+    Url,
+    /// In-memory databases differ from connection to connection.
+    #[error("BLOG_DATABASE_URL must name a file: an in-memory database would be gone with its connection")]
+    InMemory,
+    /// A file can't be read.
+    #[error("failed to read {setting} ({})", path.display())]
+    Read {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A secret isn't text.
+    #[error("{0} must be UTF-8 text")]
+    NotText(&'static str),
+    /// The key is guessable.
+    #[error("the session key in {} has {found} bytes: write at least {SHORTEST_KEY} random ones", path.display())]
+    ShortKey {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: usize,
+    },
+    /// On MySQL several replicas must agree on a key.
+    #[error(
+        "no session key: set BLOG_SESSION_KEY_FILE to a file with at least {SHORTEST_KEY} random bytes, the same for every replica (or FLASK_APP_SECRET_KEY)"
+    )]
+    NoKey,
+    /// The key beside the SQLite file can't be made.
+    #[error("failed to store a new session key in {}", path.display())]
+    StoreKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Reads a variable of the environment; a parameter, so that tests need not change the real one.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's environment. An empty variable counts as none, as manifests often leave them.
+#[must_use]
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Where the data is, and where its password came from, if it may change under us.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// The database.
+    pub target: Target,
+    args: DatabaseArgs,
+}
+
+impl DatabaseConfig {
+    /// Finds out what is meant.
+    pub fn resolve(args: &DatabaseArgs, env: Env<'_>) -> Result<Self, Error> {
+        let args = without_empty(args.clone());
+        let target = match (&args.database_url, first_part(&args)) {
+            (Some(_), Some(part)) => return Err(Error::Both(part)),
+            (Some(url), None) => from_url(url)?,
+            (None, Some(part)) => from_parts(&args, part)?,
+            (None, None) => from_original(env)?.unwrap_or_else(|| Target::Sqlite(DEFAULT_FILE.into())),
+        };
+        Ok(Self { target, args })
+    }
+
+    /// The same again, with the password that the file holds now.
+    pub fn reload(&self) -> Result<Self, Error> {
+        match first_part(&self.args) {
+            Some(part) => Ok(Self { target: from_parts(&self.args, part)?, args: self.args.clone() }),
+            None => Ok(self.clone()),
+        }
+    }
+
+    /// The file whose change means a new password.
+    #[must_use]
+    pub fn password_file(&self) -> Option<&Path> {
+        self.args.database_password_file.as_deref()
+    }
+}
+
+fn without_empty(mut args: DatabaseArgs) -> DatabaseArgs {
+    let texts = [
+        &mut args.database_url,
+        &mut args.database_host,
+        &mut args.database_port,
+        &mut args.database_name,
+        &mut args.database_user,
+    ];
+    for text in texts {
+        *text = text.take().filter(|text| !text.is_empty());
+    }
+    // Kubernetes sets this name, to a URL, for a Service called `blog-database`.
+    args.database_port = args.database_port.filter(|port| !port.contains("://"));
+    args.database_password_file = args.database_password_file.filter(|it| !it.as_os_str().is_empty());
+    args
+}
+
+fn first_part(args: &DatabaseArgs) -> Option<&'static str> {
+    [
+        ("BLOG_DATABASE_HOST", args.database_host.is_some()),
+        ("BLOG_DATABASE_PORT", args.database_port.is_some()),
+        ("BLOG_DATABASE_NAME", args.database_name.is_some()),
+        ("BLOG_DATABASE_USER", args.database_user.is_some()),
+        ("BLOG_DATABASE_PASSWORD_FILE", args.database_password_file.is_some()),
+    ]
+    .into_iter()
+    .find_map(|(name, set)| set.then_some(name))
+}
+
+fn from_url(url: &str) -> Result<Target, Error> {
+    if let Some(file) = url.strip_prefix("sqlite:") {
+        let file = file.strip_prefix("//").unwrap_or(file);
+        let file = file.split('?').next().unwrap_or(file);
+        return match file {
+            "" | ":memory:" => Err(Error::InMemory),
+            file => Ok(Target::Sqlite(file.into())),
+        };
+    }
+    if !url.starts_with("mysql://") {
+        return Err(Error::Url);
+    }
+    // The parser's own message may quote the URL, and with it the password.
+    let options: MySqlConnectOptions = url.parse().map_err(|_| Error::Url)?;
+    if options.get_database().is_none() {
+        return Err(Error::Url);
+    }
+    Ok(Target::MySql(Redacted(Box::new(db::mysql_options(options)))))
+}
+
+fn from_parts(args: &DatabaseArgs, set: &'static str) -> Result<Target, Error> {
+    let needed = |value: &Option<String>, missing| value.clone().ok_or(Error::Missing { set, missing });
+    let host = needed(&args.database_host, "BLOG_DATABASE_HOST")?;
+    let name = needed(&args.database_name, "BLOG_DATABASE_NAME")?;
+    let user = needed(&args.database_user, "BLOG_DATABASE_USER")?;
+    let missing = "BLOG_DATABASE_PASSWORD_FILE";
+    let file = args.database_password_file.as_deref().ok_or(Error::Missing { set, missing })?;
+    let port = port("BLOG_DATABASE_PORT", args.database_port.as_deref())?;
+    let password = read_text("BLOG_DATABASE_PASSWORD_FILE", file)?;
+    let options = db::mysql_parts(&host, port, &name, &user, &password);
+    Ok(Target::MySql(Redacted(Box::new(options))))
+}
+
+/// The variables of the Flask original. The port's name is also one that Kubernetes sets for a Service called `mysql`,
+/// to a URL; that isn't meant for us.
+fn from_original(env: Env<'_>) -> Result<Option<Target>, Error> {
+    const NAMES: [&str; 4] = ["MYSQL_HOSTNAME", "MYSQL_DB_NAME", "MYSQL_FLASK_USER", "MYSQL_FLASK_PASSWORD"];
+    let Some(set) = NAMES.into_iter().find(|name| env(name).is_some()) else { return Ok(None) };
+    let needed = |missing| env(missing).ok_or(Error::Missing { set, missing });
+    let [host, name, user, password] = NAMES.map(needed);
+    let given = env("MYSQL_PORT").filter(|port| !port.contains("://"));
+    let port = port("MYSQL_PORT", given.as_deref())?;
+    let options = db::mysql_parts(&host?, port, &name?, &user?, &password?);
+    Ok(Some(Target::MySql(Redacted(Box::new(options)))))
+}
+
+fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {
+    let port = text.map_or(Ok(MYSQL_PORT), str::parse).map_err(|_| Error::Port(setting))?;
+    if port == 0 { Err(Error::Port(setting)) } else { Ok(port) }
+}
+
+/// A secret from a file, without the line break that editors add.
+pub(crate) fn read_text(setting: &'static str, path: &Path) -> Result<String, Error> {
+    let text = String::from_utf8(read_bytes(setting, path)?).map_err(|_| Error::NotText(setting))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
+}
+
+pub(crate) fn read_bytes(setting: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read { setting, path: path.to_owned(), source })
+}
+
+/// Refuses keys that can be guessed.
+pub(crate) fn long_enough(path: &Path, key: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if key.len() < SHORTEST_KEY {
+        return Err(Error::ShortKey { path: path.to_owned(), found: key.len() });
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

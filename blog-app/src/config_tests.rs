@@ -1,0 +1,156 @@
+use std::io::Write;
+
+use super::*;
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+fn text(value: &str) -> Option<String> {
+    Some(value.to_owned())
+}
+
+fn resolve(args: &DatabaseArgs) -> Result<Target, Error> {
+    DatabaseConfig::resolve(args, &nothing).map(|config| config.target)
+}
+
+fn url(url: &str) -> Result<Target, Error> {
+    resolve(&DatabaseArgs { database_url: text(url), ..DatabaseArgs::default() })
+}
+
+fn mysql(target: Target) -> MySqlConnectOptions {
+    match target {
+        Target::MySql(Redacted(options)) => *options,
+        Target::Sqlite(file) => panic!("expected MySQL and not {}", file.display()),
+    }
+}
+
+fn sqlite(target: Target) -> PathBuf {
+    match target {
+        Target::Sqlite(file) => file,
+        Target::MySql(_) => panic!("expected SQLite"),
+    }
+}
+
+fn password_file(password: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(password.as_bytes()).unwrap();
+    file
+}
+
+#[test]
+fn with_no_settings_the_blog_is_in_a_file_here() {
+    assert_eq!(sqlite(resolve(&DatabaseArgs::default()).unwrap()), Path::new("flaskr.sqlite"));
+}
+
+#[test]
+fn empty_settings_count_as_none() {
+    let args = DatabaseArgs {
+        database_url: text(""),
+        database_host: text(""),
+        database_password_file: Some(PathBuf::new()),
+        ..DatabaseArgs::default()
+    };
+    assert_eq!(sqlite(resolve(&args).unwrap()), Path::new("flaskr.sqlite"));
+}
+
+#[test]
+fn urls_name_either_database() {
+    assert_eq!(sqlite(url("sqlite:/data/blog.sqlite").unwrap()), Path::new("/data/blog.sqlite"));
+    assert_eq!(sqlite(url("sqlite://blog.sqlite?mode=rwc").unwrap()), Path::new("blog.sqlite"));
+    let options = mysql(url("mysql://blog:p%40ss@db.example.org:3307/flaskr").unwrap());
+    assert_eq!((options.get_host(), options.get_port()), ("db.example.org", 3307));
+    assert_eq!(options.get_database(), Some("flaskr"));
+}
+
+#[test]
+fn a_wrong_url_is_refused_without_being_quoted() {
+    for wrong in ["postgres://a:s3cret@b/c", "mysql://a:s3cret@:x/c", "mysql://a:s3cret@b", "s3cret"] {
+        let message = url(wrong).unwrap_err().to_string();
+        assert!(message.contains("must look like") && !message.contains("s3cret"), "{message}");
+    }
+    assert!(matches!(url("sqlite::memory:"), Err(Error::InMemory)));
+}
+
+#[test]
+fn parts_make_a_mysql_account_whose_password_comes_from_a_file() {
+    let file = password_file("s3cret\n");
+    let args = DatabaseArgs {
+        database_host: text("db"),
+        database_name: text("flaskr"),
+        database_user: text("blog"),
+        database_password_file: Some(file.path().to_owned()),
+        ..DatabaseArgs::default()
+    };
+    let options = mysql(resolve(&args).unwrap());
+    assert_eq!((options.get_host(), options.get_port(), options.get_username()), ("db", 3306, "blog"));
+    assert!(format!("{options:?}").contains("\"s3cret\""), "the line break belongs to the file");
+}
+
+#[test]
+fn each_missing_part_is_named() {
+    let args = DatabaseArgs { database_host: text("db"), ..DatabaseArgs::default() };
+    let message = resolve(&args).unwrap_err().to_string();
+    assert_eq!(
+        message,
+        "BLOG_DATABASE_HOST is set but BLOG_DATABASE_NAME is not: set both, or none for a blog on SQLite"
+    );
+    let args = DatabaseArgs { database_port: text("1"), ..DatabaseArgs::default() };
+    assert!(resolve(&args).unwrap_err().to_string().contains("BLOG_DATABASE_HOST is not"));
+}
+
+#[test]
+fn a_url_and_parts_contradict_each_other() {
+    let args = DatabaseArgs {
+        database_url: text("sqlite:x"),
+        database_user: text("blog"),
+        ..DatabaseArgs::default()
+    };
+    assert!(matches!(resolve(&args), Err(Error::Both("BLOG_DATABASE_USER"))));
+}
+
+fn original(name: &str) -> Option<String> {
+    let value = match name {
+        "MYSQL_HOSTNAME" => "mysql-flaskr",
+        "MYSQL_PORT" => "3310",
+        "MYSQL_DB_NAME" => "flaskr",
+        "MYSQL_FLASK_USER" => "flask",
+        "MYSQL_FLASK_PASSWORD" => "pw",
+        _ => return None,
+    };
+    text(value)
+}
+
+#[test]
+fn the_originals_variables_are_understood() {
+    let config = DatabaseConfig::resolve(&DatabaseArgs::default(), &original).unwrap();
+    let options = mysql(config.target);
+    assert_eq!((options.get_host(), options.get_port()), ("mysql-flaskr", 3310));
+}
+
+#[test]
+fn our_own_settings_win_over_the_originals() {
+    let args = DatabaseArgs { database_url: text("sqlite:x"), ..DatabaseArgs::default() };
+    let config = DatabaseConfig::resolve(&args, &original).unwrap();
+    assert_eq!(sqlite(config.target), Path::new("x"));
+}
+
+#[test]
+fn the_port_url_that_kubernetes_sets_for_a_service_is_not_a_port() {
+    let env = |name: &str| match name {
+        "MYSQL_PORT" => text("tcp://10.0.0.1:3306"),
+        name => original(name),
+    };
+    let config = DatabaseConfig::resolve(&DatabaseArgs::default(), &env).unwrap();
+    assert_eq!(mysql(config.target).get_port(), 3306);
+    let only_the_service = |name: &str| env(name).filter(|_| name == "MYSQL_PORT");
+    let config = DatabaseConfig::resolve(&DatabaseArgs::default(), &only_the_service).unwrap();
+    assert_eq!(sqlite(config.target), Path::new("flaskr.sqlite"));
+}
+
+#[test]
+fn the_originals_variables_must_be_complete() {
+    let env = |name: &str| original(name).filter(|_| name != "MYSQL_FLASK_PASSWORD");
+    let error = DatabaseConfig::resolve(&DatabaseArgs::default(), &env).unwrap_err();
+    assert!(error.to_string().contains("MYSQL_FLASK_PASSWORD is not"), "{error}");
+}

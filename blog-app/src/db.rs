@@ -1,0 +1,235 @@
+//! Connections: how a database is reached, how long anything may take, and what an error of it means.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
+use sqlx::pool::PoolConnection;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection, Executor, Pool};
+use tokio::time::timeout;
+
+/// How long a request waits for a connection, connecting included.
+pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long one statement may take.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const POOL_SIZE: u32 = 10;
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// Strict whatever the server's default is: what doesn't fit is an error and never cut.
+const MYSQL_SESSION: &str = "SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,\
+    NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 4, \
+    max_execution_time = 5000";
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A MySQL server. The options' `Debug` holds the password, so they are never printed.
+    MySql(Redacted<Box<MySqlConnectOptions>>),
+    /// A file of the embedded SQLite.
+    Sqlite(PathBuf),
+}
+
+/// A value that stays out of logs.
+#[derive(Clone)]
+pub struct Redacted<T>(pub T);
+
+impl<T> std::fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A pool of connections to one of the two databases. Cloning shares the pool.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// MySQL.
+    MySql(MySqlPool),
+    /// SQLite.
+    Sqlite(SqlitePool),
+}
+
+impl Database {
+    /// Makes the pool without connecting: a database that is away is no reason not to start.
+    #[must_use]
+    pub fn lazy(target: &Target) -> Self {
+        match target {
+            Target::MySql(Redacted(options)) => Self::MySql(mysql_pool(MySqlConnectOptions::clone(options))),
+            Target::Sqlite(file) => Self::Sqlite(sqlite_pool(file)),
+        }
+    }
+
+    /// Connections that exist, and how many of them are idle.
+    #[must_use]
+    pub fn pool_usage(&self) -> (u32, usize) {
+        match self {
+            Self::MySql(pool) => (pool.size(), pool.num_idle()),
+            Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
+        }
+    }
+
+    /// Closes all connections; for the end of the process and of tests.
+    pub async fn close(&self) {
+        match self {
+            Self::MySql(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// What every MySQL connection of ours has in common, whoever spelled host and account.
+#[must_use]
+pub fn mysql_options(base: MySqlConnectOptions) -> MySqlConnectOptions {
+    base.charset("utf8mb4")
+        .timezone(Some("+00:00".to_owned()))
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .disable_statement_logging()
+}
+
+/// Options for a server given by its parts. TLS is used whenever the server offers it.
+#[must_use]
+pub fn mysql_parts(host: &str, port: u16, name: &str, user: &str, password: &str) -> MySqlConnectOptions {
+    let base = MySqlConnectOptions::new().host(host).port(port).database(name).username(user);
+    mysql_options(base.password(password).ssl_mode(MySqlSslMode::Preferred))
+}
+
+fn mysql_pool(options: MySqlConnectOptions) -> MySqlPool {
+    MySqlPoolOptions::new()
+        .max_connections(POOL_SIZE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .max_lifetime(CONNECTION_LIFETIME)
+        .idle_timeout(IDLE_TIMEOUT)
+        // A ping before each use would double the round trips; `acquire_checked` is for those who need it.
+        .test_before_acquire(false)
+        .after_connect(|connection, _| {
+            Box::pin(async move { connection.execute(MYSQL_SESSION).await.map(|_| ()) })
+        })
+        .connect_lazy_with(options)
+}
+
+fn sqlite_pool(file: &std::path::Path) -> SqlitePool {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // With NORMAL a power cut could take an acknowledged post.
+        .synchronous(SqliteSynchronous::Full)
+        // The root file system may be read-only, so there is nowhere for temporary files.
+        .pragma("temp_store", "memory")
+        .busy_timeout(Duration::from_secs(4))
+        .disable_statement_logging();
+    SqlitePoolOptions::new()
+        .max_connections(POOL_SIZE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// A connection that may have died in the pool: for reads, which are simply tried again.
+pub(crate) async fn acquire<DB: sqlx::Database>(pool: &Pool<DB>) -> sqlx::Result<PoolConnection<DB>> {
+    timeout(ACQUIRE_TIMEOUT, pool.acquire()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// A connection that has just answered. Dead ones are thrown away, so that after a restart of the server the first
+/// write works, even though every connection in the pool is dead.
+pub(crate) async fn acquire_checked<DB: sqlx::Database>(pool: &Pool<DB>) -> sqlx::Result<PoolConnection<DB>> {
+    let answering = async {
+        loop {
+            let mut connection = pool.acquire().await?;
+            match connection.ping().await {
+                Ok(()) => return Ok(connection),
+                Err(_) => drop(connection.detach()),
+            }
+        }
+    };
+    timeout(ACQUIRE_TIMEOUT, answering).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Whether the connection is of no use any more, as opposed to the statement.
+#[must_use]
+pub fn is_connection_lost(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::PoolTimedOut
+    )
+}
+
+/// MySQL's errors that pass by themselves: too many connections, account or database not there yet, shutdown,
+/// read-only during a failover, lock waits, deadlocks, a killed session.
+const PASSING_MYSQL: &[u16] = &[
+    1040, 1044, 1045, 1049, 1053, 1129, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927, 3024, 3169,
+    3572,
+];
+/// SQLite's: busy, locked, out of disk, not to be opened, not to be written. The low byte is the primary code.
+const PASSING_SQLITE: &[i64] = &[5, 6, 8, 10, 13, 14];
+
+/// Whether the database is away, in the sense that the same statement may well work later.
+#[must_use]
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolClosed => true,
+        sqlx::Error::Database(reason) => {
+            if let Some(mysql) = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                return PASSING_MYSQL.contains(&mysql.number());
+            }
+            let code = reason.code().and_then(|code| code.parse::<i64>().ok());
+            code.is_some_and(|code| PASSING_SQLITE.contains(&(code & 0xff)))
+        }
+        other => is_connection_lost(other),
+    }
+}
+
+/// Whether the server answered that this account, or its database, isn't there. The right account may come with the next
+/// read of its file, so it counts as unavailable too; but a replica that is refused has nothing to show by itself.
+#[must_use]
+pub fn is_refused(error: &sqlx::Error) -> bool {
+    const REFUSED: [u16; 3] = [1044, 1045, 1049];
+    let reason = error.as_database_error();
+    let mysql = reason.and_then(|reason| reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>());
+    mysql.is_some_and(|mysql| REFUSED.contains(&mysql.number()))
+}
+
+/// What may be logged of an error. MySQL's messages can quote the values of the statement, so of those only the
+/// code is kept; SQLite's name tables and columns at most.
+#[must_use]
+pub fn loggable(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(reason) => {
+            if let Some(mysql) = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                return format!("database error {}", mysql.number());
+            }
+            format!("database error {} ({})", reason.code().unwrap_or_default(), reason.message())
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_not_in_the_debug_output_of_a_target() {
+        let options = mysql_parts("db", 3306, "flaskr", "blog", "s3cret");
+        let shown = format!("{:?}", Target::MySql(Redacted(Box::new(options))));
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
+    fn a_lost_connection_is_unavailable_and_a_missing_column_is_not() {
+        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert!(is_unavailable(&lost));
+        assert!(!is_unavailable(&sqlx::Error::ColumnNotFound("x".to_owned())));
+    }
+}

@@ -1,0 +1,90 @@
+//! What a handler answers when it can't do what was asked. The page says what people need; the cause goes to the log
+//! line of the request, and nowhere else.
+
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+use crate::{cursor, forms, password, store};
+
+/// Seconds after which a client may try again while the database is away.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Why a request failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No such post.
+    #[error("post {0} doesn't exist")]
+    NoSuchPost(i64),
+    /// No such page.
+    #[error("page doesn't exist")]
+    NotFound,
+    /// Somebody else's post.
+    #[error("only the author may do this")]
+    Forbidden,
+    /// The form isn't one of ours.
+    #[error("failed to read the form")]
+    Form(#[source] forms::Error),
+    /// The body didn't arrive, or is too large.
+    #[error("failed to read the body")]
+    Body(#[source] BytesRejection),
+    /// The address of an older page is wrong.
+    #[error(transparent)]
+    Cursor(cursor::InvalidCursor),
+    /// The database.
+    #[error(transparent)]
+    Store(store::Error),
+    /// The password hash.
+    #[error(transparent)]
+    Password(password::Error),
+    /// A template.
+    #[error("failed to render a page")]
+    Render(#[source] askama::Error),
+}
+
+/// A sentence for the error page in place of the standard one.
+#[derive(Clone)]
+pub struct Detail(pub String);
+
+/// The cause, for the log.
+#[derive(Clone)]
+pub struct Cause(pub String);
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoSuchPost(_) | Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Form(_) | Self::Cursor(_) => StatusCode::BAD_REQUEST,
+            Self::Body(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Password(_) | Self::Render(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = status.into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if let Self::NoSuchPost(id) = self {
+            response.extensions_mut().insert(Detail(format!("Post id {id} doesn't exist.")));
+        }
+        response.extensions_mut().insert(Cause(chain(&self)));
+        response
+    }
+}
+
+/// An error and its causes in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

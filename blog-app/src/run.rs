@@ -1,0 +1,74 @@
+//! From the command line to an exit code.
+
+use std::path::Path;
+use std::{fs, io};
+
+use anyhow::bail;
+use clap::CommandFactory;
+
+use crate::cli::{Cli, Command, LogArgs, MigrateArgs};
+use crate::config::{DatabaseConfig, process_env};
+use crate::db::Database;
+use crate::patience::migrate_within;
+use crate::serve::{self, Signals};
+use crate::store::migrate::Outcome;
+use crate::telemetry;
+
+/// Does what the command line says.
+pub async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        None => {
+            start_log(&cli.serve.log)?;
+            serve::run(cli.serve, &process_env).await
+        }
+        Some(Command::Serve(args)) => {
+            start_log(&args.log)?;
+            serve::run(*args, &process_env).await
+        }
+        Some(Command::Migrate(args)) => {
+            start_log(&args.log)?;
+            migrate_or_stop(&args).await
+        }
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "blog-app", &mut io::stdout());
+            Ok(())
+        }
+    }
+}
+
+fn start_log(args: &LogArgs) -> anyhow::Result<()> {
+    telemetry::init(&args.filter, args.format).map_err(Into::into)
+}
+
+/// As process 1 of an init container, a signal ends us only if we listen for it.
+async fn migrate_or_stop(args: &MigrateArgs) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        outcome = migrate_database(args) => outcome,
+        () = signals.next() => bail!("stopped by a signal before the migration was done"),
+    }
+}
+
+async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
+    let config = DatabaseConfig::resolve(&args.database, &process_env)?;
+    let database = Database::lazy(&config.target);
+    let Outcome { from, to } = migrate_within(&database, args.timeout).await?;
+    if from == to {
+        tracing::info!(version = to, "the schema is up to date");
+    } else {
+        tracing::info!(from, to, "migrated");
+    }
+    database.close().await;
+    leave_last_words(&args.termination_log, to);
+    Ok(())
+}
+
+/// The operator learns the schema's version from the container's termination message. The file exists only in a pod.
+fn leave_last_words(path: &Path, version: u32) {
+    if !path.is_file() {
+        return;
+    }
+    if let Err(error) = fs::write(path, format!("schema version {version}\n")) {
+        tracing::warn!(%error, path = %path.display(), "failed to write the termination message");
+    }
+}

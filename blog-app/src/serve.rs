@@ -1,0 +1,149 @@
+//! `blog-app serve`: from settings to a running blog, and to its orderly end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::app::{self, App};
+use crate::cli::ServeArgs;
+use crate::config::{DatabaseConfig, Env};
+use crate::db::Database;
+use crate::health::{self, Readiness};
+use crate::keys::KeySource;
+use crate::metrics::Metrics;
+use crate::page::Site;
+use crate::password::Passwords;
+use crate::patience::migrate_within;
+use crate::server;
+use crate::session::Sessions;
+use crate::store::migrate::{self, SUPPORTED_SCHEMA};
+use crate::watch::Secrets;
+
+/// Logins and registrations that are hashed at the same time; more wait.
+const MAX_PARALLEL_HASHES: usize = 2;
+/// How long the start waits to see the schema; a database that is away is found out by readiness later.
+const SCHEMA_CHECK: Duration = Duration::from_secs(2);
+
+const SQLITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// SIGTERM and SIGINT. Made first of all: as process 1 of a container, nothing else makes these end it.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Starts listening.
+    pub fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("failed to listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Each hash takes 19 MiB, and a container without a CPU limit sees all the cores of its node: a burst of logins must
+/// not cost more memory than the container has.
+fn parallel_hashes() -> usize {
+    std::thread::available_parallelism().map_or(1, Into::into).min(MAX_PARALLEL_HASHES)
+}
+
+/// Serves until a signal comes.
+pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let config = DatabaseConfig::resolve(&args.database, env)?;
+    let source = KeySource::resolve(&args, &config.target, env)?;
+    let sessions = Sessions::new(source.load()?);
+    let database = Database::lazy(&config.target);
+    check_schema(&database).await?;
+    let app = Arc::new(App {
+        database: database.clone(),
+        sessions: sessions.clone(),
+        passwords: Passwords::new(parallel_hashes()),
+        site: Arc::new(Site::new(&args.title, env("APP_VERSION").as_deref())),
+        metrics: Metrics::default(),
+        trust_proxy: args.trust_proxy,
+    });
+    let secrets = Secrets { source, sessions, config, database: database.clone() };
+    let watching = tokio::spawn(secrets.watch());
+    let drain = Duration::from_secs(args.drain_seconds);
+    serve_both(&args, app, drain, &mut signals).await?;
+    watching.abort();
+    // Connections that hang must not hang the end.
+    let _ = timeout(SCHEMA_CHECK, database.close()).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve_both(
+    args: &ServeArgs,
+    app: Arc<App>,
+    drain: Duration,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
+    let bind = async |address| {
+        TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))
+    };
+    let (pages, admin) = (bind(args.listen).await?, bind(args.admin_listen).await?);
+    let readiness = Arc::new(Readiness::new(app.database.clone()));
+    let admin_router = health::router(Arc::clone(&readiness), app.metrics.clone(), app.database.clone());
+    let (address, admin_address) = (pages.local_addr()?, admin.local_addr()?);
+    let (stop_pages, stop) = watch::channel(false);
+    let mut pages = tokio::spawn(server::serve(pages, app::router(app), stop));
+    // The admin port is there to the end and then simply gone.
+    let (_stop_admin, never) = watch::channel(false);
+    let admin = tokio::spawn(server::serve(admin, admin_router, never));
+    tracing::info!(%address, %admin_address, "serving");
+
+    tokio::select! {
+        () = signals.next() => {}
+        _ = &mut pages => bail!("failed to go on serving: the listener's task ended"),
+    }
+    readiness.drain();
+    tracing::info!(seconds = drain.as_secs(), "shutting down: not ready any more, still serving");
+    // A second signal means: now.
+    tokio::select! {
+        () = sleep(drain) => {}
+        () = signals.next() => {}
+    }
+    // Nobody is left to be told if a task has ended already.
+    let _ = stop_pages.send(true);
+    pages.await.context("failed to finish the requests in flight")?;
+    admin.abort();
+    Ok(())
+}
+
+/// An embedded database has nobody else to migrate it. On a server it is `blog-app migrate`'s job, which runs once and
+/// may have more rights; a schema that we can't serve is refused here and not found out by each visitor.
+async fn check_schema(database: &Database) -> anyhow::Result<()> {
+    if let Database::Sqlite(pool) = database {
+        let file = pool.connect_options().get_filename().to_owned();
+        // Two that start at once on a new file get in each other's way for a moment.
+        let done = migrate_within(database, SQLITE_PATIENCE)
+            .await
+            .with_context(|| format!("failed to prepare the database in {}", file.display()))?;
+        if done.from != done.to {
+            tracing::info!(from = done.from, to = done.to, "migrated the database");
+        }
+        return Ok(());
+    }
+    match timeout(SCHEMA_CHECK, migrate::current(database)).await {
+        Ok(Ok(version)) if SUPPORTED_SCHEMA.contains(&version) => {}
+        Ok(Ok(version)) => bail!(migrate::unsupported(version)),
+        Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
+        Ok(Err(error)) => tracing::warn!(%error, "starting without the database, not ready until it answers"),
+        Err(_) => tracing::warn!("starting without the database, not ready until it answers"),
+    }
+    Ok(())
+}

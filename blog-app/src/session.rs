@@ -1,0 +1,214 @@
+//! Sessions without a store: a signed cookie that every replica with the same key accepts.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256, Sha512};
+
+/// The cookie's name, Flask's.
+pub const COOKIE: &str = "session";
+/// How long a login lasts.
+pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+
+/// A key that signs cookies, derived from a secret of any form.
+#[derive(Clone)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// Derives the key. The secret itself signs nothing, so it may be a phrase, a file's bytes or random data.
+    #[must_use]
+    pub fn derive(secret: &[u8]) -> Self {
+        let mut key = [0; 32];
+        Hkdf::<Sha512>::new(None, secret)
+            .expand(b"flaskblog session cookie 1", &mut key)
+            .expect("32 bytes are within HKDF's limit");
+        Self(key)
+    }
+
+    fn mac(&self, payload: &[u8]) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(payload);
+        mac
+    }
+}
+
+/// The key that signs and, after a rotation, the one before, which is still accepted.
+#[derive(Clone)]
+pub struct Keys {
+    /// Signs and is accepted.
+    pub current: Key,
+    /// Is accepted.
+    pub previous: Option<Key>,
+}
+
+/// What the cookie says. New fields get a default, so that replicas of two releases read each other's cookies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Who is logged in.
+    pub user: i64,
+    /// Since when, in seconds since 1970.
+    pub issued: u64,
+    /// [`proof`] of the user's password hash at that time.
+    #[serde(default)]
+    pub proof: u64,
+}
+
+/// Ties a session to the password that it was begun with: another password ends it, and so does another user who got
+/// the same id in a database that was begun anew. The hash has a random salt of its own, so no two users share a proof.
+#[must_use]
+pub fn proof(password_hash: &str) -> u64 {
+    let digest = Sha256::digest(password_hash);
+    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Signs and opens cookies. Cloning shares the keys.
+#[derive(Clone)]
+pub struct Sessions(Arc<RwLock<Keys>>);
+
+impl Sessions {
+    /// With these keys, until they are replaced.
+    #[must_use]
+    pub fn new(keys: Keys) -> Self {
+        Self(Arc::new(RwLock::new(keys)))
+    }
+
+    /// Changes the keys under running requests, for rotation without a restart.
+    pub fn replace_keys(&self, keys: Keys) {
+        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+    }
+
+    fn keys(&self) -> Keys {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The value of the cookie.
+    #[must_use]
+    pub fn seal(&self, session: &Session) -> String {
+        let json = serde_json::to_vec(session).expect("numbers are always valid JSON");
+        let payload = URL_SAFE_NO_PAD.encode(json);
+        let mac = self.keys().current.mac(payload.as_bytes()).finalize().into_bytes();
+        format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    /// What a cookie says, if one of our keys signed it and it is not too old. Anything else is no session at all.
+    #[must_use]
+    pub fn open(&self, value: &str, now: u64) -> Option<Session> {
+        let (payload, mac) = value.split_once('.')?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+        let keys = self.keys();
+        let signed_by = |key: &Key| key.mac(payload.as_bytes()).verify_slice(&mac).is_ok();
+        if !signed_by(&keys.current) && !keys.previous.as_ref().is_some_and(signed_by) {
+            return None;
+        }
+        let session: Session = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let expires = session.issued.checked_add(MAX_AGE.as_secs())?;
+        (now < expires).then_some(session)
+    }
+}
+
+/// The current time as sessions count it.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The session cookies of a `Cookie` header. Several can come: cookies of other ports on the same host arrive too.
+pub fn cookie_values(header: &str) -> impl Iterator<Item = &str> {
+    header.split(';').filter_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then_some(value)
+    })
+}
+
+/// A `Set-Cookie` that logs in.
+#[must_use]
+pub fn set_cookie(value: &str, secure: bool) -> String {
+    let attributes = attributes(secure);
+    format!("{COOKIE}={value}; Max-Age={}; {attributes}", MAX_AGE.as_secs())
+}
+
+/// A `Set-Cookie` that logs out.
+#[must_use]
+pub fn clear_cookie(secure: bool) -> String {
+    format!("{COOKIE}=; Max-Age=0; {}", attributes(secure))
+}
+
+fn attributes(secure: bool) -> &'static str {
+    if secure { "Path=/; HttpOnly; SameSite=Lax; Secure" } else { "Path=/; HttpOnly; SameSite=Lax" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions(current: &str, previous: Option<&str>) -> Sessions {
+        let derive = |secret: &str| Key::derive(secret.as_bytes());
+        Sessions::new(Keys { current: derive(current), previous: previous.map(derive) })
+    }
+
+    const SESSION: Session = Session { user: 7, issued: 1000, proof: 3 };
+
+    #[test]
+    fn a_sealed_session_opens_with_the_same_key_elsewhere() {
+        let value = sessions("one", None).seal(&SESSION);
+        assert_eq!(sessions("one", None).open(&value, 1000), Some(SESSION));
+    }
+
+    #[test]
+    fn the_previous_key_is_accepted_and_an_older_one_is_not() {
+        let value = sessions("one", None).seal(&SESSION);
+        assert_eq!(sessions("two", Some("one")).open(&value, 1000), Some(SESSION));
+        assert_eq!(sessions("three", Some("two")).open(&value, 1000), None);
+    }
+
+    #[test]
+    fn replaced_keys_take_effect_at_once() {
+        let rotating = sessions("one", None);
+        let value = rotating.seal(&SESSION);
+        rotating.replace_keys(sessions("two", None).keys());
+        assert_eq!(rotating.open(&value, 1000), None);
+    }
+
+    #[test]
+    fn a_session_ends_after_its_time() {
+        let sessions = sessions("one", None);
+        let value = sessions.seal(&SESSION);
+        assert!(sessions.open(&value, 1000 + MAX_AGE.as_secs() - 1).is_some());
+        assert_eq!(sessions.open(&value, 1000 + MAX_AGE.as_secs()), None);
+    }
+
+    #[test]
+    fn every_changed_character_breaks_the_cookie() {
+        let sessions = sessions("one", None);
+        let value = sessions.seal(&SESSION);
+        for at in 0..value.len() {
+            let mut changed = value.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(sessions.open(&changed, 1000), None, "{changed}");
+        }
+    }
+
+    #[test]
+    fn all_session_cookies_of_a_header_are_tried() {
+        let values: Vec<&str> = cookie_values("a=b; session=x;session=y; csession=z; session").collect();
+        assert_eq!(values, ["x", "y"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_opens_or_panics(text in "\\PC*") {
+            proptest::prop_assert_eq!(sessions("one", None).open(&text, 0), None);
+        }
+
+        #[test]
+        fn no_header_makes_the_parser_panic(text in "\\PC*") {
+            let _ = cookie_values(&text).count();
+        }
+    }
+}

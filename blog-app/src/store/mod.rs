@@ -1,0 +1,134 @@
+//! All SQL. Each statement is written once and runs on MySQL and on SQLite: `?` for parameters, `CAST(… AS CHAR)` for
+//! times, nothing that only one of them knows. Migrations are the exception, since DDL differs.
+
+use sqlx::pool::PoolConnection;
+use thiserror::Error;
+use tokio::time::error::Elapsed;
+
+use crate::db;
+
+pub mod migrate;
+pub mod posts;
+pub mod users;
+
+/// Why a statement gave no answer.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The database is away or too busy; the same may work later.
+    #[error("failed to {operation}: the database is not available: {}", db::loggable(reason))]
+    Unavailable {
+        /// What was being done.
+        operation: &'static str,
+        /// Why it failed. Not a `source`: a chain of errors would be printed whole, values of the statement included.
+        reason: sqlx::Error,
+    },
+    /// Somebody has this name already.
+    #[error("failed to {operation}: the name is taken")]
+    NameTaken {
+        /// What was being done.
+        operation: &'static str,
+    },
+    /// The statement is wrong for this database.
+    #[error("failed to {operation}: {}", db::loggable(reason))]
+    Query {
+        /// What was being done.
+        operation: &'static str,
+        /// Why it failed. Not a `source`: a chain of errors would be printed whole, values of the statement included.
+        reason: sqlx::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn new(operation: &'static str, reason: sqlx::Error) -> Self {
+        if db::is_unavailable(&reason) {
+            return Self::Unavailable { operation, reason };
+        }
+        match reason.as_database_error() {
+            Some(database) if database.is_unique_violation() => Self::NameTaken { operation },
+            _ => Self::Query { operation, reason },
+        }
+    }
+
+    /// Whether the database refuses us.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Unavailable { reason, .. } if db::is_refused(reason))
+    }
+
+    /// Whether waiting may help.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+}
+
+/// Gives the connection back to the pool, or throws it away when nobody knows in which state it is: after a timeout an
+/// answer may still arrive on it, and the next statement would take that for its own.
+fn settle<DB: sqlx::Database, T>(
+    connection: PoolConnection<DB>,
+    outcome: Result<sqlx::Result<T>, Elapsed>,
+) -> sqlx::Result<T> {
+    let outcome = outcome.unwrap_or_else(|_| {
+        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out")))
+    });
+    if outcome.as_ref().is_err_and(db::is_connection_lost) {
+        drop(connection.detach());
+    }
+    outcome
+}
+
+macro_rules! on_connection {
+    ($acquired:expr, $connection:ident => $statement:expr) => {
+        match $acquired.await {
+            Ok(mut held) => {
+                let outcome = {
+                    let $connection = &mut *held;
+                    tokio::time::timeout($crate::db::STATEMENT_TIMEOUT, $statement).await
+                };
+                $crate::store::settle(held, outcome)
+            }
+            Err(error) => Err(error),
+        }
+    };
+}
+
+/// Runs a read, once more if its connection turned out to be dead.
+macro_rules! read {
+    ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
+        use $crate::db::{Database, acquire, acquire_checked, is_connection_lost};
+        use $crate::store::on_connection;
+        let first = match $database {
+            Database::MySql(pool) => on_connection!(acquire(pool), $connection => $statement),
+            Database::Sqlite(pool) => on_connection!(acquire(pool), $connection => $statement),
+        };
+        let outcome = match (first, $database) {
+            (Err(sqlx::Error::PoolTimedOut), _) => Err(sqlx::Error::PoolTimedOut),
+            (Err(error), Database::MySql(pool)) if is_connection_lost(&error) => {
+                on_connection!(acquire_checked(pool), $connection => $statement)
+            }
+            (outcome, _) => outcome,
+        };
+        outcome.map_err(|source| $crate::store::Error::new($operation, source))
+    }};
+}
+
+/// Runs a write, on a connection that has just answered and never twice: nobody knows whether the first one arrived.
+macro_rules! write {
+    ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
+        use $crate::db::{Database, acquire, acquire_checked};
+        use $crate::store::on_connection;
+        let outcome = match $database {
+            Database::MySql(pool) => {
+                on_connection!(acquire_checked(pool), $connection => $statement)
+                    .map(|done| done.rows_affected())
+            }
+            Database::Sqlite(pool) => on_connection!(acquire(pool), $connection => $statement)
+                .map(|done| done.rows_affected()),
+        };
+        outcome.map_err(|source| $crate::store::Error::new($operation, source))
+    }};
+}
+
+pub(crate) use on_connection;
+pub(crate) use read;
+pub(crate) use write;

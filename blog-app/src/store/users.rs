@@ -1,0 +1,51 @@
+//! The users.
+
+use sqlx::query;
+use sqlx::query_as;
+
+use super::{Error, read, write};
+use crate::db::Database;
+
+/// Who is logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The row's id, which the session cookie holds.
+    pub id: i64,
+    /// The name, byte for byte as it was registered.
+    pub name: String,
+}
+
+/// A user and the hash to verify a password against.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The user.
+    pub user: User,
+    /// The password's hash, as a PHC string.
+    pub hash: String,
+}
+
+/// Adds a user. A name that somebody has is found out by the unique key and not by looking first, so that of two
+/// registrations at once exactly one wins.
+pub async fn insert(database: &Database, name: &str, hash: &str) -> Result<(), Error> {
+    const SQL: &str = "INSERT INTO user (username, password) VALUES (?, ?)";
+    write!("register the user", database, connection => query(SQL).bind(name).bind(hash).execute(connection))?;
+    Ok(())
+}
+
+/// The user of this name, compared byte for byte here as well: the original's column compares more loosely.
+pub async fn find_by_name(database: &Database, name: &str) -> Result<Option<Credentials>, Error> {
+    const SQL: &str = "SELECT id, username, password FROM user WHERE username = ?";
+    let row: Option<(i64, String, String)> = read!("find the user by name", database, connection =>
+        query_as(SQL).bind(name).fetch_optional(connection))?;
+    Ok(row
+        .filter(|(_, stored, _)| stored == name)
+        .map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
+}
+
+/// The user of this id, if there is one still.
+pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, Error> {
+    const SQL: &str = "SELECT id, username, password FROM user WHERE id = ?";
+    let row: Option<(i64, String, String)> = read!("find the user", database, connection =>
+        query_as(SQL).bind(id).fetch_optional(connection))?;
+    Ok(row.map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
+}

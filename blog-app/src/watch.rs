@@ -1,0 +1,106 @@
+//! Secrets that change while the blog runs: Kubernetes replaces the files under us, and nobody restarts.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::DatabaseConfig;
+use crate::db::{Database, Redacted, Target};
+use crate::error::chain;
+use crate::keys::KeySource;
+use crate::session::Sessions;
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// What may change, and who has to know.
+pub struct Secrets {
+    /// Where the keys come from.
+    pub source: KeySource,
+    /// Who signs with them.
+    pub sessions: Sessions,
+    /// Where the database's password comes from.
+    pub config: DatabaseConfig,
+    /// Who connects with it.
+    pub database: Database,
+}
+
+impl Secrets {
+    /// Looks at the files every few seconds, for ever.
+    pub async fn watch(self) {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first tick comes at once: what changed since the start is seen too.
+        let mut seen = [None; 3];
+        loop {
+            ticks.tick().await;
+            let now = self.modified();
+            if now == seen {
+                continue;
+            }
+            // Half a rotation is tried again at the next tick: what was loaded before stays in force.
+            match self.reload() {
+                Ok(()) => {
+                    seen = now;
+                    tracing::debug!("read the secrets again");
+                }
+                Err(error) => tracing::warn!(error = chain(&error), "failed to read the changed secrets"),
+            }
+        }
+    }
+
+    fn modified(&self) -> [Option<SystemTime>; 3] {
+        let (current, previous) = match &self.source {
+            KeySource::Files { current, previous } => (Some(current.as_path()), previous.as_deref()),
+            KeySource::Phrase(_) | KeySource::Beside(_) => (None, None),
+        };
+        [current, previous, self.config.password_file()]
+            .map(|path| path.and_then(|path| std::fs::metadata(path).and_then(|it| it.modified()).ok()))
+    }
+
+    /// Running connections go on; new ones use the new password.
+    fn reload(&self) -> Result<(), crate::config::Error> {
+        self.sessions.replace_keys(self.source.load()?);
+        if let (Database::MySql(pool), Target::MySql(Redacted(options))) =
+            (&self.database, self.config.reload()?.target)
+        {
+            pool.set_connect_options(*options);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::DatabaseArgs;
+    use crate::session::{Key, Keys, Session};
+
+    const SESSION: Session = Session { user: 1, issued: 0, proof: 0 };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rotated_key_is_in_force_without_a_restart_and_half_a_rotation_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let current = directory.path().join("current");
+        std::fs::write(&current, [1; 32]).unwrap();
+        let source = KeySource::Files { current: current.clone(), previous: None };
+        let sessions = Sessions::new(source.load().unwrap());
+        let url = format!("sqlite:{}/x.sqlite", directory.path().display());
+        let args = DatabaseArgs { database_url: Some(url), ..DatabaseArgs::default() };
+        let config = DatabaseConfig::resolve(&args, &|_| None).unwrap();
+        let database = Database::lazy(&config.target);
+        let secrets = Secrets { source, sessions: sessions.clone(), config, database };
+        let watching = tokio::spawn(secrets.watch());
+        let signed_with = |byte: u8| {
+            let keys = Keys { current: Key::derive(&[byte; 32]), previous: None };
+            sessions.open(&Sessions::new(keys).seal(&SESSION), 0).is_some()
+        };
+
+        std::fs::write(&current, "").unwrap();
+        tokio::time::sleep(PERIOD * 2).await;
+        assert!(signed_with(1), "an empty file is no key");
+        std::fs::write(&current, [2; 32]).unwrap();
+        tokio::time::sleep(PERIOD * 2).await;
+        assert!(signed_with(2) && !signed_with(1));
+        watching.abort();
+    }
+}

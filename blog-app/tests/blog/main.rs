@@ -1,0 +1,9 @@
+//! The suite on the embedded database, and the program itself.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops and says where")]
+
+mod backend;
+mod process;
+#[path = "../program/mod.rs"]
+mod program;
+#[path = "../suite/mod.rs"]
+mod suite;

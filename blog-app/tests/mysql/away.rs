@@ -1,0 +1,187 @@
+//! The database goes away, comes back, hangs.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use blog_app::health::Readiness;
+
+use crate::backend::{TestDatabase, as_root, root_url};
+use crate::program::{Program, eventually, get, post, run};
+use crate::proxy::Proxy;
+use crate::suite::{Blog, keys};
+
+async fn blog_behind_proxy() -> (Blog, Proxy) {
+    let direct = Blog::with_post().await;
+    let proxy = Proxy::start().await;
+    let database = crate::backend::connect(&proxy.url(&direct.database.url));
+    (Blog::with(database, Arc::clone(&direct.database), keys("key", None)), proxy)
+}
+
+#[tokio::test]
+async fn without_its_database_the_blog_answers_503_and_recovers_by_itself() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let mut browser = blog.browser_of("test").await;
+    assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    proxy.cut();
+    for path in ["/", "/create", "/1/update"] {
+        let answer = browser.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert_eq!(answer.header("retry-after"), Some("5"));
+        assert!(answer.contains("<h1>Service Unavailable</h1>"), "{}", answer.body);
+    }
+    let written = browser.post("/create", &[("title", "t"), ("body", "")]).await;
+    assert_eq!(written.status, StatusCode::SERVICE_UNAVAILABLE);
+    proxy.mend();
+    let answer = browser.get("/").await;
+    assert_eq!((answer.status, answer.titles()), (StatusCode::OK, vec!["test title".to_owned()]));
+}
+
+#[tokio::test]
+async fn what_needs_no_database_works_without_it() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let mut member = blog.browser_of("test").await;
+    proxy.cut();
+    for path in ["/hello", "/auth/login", "/auth/register", "/static/style.css"] {
+        assert_eq!(blog.browser().get(path).await.status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(blog.browser().get("/create").await.location(), "/auth/login");
+    assert_eq!(member.post("/auth/logout", &[]).await.location(), "/");
+}
+
+#[tokio::test]
+async fn the_first_read_and_the_first_write_after_a_restart_of_the_server_work() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let browser = blog.browser_of("test").await;
+    // Many at once, so that the pool is full of connections that the cut then kills.
+    let readers: Vec<_> = (0..20)
+        .map(|_| {
+            let mut browser = browser.clone();
+            tokio::spawn(async move { browser.get("/").await.status })
+        })
+        .collect();
+    for reader in readers {
+        assert_eq!(reader.await.unwrap(), StatusCode::OK);
+    }
+    for path in ["write", "read"] {
+        proxy.cut();
+        proxy.mend();
+        let mut browser = browser.clone();
+        if path == "read" {
+            assert_eq!(browser.get("/").await.status, StatusCode::OK);
+        } else {
+            assert_eq!(browser.post("/create", &[("title", "t"), ("body", "")]).await.location(), "/");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_hangs_costs_bounded_time() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let mut browser = blog.browser();
+    assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    proxy.stick();
+    let started = Instant::now();
+    let readiness = Readiness::new(blog.app.database.clone());
+    let (answer, reasons) = tokio::join!(browser.get("/"), readiness.reasons());
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!reasons.is_empty());
+    assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
+    proxy.mend();
+    assert_eq!(browser.get("/").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_database_there_and_back() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let database = || blog.app.database.clone();
+    assert!(Readiness::new(database()).reasons().await.is_empty());
+    proxy.cut();
+    let reasons = Readiness::new(database()).reasons().await;
+    assert!(reasons[0].contains("the database is not available"), "{reasons:?}");
+    proxy.mend();
+    assert!(Readiness::new(database()).reasons().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_replica_that_was_ready_stays_in_the_load_balancer_while_the_database_is_away() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let readiness = Readiness::new(blog.app.database.clone());
+    assert!(readiness.is_serving().await);
+    proxy.cut();
+    assert!(readiness.is_serving().await);
+    proxy.mend();
+}
+
+/// Away is one thing, refused another: who has a wrong password has no page to show, and somebody should be told.
+#[tokio::test]
+async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
+    let direct = Blog::with_post().await;
+    let (name, proxy) = (direct.database.name().to_owned(), Proxy::start().await);
+    let user = name.replace("blog_test_", "r");
+    as_root(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'old'")).await;
+    as_root(&format!("GRANT SELECT ON {name}.* TO {user}@'%'")).await;
+    let address = root_url().rsplit('@').next().unwrap().to_owned();
+    let database = crate::backend::connect(&proxy.url(&format!("mysql://{user}:old@{address}/{name}")));
+    let readiness = Readiness::new(database);
+    assert!(readiness.is_serving().await);
+    proxy.cut();
+    as_root(&format!("ALTER USER {user}@'%' IDENTIFIED BY 'new'")).await;
+    proxy.mend();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while readiness.is_serving().await {
+        assert!(Instant::now() < deadline, "it still serves");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    as_root(&format!("DROP USER {user}@'%'")).await;
+}
+
+/// Settings of a program that reaches its database through the proxy.
+fn settings<'a>(url: &'a str, key: &'a str) -> [(&'a str, &'a str); 3] {
+    [("BLOG_DATABASE_URL", url), ("BLOG_SESSION_KEY_FILE", key), ("BLOG_DRAIN_SECONDS", "0")]
+}
+
+fn key_file() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), [7; 64]).unwrap();
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blog_that_starts_before_its_database_is_live_and_becomes_ready() {
+    let database = Blog::new().await.database;
+    let proxy = Proxy::start_cut().await;
+    let (url, key) = (proxy.url(&database.url), key_file());
+    let mut program = Program::start(&["serve"], &settings(&url, key.path().to_str().unwrap()));
+    assert_eq!(get(program.admin, "/healthz").0, 200);
+    assert_eq!(program.readiness().0, 503);
+    assert_eq!(get(program.pages, "/").0, 503);
+    proxy.mend();
+    eventually("it is ready", || (program.readiness().0 == 200).then_some(()));
+    assert_eq!(post(program.pages, "/auth/register", "", "username=bob&password=x").0, 302);
+    program.terminate();
+    assert!(program.wait().success());
+    assert!(program.log().contains("starting without the database"), "{}", program.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrate_waits_for_the_database() {
+    let database = TestDatabase::create().await;
+    let proxy = Proxy::start_cut().await;
+    let (url, key) = (proxy.url(&database.url), key_file());
+    let waiting = tokio::task::spawn_blocking({
+        let url = url.clone();
+        move || run(&["migrate"], &[("BLOG_DATABASE_URL", &url)])
+    });
+    // The program refuses to serve before and serves after.
+    let refused = run(&["serve"], &settings(&database.url, key.path().to_str().unwrap()));
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains("version 0") && message.contains("run `blog-app migrate`"), "{message}");
+    assert_eq!(refused.status.code(), Some(1));
+    proxy.mend();
+    let migrated = waiting.await.unwrap();
+    let log = String::from_utf8_lossy(&migrated.stderr);
+    assert!(migrated.status.success() && log.contains("waiting for the database"), "{log}");
+    let program = Program::start(&["serve"], &settings(&url, key.path().to_str().unwrap()));
+    assert_eq!(get(program.pages, "/").0, 200);
+}

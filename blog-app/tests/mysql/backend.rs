@@ -1,0 +1,68 @@
+//! A database of its own for each test, on the server that `BLOG_TEST_MYSQL_URL` names.
+
+use blog_app::config::DatabaseConfig;
+use blog_app::db::Database;
+use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
+
+pub struct TestDatabase {
+    name: String,
+    pub url: String,
+}
+
+impl TestDatabase {
+    pub async fn create() -> Self {
+        let name = format!("blog_test_{:016x}", rand::random::<u64>());
+        as_root(&format!("CREATE DATABASE {name}")).await;
+        let url = format!("{}/{name}", root_url());
+        Self { name, url }
+    }
+
+    pub fn connect(&self) -> Database {
+        connect(&self.url)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let drop = format!("DROP DATABASE {}", self.name);
+        // The test's own runtime may be gone already, and it can't be waited for from here.
+        let done = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(as_root(&drop));
+        });
+        done.join().expect("the test's database is dropped");
+    }
+}
+
+pub fn connect(url: &str) -> Database {
+    let args = blog_app::cli::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
+    Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap().target)
+}
+
+pub async fn as_root(statement: &str) {
+    let mut connection = MySqlConnection::connect(&root_url()).await.expect("the test server answers");
+    connection.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
+    connection.close().await.unwrap();
+}
+
+pub fn root_url() -> String {
+    let url = std::env::var("BLOG_TEST_MYSQL_URL")
+        .expect("BLOG_TEST_MYSQL_URL must be set: BLOG_TEST_MYSQL_URL=$(dev/mysql-test.sh start)");
+    url.trim_end_matches('/').to_owned()
+}
+
+/// The original's init script, without its DROP DATABASE.
+pub const ORIGINAL_SCHEMA: &[&str] = &[
+    "CREATE TABLE user (id INT AUTO_INCREMENT PRIMARY KEY, username VARCHAR(255) UNIQUE NOT NULL, \
+     password VARCHAR(255) NOT NULL)",
+    "CREATE TABLE post (id INT AUTO_INCREMENT PRIMARY KEY, author_id INT NOT NULL, \
+     created TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, title VARCHAR(255) NOT NULL, \
+     body VARCHAR(255) NOT NULL, FOREIGN KEY (author_id) REFERENCES user (id))",
+];
+
+/// Statements that all migrations together have.
+pub const STATEMENTS: usize = 5;

@@ -1,0 +1,123 @@
+//! The real program as a child process, and just enough HTTP to talk to it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Long enough for the slowest machine; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program without any of the settings around it.
+pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blog-app"));
+    command.args(arguments).env_clear().envs(settings.iter().copied());
+    command
+}
+
+/// Runs it to its end.
+pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
+    command(arguments, settings).output().unwrap()
+}
+
+/// A running blog, killed at the end of the test if it still runs.
+pub struct Program {
+    child: Child,
+    log: Arc<Mutex<String>>,
+    pub pages: SocketAddr,
+    pub admin: SocketAddr,
+}
+
+impl Program {
+    /// Starts it on ports that are free and waits until it listens.
+    pub fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
+        let mut child = command(arguments, settings)
+            .env("BLOG_LISTEN", "127.0.0.1:0")
+            .env("BLOG_ADMIN_LISTEN", "127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let (log, mut serving) = (Arc::new(Mutex::new(String::new())), None);
+        while serving.is_none() {
+            let Some(line) = lines.next() else { panic!("ended before serving: {}", log.lock().unwrap()) };
+            let event: serde_json::Value = serde_json::from_str(&line).expect("each line is JSON");
+            let address = |field: &str| event[field].as_str().and_then(|text| text.parse().ok());
+            serving = address("address").zip(address("admin_address"));
+            *log.lock().unwrap() += &format!("{line}\n");
+        }
+        let rest = Arc::clone(&log);
+        std::thread::spawn(move || lines.for_each(|line| *rest.lock().unwrap() += &format!("{line}\n")));
+        let (pages, admin) = serving.unwrap();
+        Self { child, log, pages, admin }
+    }
+
+    pub fn terminate(&self) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the program ends", || self.child.try_wait().unwrap())
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn readiness(&self) -> (u16, String) {
+        get(self.admin, "/readyz")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already, as it should.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks again and again until there is something, and fails with what it waited for.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
+pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
+pub fn post(address: SocketAddr, path: &str, cookie: &str, body: &str) -> (u16, String) {
+    let length = body.len();
+    exchange(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nConnection: close\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
+/// The status and everything that came, head and body.
+pub fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    read(&mut stream)
+}
+
+pub fn read(stream: &mut TcpStream) -> (u16, String) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let status = text.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no answer but {text:?}")), text)
+}

@@ -1,0 +1,258 @@
+//! A blog with two users and a post, as Flaskr's own tests have it, and a browser that keeps its cookie.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use blog_app::app::{App, router};
+use blog_app::db::Database;
+use blog_app::metrics::Metrics;
+use blog_app::page::Site;
+use blog_app::password::Passwords;
+use blog_app::session::{Key, Keys, Sessions};
+use blog_app::store::migrate::migrate;
+use http_body_util::BodyExt;
+use sqlx::{AssertSqlSafe, Executor};
+use tower::ServiceExt;
+
+use crate::backend::TestDatabase;
+
+/// One process of the blog, and the database that it shares with others.
+pub struct Blog {
+    pub app: Arc<App>,
+    pub database: Arc<TestDatabase>,
+}
+
+impl Blog {
+    /// An empty blog.
+    pub async fn new() -> Self {
+        let database = Arc::new(TestDatabase::create().await);
+        let connected = database.connect();
+        migrate(&connected, &mut |_| std::ops::ControlFlow::Continue(())).await.unwrap();
+        Self { app: app(connected, keys("key", None), false), database }
+    }
+
+    /// With users `test` and `other`, whose passwords are their names, and a post of `test`.
+    pub async fn with_post() -> Self {
+        let blog = Self::new().await;
+        blog.register("test").await;
+        blog.register("other").await;
+        blog.execute(
+            "INSERT INTO post (title, body, author_id, created) \
+             VALUES ('test title', 'test\nbody', 1, '2018-01-01 00:00:00')",
+        )
+        .await;
+        blog
+    }
+
+    /// A process on a database whose schema is in place.
+    pub fn on(database: Arc<TestDatabase>, keys: Keys) -> Self {
+        Self::with(database.connect(), database, keys)
+    }
+
+    /// A process with connections of its own to that database.
+    pub fn with(connected: Database, database: Arc<TestDatabase>, keys: Keys) -> Self {
+        Self { app: app(connected, keys, false), database }
+    }
+
+    /// Another process on the same database.
+    pub fn replica(&self, keys: Keys) -> Self {
+        Self::on(Arc::clone(&self.database), keys)
+    }
+
+    /// The same behind a proxy that may be trusted.
+    pub fn behind_proxy(&self) -> Self {
+        let app = app(self.database.connect(), keys("key", None), true);
+        Self { app, database: Arc::clone(&self.database) }
+    }
+
+    pub fn browser(&self) -> Browser {
+        Browser { router: router(Arc::clone(&self.app)), cookie: None, headers: HeaderMap::new() }
+    }
+
+    /// A browser that is logged in.
+    pub async fn browser_of(&self, name: &str) -> Browser {
+        let mut browser = self.browser();
+        let answer = browser.post("/auth/login", &[("username", name), ("password", name)]).await;
+        assert_eq!(answer.location(), "/", "{name} logs in");
+        browser
+    }
+
+    pub async fn register(&self, name: &str) {
+        let form = [("username", name), ("password", name)];
+        let answer = self.browser().post("/auth/register", &form).await;
+        assert_eq!(answer.location(), "/auth/login", "{name} registers");
+    }
+
+    pub async fn execute(&self, statement: &str) -> u64 {
+        execute(&self.app.database, statement).await
+    }
+
+    /// A single number out of the database.
+    pub async fn count(&self, statement: &str) -> i64 {
+        let query = sqlx::query_scalar(AssertSqlSafe(statement.to_owned()));
+        match &self.app.database {
+            Database::MySql(pool) => query.fetch_one(pool).await.unwrap(),
+            Database::Sqlite(pool) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            }
+        }
+    }
+
+    /// A single text out of the database.
+    pub async fn text(&self, statement: &str) -> String {
+        match &self.app.database {
+            Database::MySql(pool) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            }
+            Database::Sqlite(pool) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            }
+        }
+    }
+}
+
+pub async fn execute(database: &Database, statement: &str) -> u64 {
+    let statement = AssertSqlSafe(statement.to_owned());
+    match database {
+        Database::MySql(pool) => pool.execute(statement).await.unwrap().rows_affected(),
+        Database::Sqlite(pool) => pool.execute(statement).await.unwrap().rows_affected(),
+    }
+}
+
+pub fn keys(current: &str, previous: Option<&str>) -> Keys {
+    let derive = |secret: &str| Key::derive(secret.as_bytes());
+    Keys { current: derive(current), previous: previous.map(derive) }
+}
+
+fn app(database: Database, keys: Keys, trust_proxy: bool) -> Arc<App> {
+    Arc::new(App {
+        database,
+        sessions: Sessions::new(keys),
+        passwords: Passwords::new(2),
+        site: Arc::new(Site::new("Flaskr", None)),
+        metrics: Metrics::default(),
+        trust_proxy,
+    })
+}
+
+/// Keeps the session cookie and follows no redirects.
+#[derive(Clone)]
+pub struct Browser {
+    router: Router,
+    pub cookie: Option<String>,
+    headers: HeaderMap,
+}
+
+impl Browser {
+    /// Sends this header with every request.
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub async fn get(&mut self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        self.post_raw(path, form(fields)).await
+    }
+
+    pub async fn post_raw(&mut self, path: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body.into())
+            .unwrap();
+        self.send(request).await
+    }
+
+    pub async fn send(&mut self, mut request: Request<Body>) -> Answer {
+        let headers = request.headers_mut();
+        headers.entry(header::HOST).or_insert("blog.example.org".parse().unwrap());
+        headers.extend(self.headers.clone());
+        if let Some(cookie) = &self.cookie {
+            headers.insert(header::COOKIE, format!("session={cookie}").parse().unwrap());
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let answer = Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        };
+        self.keep_cookie(&answer);
+        answer
+    }
+
+    fn keep_cookie(&mut self, answer: &Answer) {
+        let Some(set) = answer.header("set-cookie") else { return };
+        let value = set.split(';').next().and_then(|pair| pair.strip_prefix("session=")).unwrap();
+        self.cookie = Some(value.to_owned()).filter(|value| !value.is_empty());
+    }
+}
+
+pub fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// Where a redirect goes.
+    pub fn location(&self) -> &str {
+        assert_eq!(self.status, StatusCode::FOUND, "{}", self.body);
+        self.header("location").unwrap()
+    }
+
+    /// The text, as a browser shows it, of the message above the content.
+    pub fn flash(&self) -> String {
+        let start = "<div class=\"flash\" role=\"alert\">";
+        let from =
+            self.body.find(start).unwrap_or_else(|| panic!("no message in {}", self.body)) + start.len();
+        let length = self.body[from..].find("</div>").unwrap();
+        unescape(&self.body[from..from + length])
+    }
+
+    pub fn contains(&self, text: &str) -> bool {
+        self.body.contains(text)
+    }
+
+    /// The titles of the posts, in their order.
+    pub fn titles(&self) -> Vec<String> {
+        let articles = self.body.split("<article class=\"post\">").skip(1);
+        articles.map(|article| between(article, "<h1>", "</h1>")).collect()
+    }
+
+    /// What a form holds.
+    pub fn field(&self, name: &str) -> String {
+        if name == "body" {
+            // Parsers drop the line break right after the tag.
+            return between(&self.body, "<textarea name=\"body\" id=\"body\">\n", "</textarea>");
+        }
+        let input = &self.body[self.body.find(&format!("<input name=\"{name}\"")).unwrap()..];
+        between(input, "value=\"", "\"")
+    }
+}
+
+fn between(text: &str, start: &str, end: &str) -> String {
+    let from = text.find(start).unwrap_or_else(|| panic!("no {start} in {text}")) + start.len();
+    let length = text[from..].find(end).unwrap();
+    unescape(&text[from..from + length])
+}
+
+fn unescape(text: &str) -> String {
+    let pairs = [("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'"), ("&#38;", "&")];
+    pairs.iter().fold(text.to_owned(), |text, (code, character)| text.replace(code, character))
+}

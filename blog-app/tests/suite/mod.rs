@@ -1,0 +1,13 @@
+//! What holds on either database. Each test has a database of its own and drives the router without a socket.
+
+mod auth;
+mod blog;
+mod csrf;
+mod fixture;
+mod health;
+mod limits;
+mod migrate;
+mod pages;
+mod sessions;
+
+pub use fixture::{Answer, Blog, Browser, execute, keys};

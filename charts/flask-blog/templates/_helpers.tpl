@@ -1,0 +1,3 @@
+{{- define "flask-blog.name" -}}
+{{- default .Release.Name .Values.name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}

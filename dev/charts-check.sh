@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Checks both charts with Helm 3 and Helm 4: lint, rendering, and every rendered object against the schemas of a real
+# API server, the CRD's included. Run it as: dev/apiserver.sh dev/charts-check.sh
+# Usage: dev/charts-check.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+[[ -n ${API_TEST_KUBECONFIG:-} ]] || die "API_TEST_KUBECONFIG is not set: run dev/apiserver.sh dev/charts-check.sh."
+
+BIN=$("$DEV_DIR/tools.sh" kubectl helm helm4 kubeconform)
+have jq || die "jq is missing; install it and try again."
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+PASSED=0
+
+k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
+
+# kubeconform wants one JSON schema a kind; the API server publishes them together.
+fetch_schemas() {
+  k apply --server-side --filename "$ROOT_DIR/crds/" >/dev/null
+  k wait --for=condition=Established crd/flaskblogs.flaskblog.dev --timeout=30s >/dev/null
+  local attempt
+  for ((attempt = 0; attempt < 60; attempt++)); do
+    k get --raw /openapi/v2 >"$WORK/openapi.json"
+    jq -e '.definitions | keys | any(test("FlaskBlog$"))' "$WORK/openapi.json" >/dev/null && break
+    sleep 0.5
+  done
+  # A quantity or a port may be a number or a text; in the published schema the first is called a string.
+  jq '{definitions: (.definitions
+        | .["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {"type": ["string", "number"]}
+        | .["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = {"type": ["string", "integer"]}
+        | walk(if type == "object" and (.properties | type) == "object" and (has("additionalProperties") | not)
+               then .additionalProperties = false else . end))}' \
+    "$WORK/openapi.json" >"$WORK/definitions.json"
+  local name kind
+  while IFS=$'\t' read -r name kind; do
+    jq -n --arg name "$name" '{"$ref": "definitions.json#/definitions/\($name)"}' >"$WORK/$kind.json"
+  done < <(jq -r '.definitions | to_entries[] | select(.value["x-kubernetes-group-version-kind"]) |
+    .key as $key | .value["x-kubernetes-group-version-kind"][] |
+    [$key, ([.kind, (.group | split(".")[0] // ""), .version] | map(select(. != "")) | join("-") | ascii_downcase)] | @tsv' \
+    "$WORK/openapi.json")
+}
+
+passed() {
+  PASSED=$((PASSED + 1))
+  echo "ok  $*"
+}
+
+check_rendering() { # HELM CHART NAME [OPTION…]
+  local helm=$1 chart=$2 name=$3
+  shift 3
+  "$BIN/$helm" template release "$ROOT_DIR/charts/$chart" --namespace press "$@" >"$WORK/rendered.yaml"
+  "$BIN/kubeconform" -strict -summary -schema-location "$WORK/{{.ResourceKind}}{{.KindSuffix}}.json" \
+    "$WORK/rendered.yaml" >"$WORK/report" || { cat "$WORK/report" >&2; die "$helm template charts/$chart ($name) isn't valid against the API server's schemas."; }
+  passed "$helm template charts/$chart ($name): $(cat "$WORK/report")"
+}
+
+# What must be refused shows that the check can fail.
+check_refused() { # HELM CHART OPTION…
+  local helm=$1 chart=$2
+  shift 2
+  if "$BIN/$helm" template release "$ROOT_DIR/charts/$chart" "$@" >/dev/null 2>&1; then
+    die "$helm template charts/$chart $* should have been refused by values.schema.json."
+  fi
+  passed "$helm refuses charts/$chart $*"
+}
+
+check_schema_can_fail() {
+  printf 'apiVersion: flaskblog.dev/v1alpha1\nkind: FlaskBlog\nmetadata: {name: x}\nspec: {replica: 2}\n' >"$WORK/wrong.yaml"
+  if "$BIN/kubeconform" -strict -schema-location "$WORK/{{.ResourceKind}}{{.KindSuffix}}.json" "$WORK/wrong.yaml" >/dev/null; then
+    die "kubeconform accepted a FlaskBlog with an unknown field, so its other answers mean nothing."
+  fi
+  passed "kubeconform refuses an unknown field"
+}
+
+fetch_schemas
+check_schema_can_fail
+for helm in helm helm4; do
+  for chart in operator flask-blog; do
+    "$BIN/$helm" lint --strict "$ROOT_DIR/charts/$chart" >"$WORK/lint" 2>&1 || { cat "$WORK/lint" >&2; die "$helm lint charts/$chart failed."; }
+    passed "$helm lint --strict charts/$chart"
+    check_rendering "$helm" "$chart" defaults
+    check_refused "$helm" "$chart" --set replicas=-1
+    check_refused "$helm" "$chart" --set unknown=1
+  done
+  check_rendering "$helm" operator namespaced --set 'watchNamespaces={a,b}' --set crds.enabled=false --set replicas=2
+  check_rendering "$helm" operator everything --set crds.keep=false --set "image.digest=sha256:$(printf '0%.0s' {1..64})" \
+    --set podLabels.a=b --set podAnnotations.a=b --set nodeSelector.a=b --set priorityClassName=high \
+    --set 'imagePullSecrets[0].name=pull' --set 'tolerations[0].operator=Exists' --set serviceAccount.annotations.a=b
+  check_rendering "$helm" flask-blog everything --set image=a:b --set service.nodePort=30500 --set resources.limits.memory=1Gi \
+    --set database.storage.storageClassName=fast --set database.resources.limits.memory=1Gi --set deletionPolicy=Delete
+done
+echo "$PASSED passed, 0 failed"

@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# Makes sure that the kind cluster of kind-example-config.yaml runs, and that kubectl's context points at it.
+# Usage: dev/cluster.sh
+#
+# A healthy cluster is kept. One whose containers were stopped (a restarted Docker daemon) is started again. One that is
+# half-made or doesn't come back is deleted and made anew. With a registry this is `kind create cluster --config
+# kind-example-config.yaml` and nothing else; without one, the same with a node image that is built here.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+"$DEV_DIR/docker.sh"
+CONFIG=$ROOT_DIR/kind-example-config.yaml
+NAME=$(awk '$1 == "name:" {print $2; exit}' "$CONFIG")
+EXPECTED_NODES=$(grep -c -- '- role:' "$CONFIG")
+BIN=$("$DEV_DIR/tools.sh" --prefer-installed kind kubectl)
+PATH=$BIN:$PATH
+
+kubectl_here() { kubectl --context "kind-$NAME" --request-timeout 10s "$@"; }
+
+containers() { docker ps --all --quiet --filter "label=io.x-k8s.kind.cluster=$NAME" "$@"; }
+
+all_running() { (($(containers --filter status=running | wc -l) == EXPECTED_NODES)); }
+
+# Complete: every node ready, and the last thing that kind installs (the default StorageClass) is there.
+complete() {
+  local ready
+  kubectl_here get --raw /readyz >/dev/null 2>&1 || return 1
+  ready=$(kubectl_here get nodes --no-headers 2>/dev/null | awk '$2 ~ /^Ready/' | wc -l)
+  ((ready == EXPECTED_NODES)) && kubectl_here get storageclass standard >/dev/null 2>&1
+}
+
+complete_within() { # SECONDS
+  local end=$((SECONDS + $1))
+  until complete; do
+    ((SECONDS < end)) || return 1
+    sleep 1
+  done
+}
+
+# Returns 0 if the cluster that exists can be used.
+revive() {
+  [[ -n $(containers) ]] || return 1
+  # Written again each time: its port changes when the containers were restarted, and another tool may have removed it.
+  kind export kubeconfig --name "$NAME" >/dev/null 2>&1 || true
+  if all_running && complete_within 20; then return; fi
+  if (($(containers | wc -l) == EXPECTED_NODES)) && ! all_running; then
+    step "Starting the stopped nodes of the cluster"
+    containers | xargs docker start >/dev/null 2>&1 || return 1
+    kind export kubeconfig --name "$NAME" >/dev/null 2>&1 || true
+    # The API server may need a while to notice that nodes are away; that they are ready counts only after that.
+    complete_within 120 && return
+  fi
+  return 1
+}
+
+port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+check_ports() {
+  local port
+  while read -r port; do
+    if port_in_use "$port"; then die "Port $port of this machine is taken by another program, and the blog is to answer there; end that program and try again."; fi
+  done < <(awk '$1 == "hostPort:" {print $2}' "$CONFIG")
+}
+
+create() {
+  local config image
+  check_ports
+  if "$DEV_DIR/registry.sh"; then
+    step "Creating the cluster (kind pulls its node image the first time)"
+    logged kind-create kind create cluster --config "$CONFIG" --wait 180s
+    return
+  fi
+  image=$("$DEV_DIR/node-image.sh")
+  config=$(cache_dir)/kind-config.yaml
+  # Where CAP_SYS_RESOURCE is missing the kubelet can't lower its own score for the kernel's memory killer and would end;
+  # with this gate it only says so.
+  { cat "$CONFIG"; printf 'featureGates:\n  KubeletInUserNamespace: true\n'; } >"$config"
+  step "Creating the cluster"
+  logged kind-create kind create cluster --config "$config" --image "$image" --wait 180s
+}
+
+ensure_cluster() {
+  if revive; then
+    step "The cluster $NAME runs"
+    return
+  fi
+  if [[ -n $(containers) ]]; then
+    step "The cluster $NAME is incomplete or doesn't answer; deleting it"
+    logged kind-delete kind delete cluster --name "$NAME"
+  fi
+  create
+  complete_within 120 || die "The cluster was created, but not all of its nodes are ready; see kubectl --context kind-$NAME describe nodes."
+}
+
+with_lock cluster ensure_cluster

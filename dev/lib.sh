@@ -1,0 +1,125 @@
+# shellcheck shell=bash
+# Helpers that every script in dev/ sources: steps with elapsed time, errors in one sentence, the cache, locks.
+#
+# Two rules keep the scripts composable:
+#   * stdout carries results only (a path, a URL), so everything meant for a person goes to stderr;
+#   * what is built is kept under a hash of what it is built from and appears there by one rename, so an interrupted
+#     build leaves nothing that looks finished, and a warm run only compares names.
+# `set -e` does nothing inside a function that is called as a condition (`if f`, `f || …`). So never call `logged`,
+# `with_lock` or `artefact` as a condition.
+set -euo pipefail
+
+DEV_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034 # used by the scripts that source this file
+ROOT_DIR=$(dirname "$DEV_DIR")
+# Scripts call each other; the first one sets the clock that all of them print.
+export FLASKBLOG_STARTED=${FLASKBLOG_STARTED:-$(date +%s)}
+
+# The header comment of a script is its help text. Answers --help and ends the script.
+help_if_asked() {
+  local arg
+  for arg in "$@"; do
+    case $arg in
+      -h | --help) awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0"; exit 0 ;;
+    esac
+  done
+}
+
+colour() { # CODE TEXT
+  if [[ -t 2 && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then printf '\033[%sm%s\033[0m' "$1" "$2"; else printf '%s' "$2"; fi
+}
+
+step() {
+  local elapsed=$(($(date +%s) - FLASKBLOG_STARTED))
+  printf '%s %s\n' "$(colour 2 "$(printf '[%2d:%02d]' $((elapsed / 60)) $((elapsed % 60)))")" "$*" >&2
+}
+
+# One sentence: what failed and what to do about it.
+die() {
+  printf '%s %s\n' "$(colour '1;31' 'error:')" "$*" >&2
+  exit 1
+}
+
+require_programs() {
+  local program
+  for program in flock sha256sum timeout awk curl; do
+    have "$program" || die "The program $program is missing; these scripts need Linux with its usual tools (util-linux, coreutils, curl)."
+  done
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+cache_dir() {
+  local dir=${FLASKBLOG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flaskblog}
+  mkdir -p "$dir"
+  printf '%s\n' "$dir"
+}
+
+# Hash of the contents of files and directories (with their names, relative to the project, so that every clone agrees).
+input_hash() {
+  (
+    cd "$ROOT_DIR"
+    local path
+    for path in "$@"; do
+      path=${path#"$ROOT_DIR"/}
+      [[ -e $path ]] || die "$path is missing, so nothing can be built from it; restore it with git."
+      find "$path" -type f -print0
+    done | LC_ALL=C sort -zu | xargs -0 sha256sum | sha256sum | cut -c1-12
+  )
+}
+
+# logged NAME COMMAND…: output goes to a log file; the end of it is shown if the command fails.
+logged() {
+  local name=$1 log status=0
+  shift
+  mkdir -p "$(cache_dir)/logs"
+  log=$(cache_dir)/logs/$name.log
+  set +e
+  (set -e; "$@") >"$log" 2>&1 </dev/null
+  status=$?
+  set -e
+  ((status == 0)) && return
+  tail -n 30 "$log" >&2
+  die "$name failed (exit code $status); its last lines are above, all of them in $log."
+}
+
+# with_lock NAME COMMAND…: one at a time on this machine. The descriptor is closed for the command, so that a daemon
+# which it starts doesn't hold the lock for ever.
+with_lock() {
+  local name=$1 file
+  shift
+  mkdir -p "$(cache_dir)/locks"
+  file=$(cache_dir)/locks/$name
+  (
+    flock -n 9 || {
+      step "Waiting for another run to finish with: $name"
+      flock -w 3600 9 || die "Another run has held the lock $file for an hour; end it and try again."
+    }
+    "$@" 9>&-
+  ) 9>"$file"
+}
+
+# artefact NAME KEY BUILDER…: prints the directory holding NAME as built from KEY. `BUILDER… DIRECTORY` fills an empty
+# directory; it is called only if there is none for that key.
+artefact() {
+  local name=$1 key=$2 dest
+  shift 2
+  dest=$(cache_dir)/artefacts/$name/$key
+  if [[ ! -d $dest ]]; then with_lock "$name" build_artefact "$name" "$dest" "$@"; fi
+  printf '%s\n' "$dest"
+}
+
+build_artefact() { # NAME DEST BUILDER…
+  local name=$1 dest=$2 parent
+  shift 2
+  [[ -d $dest ]] && return # built by the run that held the lock before us
+  parent=$(dirname "$dest")
+  mkdir -p "$parent"
+  rm -rf "$parent"/.unfinished.*
+  local tmp
+  tmp=$(mktemp -d "$parent/.unfinished.XXXXXX")
+  logged "$name" "$@" "$tmp"
+  mv -T "$tmp" "$dest"
+}
+
+require_programs

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# A throw-away MySQL for tests: data in memory, on a port of this machine's loopback only.
+# Usage: dev/mysql-test.sh start   starts it if it doesn't run, waits until it accepts connections, prints its URL
+#        dev/mysql-test.sh stop    removes it with all its data
+#
+# `start` prints mysql://root:PASSWORD@127.0.0.1:PORT (no database: each test makes its own) and nothing else on stdout.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+NAME=flaskblog-test-mysql
+
+# The password stays the same for the life of the container; only its owner can read it.
+new_password() {
+  (umask 077 && head -c 18 /dev/urandom | base64 | tr '+/' '-_' >"$PASSWORD_FILE")
+}
+
+port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+free_port() {
+  local port
+  for ((port = 33306; port < 33406; port++)); do
+    port_in_use "$port" || { echo "$port"; return; }
+  done
+  die "No free port between 33306 and 33406 for the test database; end what holds them and try again."
+}
+
+# The password goes in as an environment variable that docker reads from ours: not on a command line. Durability is
+# switched off, since the data lives in memory anyway.
+run_container() {
+  new_password
+  MYSQL_ROOT_PASSWORD=$(<"$PASSWORD_FILE") docker run --detach --name "$NAME" --env MYSQL_ROOT_PASSWORD \
+    --tmpfs /var/lib/mysql:rw,size=2g,uid=999,gid=999,mode=0700 --publish "127.0.0.1:$(free_port):3306" \
+    mysql:9.7 --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 --skip-log-bin --max-connections=500
+}
+
+published_port() { docker port "$NAME" 3306/tcp 2>/dev/null | head -n 1 | sed 's/.*://'; }
+
+client() { # runs in the container; the password is in that container's environment
+  docker exec "$NAME" bash -c 'MYSQL_PWD=$MYSQL_ROOT_PASSWORD mysql --protocol=tcp -h127.0.0.1 -uroot -e "SELECT 1"' >/dev/null 2>&1
+}
+
+wait_until_ready() {
+  local attempt
+  for ((attempt = 0; attempt < 300; attempt++)); do
+    if client && port_in_use "$(published_port)"; then return; fi
+    [[ $(docker inspect --format '{{.State.Running}}' "$NAME") == true ]] || break
+    sleep 0.2
+  done
+  docker logs --tail 30 "$NAME" >&2
+  die "The test database did not come up; its log is above (docker logs $NAME)."
+}
+
+start() {
+  "$DEV_DIR/docker.sh"
+  "$DEV_DIR/mysql-image.sh"
+  if [[ $(docker inspect --format '{{.State.Running}}' "$NAME" 2>/dev/null) != true || ! -s $PASSWORD_FILE ]]; then
+    docker rm --force --volumes "$NAME" >/dev/null 2>&1 || true # stopped with its daemon: its data were in memory
+    step "Starting the test database"
+    logged mysql-test run_container
+  fi
+  wait_until_ready
+}
+
+PASSWORD_FILE=$(cache_dir)/test-mysql-password
+case ${1:-} in
+  start)
+    with_lock mysql-test start
+    printf 'mysql://root:%s@127.0.0.1:%s\n' "$(<"$PASSWORD_FILE")" "$(published_port)"
+    ;;
+  stop)
+    if have docker; then docker rm --force --volumes "$NAME" >/dev/null 2>&1 || true; fi
+    rm -f "$PASSWORD_FILE"
+    ;;
+  *) die "usage: dev/mysql-test.sh start|stop" ;;
+esac

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# All tests, the least powerful first, each tier with its number of tests. `make test` runs this.
+# Usage: dev/test.sh [TIER…]      quick api mysql charts cluster; all of them if none is named
+#
+#   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
+#   api      the operator against a real kube-apiserver and etcd
+#   mysql    the blog against a real MySQL
+#   charts   both charts with Helm 3 and Helm 4 against the API server's schemas
+#   cluster  `make up`, then faults, charts and a real browser on the kind cluster
+# Nothing is skipped: what a tier needs is installed or built, or the tier fails.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+TIERS=(quick api mysql charts cluster)
+LOGS=$(cache_dir)/logs
+SUMMARY=()
+mkdir -p "$LOGS"
+cd "$ROOT_DIR"
+# Clones share what they built; cargo itself tells changed sources apart.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
+
+# Adds up the numbers before a word in the closing lines of test runners; none is 0.
+sum_of() { # WORD LOG
+  awk -v word="$1" '{for (i = 2; i <= NF; i++) if ($i ~ "^" word "[,;]?$" && $(i - 1) ~ /^[0-9]+$/) sum += $(i - 1)} END {print sum + 0}' "$2"
+}
+
+# Runs a tier, shows its output, and counts what its test runners report. The tier is a process of its own, since bash
+# forgets `set -e` in a function whose result is asked for.
+tier() { # NAME
+  local name=$1 log=$LOGS/test-$1.log started=$SECONDS passed skipped
+  step "Tests: $name"
+  "$DEV_DIR/test.sh" --body "$name" 2>&1 | tee "$log" || die "The tier $name failed; its output is above and in $log. Run it alone with: dev/test.sh $name"
+  passed=$(sum_of passed "$log")
+  skipped=$(sum_of ignored "$log")
+  ((passed > 0)) || die "The tier $name ran no test; that is a failure. Its output is in $log."
+  ((skipped == 0)) || die "The tier $name skipped $skipped tests; none may be skipped."
+  SUMMARY+=("$(printf '%-8s %4d passed  %3d s' "$name" "$passed" $((SECONDS - started)))")
+  TOTAL=$((${TOTAL:-0} + passed))
+}
+
+quick() {
+  cargo fmt --all --check
+  cargo clippy --workspace --all-targets --all-features --quiet -- --deny warnings
+  cargo test --workspace --quiet
+}
+
+api() { "$DEV_DIR/apiserver.sh" cargo test --package operator --features apiserver-tests --test apiserver --quiet; }
+
+mysql() {
+  "$DEV_DIR/docker.sh"
+  "$DEV_DIR/mysql-image.sh"
+  local url status=0
+  url=$("$DEV_DIR/mysql-test.sh" start)
+  BLOG_TEST_MYSQL_URL=$url cargo test --package blog-app --features mysql-tests --test mysql --quiet || status=$?
+  "$DEV_DIR/mysql-test.sh" stop
+  return "$status"
+}
+
+charts() { "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"; }
+
+cluster() {
+  "$DEV_DIR/browser.sh"
+  "$DEV_DIR/up.sh"
+  local bin
+  bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4)
+  # One at a time: the tests kill pods of the same cluster.
+  PATH=$bin:$PATH cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1
+}
+
+if [[ ${1:-} == --body ]]; then
+  "$2"
+  exit
+fi
+wanted=("$@")
+((${#wanted[@]} > 0)) || wanted=("${TIERS[@]}")
+for name in "${wanted[@]}"; do
+  [[ " ${TIERS[*]} " == *" $name "* ]] || die "There is no tier $name; there are: ${TIERS[*]}."
+  tier "$name"
+done
+step "Tests that ran, by tier"
+printf '%s\n' "${SUMMARY[@]}"
+echo "$TOTAL passed, 0 failed"

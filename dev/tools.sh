@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Builds the programs that the local cluster and the tests need, and prints the directory that holds them.
+# Usage: dev/tools.sh [--prefer-installed] [NAME…]        all of them if none is named
+#
+# Every version is pinned by a go.mod and go.sum here (dev/kubernetes, dev/go-tools/*), so a build needs nothing but Go and
+# a module proxy, and gives the same programs everywhere. Built once per version, then kept in the cache.
+# --prefer-installed takes kind, helm and kubectl from PATH where they are there and recent enough.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+# One line per group that is built in one go: group, module directory, PROGRAM=PACKAGE…
+# The API tests need an API server, etcd and kubectl only, so those don't wait for the rest of Kubernetes.
+groups() {
+  local k=k8s.io/kubernetes/cmd c=github.com/containerd/containerd/v2/cmd
+  cat <<END
+kube-api kubernetes kube-apiserver=$k/kube-apiserver kubectl=$k/kubectl
+kube-node kubernetes kube-controller-manager=$k/kube-controller-manager kube-scheduler=$k/kube-scheduler kubelet=$k/kubelet kube-proxy=$k/kube-proxy kubeadm=$k/kubeadm
+etcd go-tools/etcd etcd=go.etcd.io/etcd/server/v3
+containerd go-tools/containerd containerd=$c/containerd containerd-shim-runc-v2=$c/containerd-shim-runc-v2 ctr=$c/ctr
+coredns go-tools/coredns coredns=github.com/coredns/coredns
+local-path-provisioner go-tools/local-path-provisioner local-path-provisioner=github.com/rancher/local-path-provisioner
+kind go-tools/kind kind=sigs.k8s.io/kind
+helm3 go-tools/helm3 helm=helm.sh/helm/v3/cmd/helm
+helm4 go-tools/helm4 helm4=helm.sh/helm/v4/cmd/helm
+kubeconform go-tools/kubeconform kubeconform=github.com/yannh/kubeconform/cmd/kubeconform
+END
+}
+
+group_line() { # NAME
+  groups | awk -v name="$1" '{for (i = 3; i <= NF; i++) if (index($i, name "=") == 1) {print; exit}}'
+}
+
+module_version() { # DIRECTORY MODULE
+  awk -v module="$2" '{sub(/^require /, ""); sub(/^\t/, "")} $1 == module && $2 ~ /^v/ {print $2; exit}' "$DEV_DIR/$1/go.mod"
+}
+
+# Linker flags: programs that don't know their version otherwise are told (kubeadm compares it, helm prints it).
+ldflags() { # MODULE-DIRECTORY
+  local flags='-s -w' version p=k8s.io/component-base/version
+  case $1 in
+    kubernetes)
+      version=$(module_version "$1" k8s.io/kubernetes)
+      flags+=" -X $p.gitVersion=$version -X $p.gitMajor=1 -X $p.gitMinor=$(cut -d. -f2 <<<"$version") -X $p.gitTreeState=clean"
+      ;;
+    go-tools/helm3)
+      flags+=" -X helm.sh/helm/v3/internal/version.version=$(module_version "$1" helm.sh/helm/v3)"
+      flags+=" -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=34"
+      ;;
+    go-tools/helm4) flags+=" -X helm.sh/helm/v4/internal/version.version=$(module_version "$1" helm.sh/helm/v4)" ;;
+    go-tools/kubeconform) flags+=" -X main.version=$(module_version "$1" github.com/yannh/kubeconform)" ;;
+    go-tools/containerd)
+      flags+=" -X github.com/containerd/containerd/v2/version.Version=$(module_version "$1" github.com/containerd/containerd/v2)"
+      ;;
+  esac
+  printf '%s\n' "$flags"
+}
+
+build_group() { # MODULE-DIRECTORY PROGRAM=PACKAGE… DESTINATION
+  local module=$1 destination=${*: -1} pair flags
+  flags=$(ldflags "$module")
+  cd "$DEV_DIR/$module"
+  # GOFLAGS as it should be: a user's own must not loosen the lock file.
+  export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOWORK=off
+  local packages=("${@:2:$#-2}")
+  go build -trimpath -buildvcs=false -tags 'no_btrfs no_devmapper no_zfs no_aufs' -ldflags "$flags" \
+    -o "$destination/" "${packages[@]#*=}"
+  # Go names a program after its package's path, which isn't always its usual name.
+  for pair in "${packages[@]}"; do
+    local built=${pair#*=}
+    built=$(basename "${built%/v[0-9]}")
+    if [[ $built != "${pair%%=*}" ]]; then mv "$destination/$built" "$destination/${pair%%=*}"; fi
+  done
+}
+
+ensure() { # NAME…: builds what is missing and links it into $BIN
+  local name line group module pairs key directory
+  for name in "$@"; do
+    line=$(group_line "$name")
+    [[ -n $line ]] || die "dev/tools.sh knows no program called $name; see dev/tools.sh --help."
+    read -r group module pairs <<<"$line"
+    key=$(printf '%s\n' "$line" "$(input_hash "dev/$module")" "$(ldflags "$module")" | sha256sum | cut -c1-12)
+    directory=$(cache_dir)/artefacts/$group/$key
+    if [[ ! -d $directory ]]; then
+      have go || die "$name is missing and so is Go to build it; install either of them (https://go.dev/dl) and try again."
+      step "Building $group"
+      # shellcheck disable=SC2086 # a list of words
+      artefact "$group" "$key" build_group "$module" $pairs >/dev/null
+    fi
+    ln -sfn "$directory/$name" "$BIN/$name"
+  done
+}
+
+# Recent enough: kind that makes Kubernetes 1.34 nodes, helm 3.14 or 4, kubectl 1.33.
+installed() { # NAME
+  local version
+  have "$1" || return 1
+  case $1 in
+    kind) version=$(kind version 2>/dev/null | grep -o 'v[0-9.]*' | head -n 1) && at_least "$version" 0.30 ;;
+    helm) version=$(helm version --template '{{.Version}}' 2>/dev/null) && at_least "$version" 3.14 ;;
+    kubectl) version=$(kubectl version --client 2>/dev/null | awk '/Client/ {print $3}') && at_least "$version" 1.33 ;;
+    *) return 1 ;;
+  esac
+}
+
+at_least() { # VERSION MINIMUM
+  [[ -n $1 && $(printf '%s\n' "$2" "${1#v}" | sort -V | head -n 1) == "$2" ]]
+}
+
+main() {
+  local wanted=() build=() name
+  # Only what the machine itself has counts as installed, not what an earlier run of this script put in front of PATH.
+  PATH=$(tr : '\n' <<<"$PATH" | grep -vF "$(cache_dir)/bin/" | paste -sd :)
+  BIN=$(cache_dir)/bin/$(input_hash dev/kubernetes dev/go-tools dev/tools.sh)
+  if [[ ${1:-} == --prefer-installed ]]; then
+    BIN+=-installed
+    shift
+  fi
+  mkdir -p "$BIN"
+  wanted=("$@")
+  if ((${#wanted[@]} == 0)); then mapfile -t wanted < <(groups | tr ' ' '\n' | sed -n 's/=.*//p'); fi
+  for name in "${wanted[@]}"; do
+    if [[ $BIN == *-installed ]] && installed "$name"; then ln -sfn "$(command -v "$name")" "$BIN/$name"; else build+=("$name"); fi
+  done
+  if ((${#build[@]})); then ensure "${build[@]}"; fi
+  printf '%s\n' "$BIN"
+}
+
+main "$@"

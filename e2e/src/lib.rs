@@ -1,0 +1,161 @@
+//! Words that the cluster tests are told in: kubectl, helm, waiting with evidence.
+
+use std::{
+    io::Write as _,
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// The context of `kind-example-config.yaml`'s cluster; never the user's current one.
+pub const CONTEXT: &str = "kind-flaskblog";
+/// Where the sample blog answers on this machine.
+pub const URL: &str = "http://localhost:30423";
+/// Longest wait for a blog to become ready, image loads and database initialisation included.
+pub const PATIENCE: Duration = Duration::from_secs(240);
+
+fn output(program: &str, arguments: &[&str], input: Option<&str>) -> Output {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("failed to start {program}: {error}; run dev/test.sh cluster"));
+    if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
+        stdin.write_all(text.as_bytes()).unwrap_or_else(|error| panic!("{program} took no input: {error}"));
+    }
+    child.wait_with_output().unwrap_or_else(|error| panic!("{program} can't be waited for: {error}"))
+}
+
+fn succeeded(program: &str, arguments: &[&str], input: Option<&str>) -> String {
+    let result = output(program, arguments, input);
+    let text = String::from_utf8_lossy(&result.stdout).into_owned();
+    assert!(
+        result.status.success(),
+        "{program} {} failed: {text}{}",
+        arguments.join(" "),
+        String::from_utf8_lossy(&result.stderr)
+    );
+    text
+}
+
+fn in_context<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["--context", CONTEXT], arguments].concat()
+}
+
+/// Runs kubectl and returns what it prints; a failure is the test's.
+#[must_use]
+pub fn kubectl(arguments: &[&str]) -> String {
+    succeeded("kubectl", &in_context(arguments), None)
+}
+
+/// `kubectl … -o json`, or nothing if it failed, for example because the object isn't there.
+#[must_use]
+pub fn kubectl_json(arguments: &[&str]) -> Option<Value> {
+    let result = output("kubectl", &in_context(&[arguments, &["-o", "json"]].concat()), None);
+    serde_json::from_slice(&result.stdout).ok()
+}
+
+/// `kubectl apply -f -`: whether it succeeded, and everything that it printed.
+#[must_use]
+pub fn kubectl_apply(namespace: &str, manifest: &str) -> (bool, String) {
+    let result = output("kubectl", &in_context(&["apply", "-n", namespace, "-f", "-"]), Some(manifest));
+    let text = [result.stdout, result.stderr].concat();
+    (result.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Runs a Helm (`helm` or `helm4`) and returns what it prints; a failure is the test's.
+#[must_use]
+pub fn helm(program: &str, arguments: &[&str]) -> String {
+    succeeded(program, &[&["--kube-context", CONTEXT], arguments].concat(), None)
+}
+
+/// Runs a command line in a shell in the repository's root, with the cluster as the current context.
+#[must_use]
+pub fn shell(line: &str) -> Output {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let line = format!("cd {root:?} && {line}");
+    output("bash", &["-c", &line], None)
+}
+
+/// Waits until `probe` gives something; on a time-out shows what the namespace looks like.
+pub fn eventually<T>(what: &str, namespace: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        if Instant::now() > deadline {
+            let state = kubectl(&["get", "fb,all,pvc", "-n", namespace, "-o", "wide"]);
+            let story = kubectl(&["describe", "fb", "-n", namespace]);
+            panic!("gave up waiting until {what}\n{state}\n{story}");
+        }
+        sleep(Duration::from_millis(500));
+    }
+}
+
+/// Waits as a user would.
+pub fn wait_ready(namespace: &str, blog: &str) {
+    let what = format!("{blog} is ready");
+    eventually(&what, namespace, || {
+        let wait = ["wait", "--for=condition=Ready", "--timeout=10s", "-n", namespace];
+        let result = output("kubectl", &in_context(&[&wait[..], &[&format!("fb/{blog}")]].concat()), None);
+        result.status.success().then_some(())
+    });
+}
+
+/// Status, reason and message of a condition.
+#[must_use]
+pub fn condition(namespace: &str, blog: &str, type_: &str) -> Option<(String, String, String)> {
+    let found = kubectl_json(&["get", "fb", blog, "-n", namespace])?;
+    let conditions = found["status"]["conditions"].as_array()?.clone();
+    let one = conditions.into_iter().find(|one| one["type"] == type_)?;
+    let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
+    Some((text("status"), text("reason"), text("message")))
+}
+
+/// Names of the app's pods that aren't being deleted.
+#[must_use]
+pub fn app_pods(namespace: &str, blog: &str) -> Vec<Value> {
+    let selector = format!("app.kubernetes.io/instance={blog},app.kubernetes.io/component=app");
+    let list = kubectl_json(&["get", "pods", "-n", namespace, "-l", &selector]).unwrap_or_default();
+    let items = list["items"].as_array().cloned().unwrap_or_default();
+    items.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect()
+}
+
+/// A `kubectl port-forward` that ends with this value.
+pub struct PortForward {
+    child: Child,
+    /// Where it answers.
+    pub url: String,
+}
+
+impl PortForward {
+    /// Forwards a port of this machine to `target`'s port 5000, and waits until it answers.
+    #[must_use]
+    pub fn start(namespace: &str, target: &str, port: u16) -> Self {
+        let ports = format!("{port}:5000");
+        let arguments = in_context(&["port-forward", "-n", namespace, target, &ports]);
+        let child = Command::new("kubectl")
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("failed to start kubectl port-forward: {error}"));
+        let forward = Self { child, url: format!("http://localhost:{port}") };
+        eventually(&format!("{target} is forwarded"), namespace, || {
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+        forward
+    }
+}
+
+impl Drop for PortForward {
+    fn drop(&mut self) {
+        // It may have ended by itself when its pod went away.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,181 @@
+//! What goes wrong in a cluster, and how it ends.
+
+use std::time::Duration;
+
+use e2e::{app_pods, condition, eventually, kubectl, kubectl_apply, kubectl_json, shell, wait_ready};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    main_job::Namespace,
+    person::{Person, Readers},
+};
+
+fn name(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+/// Changes fields of the sample blog as `kubectl patch` does; null removes one.
+fn patch_spec(fields: &Value) {
+    let patch = json!({"spec": fields}).to_string();
+    let _ = kubectl(&["patch", "fb", "blog", "-n", "default", "--type=merge", "-p", &patch]);
+}
+
+/// Every request asks over a connection of its own. On a busy machine a proxy may send one to a replica that has just
+/// closed its door, so one in a hundred may fail; an outage fails by the dozen.
+async fn nearly_nobody_noticed(readers: Readers) -> u64 {
+    let (pages, problems) = readers.finish().await;
+    let failed = u64::try_from(problems.len()).unwrap();
+    assert!(failed * 100 <= pages, "{failed} of {pages} requests failed: {:?}", problems.first());
+    pages
+}
+
+#[tokio::test]
+async fn an_app_pod_is_killed_and_nearly_no_reader_notices() {
+    wait_ready("default", "blog");
+    let readers = Readers::start(4);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let victim = name(&app_pods("default", "blog")[0]);
+    let _ = kubectl(&["delete", "pod", &victim, "-n", "default"]);
+    wait_ready("default", "blog");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(nearly_nobody_noticed(readers).await > 100);
+}
+
+#[tokio::test]
+async fn a_change_of_title_rolls_out_and_nearly_no_reader_notices() {
+    wait_ready("default", "blog");
+    let readers = Readers::start(4);
+    for title in ["Renamed", "Flaskr"] {
+        patch_spec(&json!({"title": title}));
+        wait_ready("default", "blog");
+        // The old replicas still drain for some seconds; the newest title is shown at the latest then.
+        let reader = Person::at(e2e::URL);
+        let mut shown = false;
+        for _ in 0..30 {
+            shown = reader.index().await.contains(title);
+            if shown {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        assert!(shown, "{title} is not shown");
+    }
+    let _ = nearly_nobody_noticed(readers).await;
+}
+
+#[tokio::test]
+async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
+    wait_ready("default", "blog");
+    let author = Person::registered().await;
+    let title = format!("Kept by {}", author.name);
+    author.write(&title).await;
+    let restarts = || -> Vec<(String, Value)> {
+        let pods = app_pods("default", "blog");
+        pods.iter()
+            .map(|pod| (name(pod), pod["status"]["containerStatuses"][0]["restartCount"].clone()))
+            .collect()
+    };
+    let before = restarts();
+    let _ = kubectl(&["delete", "pod", "blog-mysql-0", "-n", "default", "--grace-period=0", "--force"]);
+    let mut polite = None;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while polite.is_none() && tokio::time::Instant::now() < deadline {
+        if let Some((StatusCode::SERVICE_UNAVAILABLE, retry)) = author.look().await {
+            polite = Some(retry);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let retry =
+        polite.expect("while MySQL was away no request got a 503").expect("the 503 has no Retry-After");
+    assert!(retry.parse::<u32>().is_ok(), "Retry-After: {retry}");
+    eventually("MySQL is back", "default", || {
+        let pod = kubectl_json(&["get", "pod", "blog-mysql-0", "-n", "default"])?;
+        (pod["status"]["containerStatuses"][0]["ready"] == true).then_some(())
+    });
+    wait_ready("default", "blog");
+    assert!(author.index().await.contains(&title), "an acknowledged post is gone");
+    assert_eq!(restarts(), before, "the app was restarted for a fault of the database");
+}
+
+#[tokio::test]
+async fn a_deleted_and_reapplied_blog_has_its_posts_and_its_sessions() {
+    wait_ready("default", "blog");
+    let author = Person::registered().await;
+    let title = format!("Survives {}", author.name);
+    author.write(&title).await;
+    let _ = kubectl(&["delete", "fb", "blog", "-n", "default"]);
+    eventually("the pods are gone", "default", || {
+        let pods = kubectl_json(&["get", "pods", "-n", "default", "-l", "app.kubernetes.io/instance=blog"])?;
+        pods["items"].as_array()?.is_empty().then_some(())
+    });
+    let applied = shell("kubectl --context kind-flaskblog apply -f blog.yaml");
+    assert!(applied.status.success(), "{applied:?}");
+    wait_ready("default", "blog");
+    let page = author.index().await;
+    assert!(page.contains(&title), "the post is gone");
+    assert!(page.contains("Log Out"), "the author was logged out");
+}
+
+#[tokio::test]
+async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
+    wait_ready("default", "blog");
+    let readers = Readers::start(2);
+    patch_spec(&json!({"image": "flaskblog/blog-app:no-such-version"}));
+    let message = eventually("Degraded says why", "default", || {
+        let (status, reason, message) = condition("default", "blog", "Degraded")?;
+        (status == "True" && reason == "PodFailing").then_some(message)
+    });
+    assert!(message.contains("no-such-version") || message.contains("ImagePull"), "{message}");
+    assert_eq!(condition("default", "blog", "Ready").unwrap().0, "False");
+    patch_spec(&json!({"image": null}));
+    wait_ready("default", "blog");
+    let _ = nearly_nobody_noticed(readers).await;
+}
+
+#[tokio::test]
+async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
+    wait_ready("default", "blog");
+    let author = Person::registered().await;
+    let title = format!("Outlives the mistake of {}", author.name);
+    author.write(&title).await;
+    patch_spec(&json!({"database": {"managed": {"image": "mysql:no-such-version"}}}));
+    eventually("the failing pod is reported", "default", || {
+        let (status, reason, message) = condition("default", "blog", "Degraded")?;
+        (status == "True" && reason == "PodFailing" && message.contains("blog-mysql-0")).then_some(())
+    });
+    patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7"}}}));
+    wait_ready("default", "blog");
+    assert!(author.index().await.contains(&title));
+}
+
+#[test]
+fn under_delete_a_lost_statefulset_keeps_the_data_and_a_deleted_blog_leaves_nothing() {
+    let namespace = "short-lived";
+    let guard = Namespace::new(namespace);
+    let manifest = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: brief}, \
+                    spec: {replicas: 1, deletionPolicy: Delete}}";
+    assert!(kubectl_apply(namespace, manifest).0);
+    wait_ready(namespace, "brief");
+    let claim = || kubectl_json(&["get", "pvc", "data-brief-mysql-0", "-n", namespace]);
+    let before = eventually("the claim belongs to the blog", namespace, || {
+        claim().filter(|claim| claim["metadata"]["ownerReferences"][0]["kind"] == "FlaskBlog")
+    });
+    let _ = kubectl(&["delete", "statefulset", "brief-mysql", "-n", namespace]);
+    eventually("MySQL is back", namespace, || {
+        let pod = kubectl_json(&["get", "pod", "brief-mysql-0", "-n", namespace])?;
+        (pod["status"]["containerStatuses"][0]["ready"] == true).then_some(())
+    });
+    wait_ready(namespace, "brief");
+    let after = claim().expect("the claim is there");
+    assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    assert!(after["metadata"]["deletionTimestamp"].is_null());
+    let _ = kubectl(&["delete", "fb", "brief", "-n", namespace]);
+    eventually("nothing is left", namespace, || {
+        let kinds = "fb,pvc,secret,deployment,statefulset,service,serviceaccount,poddisruptionbudget,pod";
+        let selector = "app.kubernetes.io/instance=brief";
+        let left = kubectl(&["get", kinds, "-n", namespace, "-l", selector, "-o", "name"]);
+        left.trim().is_empty().then_some(())
+    });
+    drop(guard);
+}

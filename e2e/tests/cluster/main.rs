@@ -1,0 +1,10 @@
+//! On the kind cluster of `make up`, one test after another, since they kill pods of the same blog.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
+
+mod browser;
+mod charts;
+mod faults;
+mod main_job;
+mod person;
+mod readme;

@@ -1,0 +1,170 @@
+//! What `make up` promises.
+
+use e2e::{
+    PortForward, URL, app_pods, condition, helm, kubectl, kubectl_apply, kubectl_json, shell, wait_ready,
+};
+
+use crate::person::Person;
+
+#[test]
+fn the_sample_blog_is_ready_and_kubectl_get_shows_it() {
+    wait_ready("default", "blog");
+    let table = kubectl(&["get", "fb", "-n", "default"]);
+    let (head, row) = table.split_once('\n').unwrap();
+    let columns: Vec<&str> = head.split_whitespace().collect();
+    assert_eq!(columns, ["NAME", "READY", "STATUS", "REPLICAS", "SCHEMA", "URL", "AGE"]);
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[..4], ["blog", "True", "Ready", "2"], "{table}");
+    assert!(cells[4].parse::<u32>().is_ok_and(|version| version >= 1), "no schema version: {table}");
+    assert_eq!(cells[5], URL, "{table}");
+}
+
+#[test]
+fn every_condition_of_a_ready_blog_says_so() {
+    wait_ready("default", "blog");
+    for (type_, status) in [
+        ("Ready", "True"),
+        ("DatabaseReady", "True"),
+        ("SchemaReady", "True"),
+        ("AppAvailable", "True"),
+        ("Degraded", "False"),
+    ] {
+        let (is, reason, message) = condition("default", "blog", type_).unwrap();
+        assert_eq!(is, status, "{type_}: {reason} {message}");
+    }
+}
+
+#[test]
+fn its_replicas_run_on_different_workers() {
+    let mut nodes: Vec<String> =
+        app_pods("default", "blog").iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
+    nodes.sort();
+    nodes.dedup();
+    assert_eq!(nodes.len(), 2, "{nodes:?}");
+}
+
+#[test]
+fn kubectl_explain_explains_the_fields() {
+    let text = kubectl(&["explain", "fb.spec"]);
+    for field in [
+        "replicas",
+        "image",
+        "imagePullPolicy",
+        "title",
+        "service",
+        "resources",
+        "database",
+        "deletionPolicy",
+    ] {
+        assert!(text.contains(field), "{field} is missing: {text}");
+    }
+    assert!(text.contains("How many copies of the blog serve side by side"), "{text}");
+}
+
+#[test]
+fn kubectl_describe_tells_the_story_in_events() {
+    let namespace = Namespace::new("story");
+    assert!(kubectl_apply("story", "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: tale}, spec: {replicas: 1}}").0);
+    wait_ready("story", "tale");
+    let text = kubectl(&["describe", "fb", "tale", "-n", "story"]);
+    for words in ["Created StatefulSet tale-mysql", "Created Deployment tale", "1 of 1 replicas serve"] {
+        assert!(text.contains(words), "{words} is missing: {text}");
+    }
+    drop(namespace);
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_what_to_write() {
+    let manifest = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: wrong}, \
+                    spec: {service: {type: ClusterIP, nodePort: 30500}}}";
+    let (accepted, text) = kubectl_apply("default", manifest);
+    assert!(!accepted);
+    assert!(text.contains("set one of them or remove nodePort"), "{text}");
+    let (accepted, text) = kubectl_apply("default", &manifest.replace("nodePort", "nodport"));
+    assert!(!accepted && text.contains("unknown field"), "{text}");
+}
+
+#[test]
+fn helm_test_finds_the_operator_ready() {
+    let text = helm("helm", &["test", "operator", "-n", "flaskblog-system"]);
+    assert!(text.contains("Succeeded"), "{text}");
+}
+
+#[test]
+fn every_pod_passes_pod_security_restricted() {
+    for namespace in ["default", "flaskblog-system"] {
+        // A dry run of enforcing it lists every running pod that would be refused, as warnings.
+        let label = "pod-security.kubernetes.io/enforce=restricted";
+        let result = shell(&format!(
+            "kubectl --context kind-flaskblog label --dry-run=server --overwrite namespace {namespace} {label}"
+        ));
+        let warnings = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert!(result.status.success() && !warnings.contains("violate"), "{namespace}: {warnings}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_at_one_replica_is_good_at_every_other() {
+    let author = Person::registered().await;
+    let pods = app_pods("default", "blog");
+    assert_eq!(pods.len(), 2);
+    for (pod, port) in pods.iter().zip(18080..) {
+        let forward = PortForward::start(
+            "default",
+            &format!("pod/{}", pod["metadata"]["name"].as_str().unwrap()),
+            port,
+        );
+        let page = author.index_at(&forward.url).await;
+        assert!(
+            page.contains(&author.name) && page.contains("Log Out"),
+            "not logged in at {}: {page}",
+            forward.url
+        );
+    }
+}
+
+#[tokio::test]
+async fn port_forward_reaches_the_blog_on_5000() {
+    let forward = PortForward::start("default", "svc/blog", 5000);
+    let person = Person::at(&forward.url);
+    assert!(person.index().await.contains("Flaskr"));
+    // Forms work there too: the origin is another one than at the node port.
+    person.form("/auth/register", &[("username", &person.name), ("password", "a pass phrase")]).await;
+    person.log_in().await;
+}
+
+#[test]
+fn the_operator_keeps_the_lease_and_writes_nothing_in_a_quiet_minute() {
+    wait_ready("default", "blog");
+    let version = || {
+        kubectl_json(&["get", "fb", "blog", "-n", "default"]).unwrap()["metadata"]["resourceVersion"].clone()
+    };
+    let before = version();
+    std::thread::sleep(std::time::Duration::from_secs(60));
+    assert_eq!(version(), before);
+    let lease = kubectl_json(&["get", "lease", "flaskblog-operator", "-n", "flaskblog-system"]).unwrap();
+    assert!(lease["spec"]["holderIdentity"].as_str().unwrap().starts_with("operator-"), "{lease}");
+}
+
+/// A namespace that enforces `restricted` and goes with this value.
+pub struct Namespace(&'static str);
+
+impl Namespace {
+    pub fn new(name: &'static str) -> Self {
+        let manifest = format!(
+            "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
+        );
+        // An interrupted run may have left it behind.
+        let _ = kubectl(&["delete", "namespace", name, "--ignore-not-found", "--timeout=120s"]);
+        assert!(kubectl_apply("default", &manifest).0);
+        Self(name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = kubectl(&["delete", "namespace", self.0, "--wait=false"]);
+        }
+    }
+}

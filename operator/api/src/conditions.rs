@@ -1,0 +1,82 @@
+//! Condition types and reasons, each spelled once. `docs/conditions.md` says of each reason what to do.
+
+/// Summary: true only while the replicas of the current generation serve and the database is ready.
+pub const READY: &str = "Ready";
+/// MySQL accepts connections.
+pub const DATABASE_READY: &str = "DatabaseReady";
+/// The database's schema is one that the blog's image understands.
+pub const SCHEMA_READY: &str = "SchemaReady";
+/// At least one replica serves, of whichever generation.
+pub const APP_AVAILABLE: &str = "AppAvailable";
+/// The operator or Kubernetes is still bringing the blog to what the spec says.
+pub const PROGRESSING: &str = "Progressing";
+/// Something needs a look: the message says what.
+pub const DEGRADED: &str = "Degraded";
+
+/// Why a condition has its status; PascalCase, as the API conventions ask.
+pub mod reasons {
+    /// Everything that the spec asks for is in place and serving.
+    pub const READY: &str = "Ready";
+    /// Replicas of the current generation are being started.
+    pub const ROLLING_OUT: &str = "RollingOut";
+    /// The replicas are there and serve.
+    pub const AVAILABLE: &str = "Available";
+    /// No replica serves.
+    pub const UNAVAILABLE: &str = "Unavailable";
+    /// The blog was asked to have no replica.
+    pub const SCALED_TO_ZERO: &str = "ScaledToZero";
+    /// MySQL is being started.
+    pub const DATABASE_STARTING: &str = "DatabaseStarting";
+    /// A replica of the current template passed its schema check.
+    pub const MIGRATED: &str = "Migrated";
+    /// No replica of the current template has finished `blog-app migrate` yet.
+    pub const MIGRATION_PENDING: &str = "MigrationPending";
+    /// `blog-app migrate` failed in a pod.
+    pub const MIGRATION_FAILED: &str = "MigrationFailed";
+    /// A pod can't be started or keeps failing.
+    pub const POD_FAILING: &str = "PodFailing";
+    /// Nothing is wrong.
+    pub const HEALTHY: &str = "Healthy";
+    /// Nothing is left to do.
+    pub const SETTLED: &str = "Settled";
+    /// An object of that name belongs to somebody else and is left alone.
+    pub const NAME_CONFLICT: &str = "NameConflict";
+    /// The database volume exists but the Secret with its passwords is gone.
+    pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+    /// Objects of an earlier blog of this name are still being deleted.
+    pub const WAITING_FOR_CLEANUP: &str = "WaitingForCleanup";
+    /// The spec says something that can't be done; the message says what to write instead.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The operator's service account lacks a permission.
+    pub const FORBIDDEN: &str = "Forbidden";
+    /// The API server refused an object as invalid.
+    pub const REJECTED: &str = "Rejected";
+    /// The API server could not be reached, or answered with a passing error; it is tried again.
+    pub const API_ERROR: &str = "ApiError";
+    /// A reconcile took longer than its limit; it is tried again.
+    pub const TIMEOUT: &str = "Timeout";
+
+    /// Every reason, for the test that finds each one in the documentation.
+    pub const ALL: &[&str] = &[
+        READY,
+        ROLLING_OUT,
+        AVAILABLE,
+        UNAVAILABLE,
+        SCALED_TO_ZERO,
+        DATABASE_STARTING,
+        MIGRATED,
+        MIGRATION_PENDING,
+        MIGRATION_FAILED,
+        POD_FAILING,
+        HEALTHY,
+        SETTLED,
+        NAME_CONFLICT,
+        CREDENTIALS_MISSING,
+        WAITING_FOR_CLEANUP,
+        INVALID_SPEC,
+        FORBIDDEN,
+        REJECTED,
+        API_ERROR,
+        TIMEOUT,
+    ];
+}

@@ -1,0 +1,81 @@
+//! Compute resources with a schema that the API server accepts and that explains itself.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A Kubernetes quantity such as `500m`, `2` or `256Mi`.
+///
+/// Users write both `cpu: 1` and `cpu: "1"`, so integers are accepted and kept as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quantity(pub String);
+
+impl<'de> Deserialize<'de> for Quantity {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Whole(i64),
+            Text(String),
+        }
+        Ok(Self(match Written::deserialize(deserializer)? {
+            Written::Whole(number) => number.to_string(),
+            Written::Text(text) => text,
+        }))
+    }
+}
+
+impl JsonSchema for Quantity {
+    fn schema_name() -> Cow<'static, str> {
+        "Quantity".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A Kubernetes quantity, for example 500m, 2 or 256Mi.",
+            "x-kubernetes-int-or-string": true,
+            "maxLength": 32,
+            "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$",
+        })
+    }
+}
+
+/// Amounts of compute resources.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ResourceList {
+    /// Processor time in cores: `500m` is half a core.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<Quantity>,
+    /// Memory in bytes, for example `256Mi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Quantity>,
+    /// Local scratch space in bytes, for example `1Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_storage: Option<Quantity>,
+}
+
+impl ResourceList {
+    /// The amounts by their Kubernetes resource name; empty when none is set.
+    #[must_use]
+    pub fn amounts(&self) -> BTreeMap<String, String> {
+        [("cpu", &self.cpu), ("memory", &self.memory), ("ephemeral-storage", &self.ephemeral_storage)]
+            .into_iter()
+            .filter_map(|(name, amount)| Some((name.to_owned(), amount.as_ref()?.0.clone())))
+            .collect()
+    }
+}
+
+/// What a container may use (`limits`) and what is set aside for it (`requests`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What the scheduler sets aside for each container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<ResourceList>,
+    /// What each container may use at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ResourceList>,
+}

@@ -1,0 +1,187 @@
+//! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
+
+use std::collections::BTreeMap;
+
+use flaskblog_api::{Child, OwnedKind, children::MANAGER};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, ValidationDirective},
+};
+use rand::Rng;
+use serde_json::json;
+use tracing::debug;
+
+use crate::{
+    compare::is_as_wanted,
+    desired::{Applied, Desired, Objects, metadata, secret_content},
+    error::Error,
+    identity::Identity,
+    metrics::Metrics,
+    observe::{Observed, child_api},
+    stuck::stuck_database_pod,
+};
+
+/// One change that was made, for Events and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `Created`, `Updated` or `Deleted`.
+    pub reason: &'static str,
+    /// Kind of the object.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Writes what differs and returns every object as the API server now has it. `changes` tells what was done, also when
+/// an error ends the work halfway.
+///
+/// # Errors
+/// [`Error::Write`] for the first write that fails; what comes after it in apply order was not touched.
+pub async fn apply(
+    client: &Client,
+    id: &Identity,
+    desired: &Objects<Desired>,
+    observed: &Observed,
+    metrics: &Metrics,
+    changes: &mut Vec<Change>,
+) -> Result<Objects<Applied>, Error> {
+    let writer = Writer { client, id, metrics };
+    let mut applied = BTreeMap::new();
+    for (role, wanted) in desired.iter() {
+        let object = match observed.children.get(&role) {
+            Some(live) if is_as_wanted(wanted, live) => live.clone(),
+            live => writer.write(role, wanted, live, changes).await?,
+        };
+        applied.insert(role, object);
+    }
+    for (role, live) in &observed.children {
+        if desired.get(*role).is_none() {
+            writer.prune(*role, live, changes).await?;
+        }
+    }
+    if let Some(pod) = stuck_database_pod(observed, applied.get(&Child::Database)) {
+        writer.replace_pod(pod, changes).await?;
+    }
+    Ok(Objects::applied(applied))
+}
+
+struct Writer<'a> {
+    client: &'a Client,
+    id: &'a Identity,
+    metrics: &'a Metrics,
+}
+
+impl Writer<'_> {
+    async fn write(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        live: Option<&DynamicObject>,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let mut wanted = wanted.clone();
+        wanted.metadata.uid = live.and_then(ResourceExt::uid);
+        if live.is_none() && role.kind() == OwnedKind::Secret {
+            wanted.metadata.uid = self.create_secret(role).await?;
+        }
+        let params = PatchParams {
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::apply(MANAGER).force()
+        };
+        let name = role.name(&self.id.name);
+        let api = child_api(self.client, self.id, role.kind());
+        self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
+        // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
+        // and one that took its name meanwhile isn't taken over.
+        let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+        if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
+            self.reset_lists(&api, &name, &wanted).await;
+            outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+        }
+        let mut object = outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;
+        if role.kind() == OwnedKind::Secret {
+            object.data = json!({});
+        }
+        let reason = if live.is_none() { "Created" } else { "Updated" };
+        changes.push(Change { reason, kind: role.kind().api_resource().kind, name });
+        Ok(object)
+    }
+
+    /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
+    /// the API server refuses as a duplicate. A merge patch replaces lists as a whole; ports that the cluster has chosen
+    /// are kept by their names. If it fails too, the apply after it tells why.
+    async fn reset_lists(&self, api: &Api<DynamicObject>, name: &str, wanted: &DynamicObject) {
+        let Some(spec) = wanted.data.get("spec") else { return };
+        let patch = json!({"metadata": {"uid": wanted.metadata.uid}, "spec": spec});
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        if let Err(error) = api.patch(name, &params, &Patch::Merge(patch)).await {
+            debug!(name, %error, "the lists could not be reset");
+        }
+    }
+
+    /// Secrets are made by POST, which fails if one is there, and never written again: a password that is in use must
+    /// survive two operators at once, stale reads and every bug but this function's.
+    async fn create_secret(&self, role: Child) -> Result<Option<String>, Error> {
+        let Some(content) = secret_content(role, &mut |bound| rand::rng().random_range(0..bound)) else {
+            return Ok(None);
+        };
+        let name = role.name(&self.id.name);
+        let kind = role.kind();
+        let data: serde_json::Map<_, _> =
+            content.0.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        let mut secret = DynamicObject::new(&name, &kind.api_resource())
+            .data(json!({"type": "Opaque", "stringData": data}));
+        secret.metadata = metadata(self.id, role);
+        self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
+        let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+        match child_api(self.client, self.id, kind).create(&params, &secret).await {
+            Ok(created) => Ok(created.uid()),
+            Err(source) => Err(write_error("create", kind, &name, source)),
+        }
+    }
+
+    async fn prune(&self, role: Child, live: &DynamicObject, changes: &mut Vec<Change>) -> Result<(), Error> {
+        let name = role.name(&self.id.name);
+        self.metrics.api_writes.get_or_create(&("delete", role.kind()).into()).inc();
+        let result = child_api(self.client, self.id, role.kind()).delete(&name, &exactly(live.uid())).await;
+        tolerate_gone(result.map(|_| ()))
+            .map_err(|source| write_error("delete", role.kind(), &name, source))?;
+        changes.push(Change { reason: "Deleted", kind: role.kind().api_resource().kind, name });
+        Ok(())
+    }
+
+    async fn replace_pod(&self, pod: &Pod, changes: &mut Vec<Change>) -> Result<(), Error> {
+        let name = pod.name_any();
+        self.metrics.api_writes.get_or_create(&("delete", "Pod".to_owned()).into()).inc();
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.id.namespace);
+        tolerate_gone(api.delete(&name, &exactly(pod.uid())).await.map(|_| ())).map_err(|source| {
+            Error::Write { verb: "delete", kind: "Pod".into(), name: name.clone(), source: Box::new(source) }
+        })?;
+        changes.push(Change { reason: "Deleted", kind: "Pod".into(), name });
+        Ok(())
+    }
+}
+
+/// Deletes this very object and not one that took its name since it was read.
+fn exactly(uid: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions { uid, resource_version: None }),
+        ..DeleteParams::background()
+    }
+}
+
+fn is_rejected(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
+}
+
+fn tolerate_gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match result {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
+fn write_error(verb: &'static str, kind: OwnedKind, name: &str, source: kube::Error) -> Error {
+    Error::Write { verb, kind: kind.api_resource().kind, name: name.to_owned(), source: Box::new(source) }
+}

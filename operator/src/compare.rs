@@ -1,0 +1,113 @@
+//! Whether an object already is as wanted (no client required): what lets a settled blog cause no write at all.
+
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::{Map, Value};
+
+/// Whether `live` holds everything that `wanted` says. What others added to it is theirs and doesn't count; what we
+/// wanted once and no longer do shows in the hash annotation, which is part of `wanted`.
+#[must_use]
+pub fn is_as_wanted(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let metadata = |object: &DynamicObject| {
+        serde_json::json!({
+            "labels": object.labels(),
+            "annotations": object.annotations(),
+            "ownerReferences": object.owner_references(),
+        })
+    };
+    covers(&metadata(live), &metadata(wanted)) && covers(&live.data, &wanted.data)
+}
+
+fn covers(live: &Value, wanted: &Value) -> bool {
+    match (live, wanted) {
+        (Value::Object(live), Value::Object(wanted)) => covers_object(live, wanted),
+        (Value::Array(live), Value::Array(wanted)) => covers_list(live, wanted),
+        (Value::String(live), Value::String(wanted)) => live == wanted || same_quantity(live, wanted),
+        // The API server leaves out what is empty.
+        (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
+        (Value::Null, Value::Object(wanted)) => wanted.is_empty(),
+        (Value::Null, Value::String(wanted)) => wanted.is_empty(),
+        _ => live == wanted,
+    }
+}
+
+fn covers_object(live: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
+    wanted.iter().all(|(key, value)| covers(live.get(key).unwrap_or(&Value::Null), value))
+}
+
+/// Lists of named things may have grown by others' entries (a sidecar, a variable); other lists are ours as a whole.
+fn covers_list(live: &[Value], wanted: &[Value]) -> bool {
+    let named = |item: &Value| item.get("name").and_then(Value::as_str).map(str::to_owned);
+    if !wanted.is_empty() && wanted.iter().all(|item| named(item).is_some()) {
+        return wanted
+            .iter()
+            .all(|item| live.iter().any(|other| named(other) == named(item) && covers(other, item)));
+    }
+    live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
+}
+
+/// The API server writes quantities in a canonical form: `1000m` comes back as `1`, `1024Mi` as `1Gi`.
+fn same_quantity(left: &str, right: &str) -> bool {
+    matches!((milli(left), milli(right)), (Some(left), Some(right)) if (left - right).abs() < 0.5)
+}
+
+/// A quantity in thousandths, or nothing if the text is none
+/// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
+fn milli(text: &str) -> Option<f64> {
+    let split =
+        text.find(|character: char| !(character.is_ascii_digit() || character == '.')).unwrap_or(text.len());
+    let (number, suffix) = text.split_at(split);
+    let factor = match suffix {
+        "m" => 1.0,
+        "" => 1e3,
+        "k" => 1e6,
+        "M" => 1e9,
+        "G" => 1e12,
+        "T" => 1e15,
+        "P" => 1e18,
+        "Ki" => 1e3 * 1024.0,
+        "Mi" => 1e3 * 1024f64.powi(2),
+        "Gi" => 1e3 * 1024f64.powi(3),
+        "Ti" => 1e3 * 1024f64.powi(4),
+        "Pi" => 1e3 * 1024f64.powi(5),
+        _ => return None,
+    };
+    number.parse::<f64>().ok().map(|number| number * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_added_is_no_difference() {
+        let live = json!({"a": 1, "theirs": 2, "env": [{"name": "ADDED"}, {"name": "OURS", "value": "x"}]});
+        assert!(covers(&live, &json!({"a": 1, "env": [{"name": "OURS", "value": "x"}]})));
+    }
+
+    #[test]
+    fn a_changed_or_missing_field_of_ours_is_a_difference() {
+        assert!(!covers(&json!({"a": 2}), &json!({"a": 1})));
+        assert!(!covers(&json!({}), &json!({"a": 1})));
+        assert!(!covers(
+            &json!({"env": [{"name": "OURS", "value": "y"}]}),
+            &json!({"env": [{"name": "OURS", "value": "x"}]})
+        ));
+        assert!(!covers(&json!({"args": ["a", "b"]}), &json!({"args": ["a"]})));
+    }
+
+    #[test]
+    fn quantities_are_compared_by_value() {
+        for (left, right) in [("1000m", "1"), ("1024Mi", "1Gi"), ("0.5", "500m"), ("1k", "1000")] {
+            assert!(covers(&json!(left), &json!(right)), "{left} and {right}");
+        }
+        assert!(!covers(&json!("1Gi"), &json!("1G")));
+        assert!(!covers(&json!("blog"), &json!("blog2")));
+    }
+
+    #[test]
+    fn empty_and_absent_are_the_same() {
+        assert!(covers(&json!({}), &json!({"labels": {}, "list": [], "text": ""})));
+    }
+}

@@ -1,0 +1,69 @@
+//! What every reconcile shares.
+
+use std::time::Duration;
+
+use k8s_controller::events::{EventRecorder, Reporter};
+use kube::Client;
+
+use crate::{backoff::Backoff, config::Settings, metrics::Metrics};
+
+/// Shared by all reconciles of a process.
+#[derive(Debug)]
+pub struct Context {
+    /// Client for reads and writes; every call of it ends by itself, see [`crate::clients`].
+    pub client: ClientHandle,
+    /// Publishes Events, at most 5 s each, repeats aggregated.
+    pub recorder: EventRecorder,
+    /// Counters and histograms.
+    pub metrics: Metrics,
+    /// Failures in a row.
+    pub backoff: Backoff,
+    /// What the command line says.
+    pub settings: Settings,
+}
+
+/// A [`Client`] that can be printed, as [`Context`] is `Debug`.
+#[derive(Clone)]
+pub struct ClientHandle(pub Client);
+
+impl std::fmt::Debug for ClientHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Client")
+    }
+}
+
+/// One reconcile, with all its calls, takes no longer.
+pub const RECONCILE_LIMIT: Duration = Duration::from_secs(60);
+
+impl Context {
+    /// Binds a client to settings. `instance` names this process in Events.
+    #[must_use]
+    pub fn new(client: Client, instance: &str, settings: Settings) -> Self {
+        let reporter =
+            Reporter { controller: "flaskblog.dev/operator".into(), instance: Some(instance.to_owned()) };
+        Self {
+            recorder: EventRecorder::new(client.clone(), reporter),
+            client: ClientHandle(client),
+            metrics: Metrics::default(),
+            backoff: Backoff::default(),
+            settings,
+        }
+    }
+
+    /// One more failure of a blog: how long it waits now. `jitter` is 0..1.
+    pub fn count_failure(&self, uid: &str, jitter: f64) -> Duration {
+        let delay = self.backoff.failed(uid, jitter);
+        self.show_backing_off();
+        delay
+    }
+
+    /// A blog that did well, or is going, waits no more.
+    pub fn forget_failures(&self, uid: &str) {
+        self.backoff.succeeded(uid);
+        self.show_backing_off();
+    }
+
+    fn show_backing_off(&self) {
+        self.metrics.backing_off.set(i64::try_from(self.backoff.len()).unwrap_or(i64::MAX));
+    }
+}

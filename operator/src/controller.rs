@@ -1,0 +1,126 @@
+//! Watches and the work queue: which change of which object leads to which blog's reconcile.
+
+use std::{future::Future, sync::Arc};
+
+use flaskblog_api::{FlaskBlog, OwnedKind, children::MANAGED_SELECTOR};
+use futures::{FutureExt, StreamExt, future, future::BoxFuture, future::Shared};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{DynamicObject, ListParams, PartialObjectMeta},
+    runtime::{Controller, controller::Config, reflector::ObjectRef, watcher},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    context::Context,
+    health::Waiting,
+    reconcile::{error_policy, reconcile},
+};
+
+/// Name under which `/readyz` lists the missing CRD.
+pub const CRD: &str = "the CustomResourceDefinition flaskblogs.flaskblog.dev";
+/// A watch that the server ends after this many seconds is begun anew; so a dead connection is noticed soon.
+const WATCH_SECONDS: u32 = 60;
+/// Objects per page of the first list, which bounds memory at the start.
+const PAGE: u32 = 100;
+
+/// A signal that many may wait for.
+pub type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// Makes a [`Stop`] of any future.
+pub fn stop_on(trigger: impl Future<Output = ()> + Send + 'static) -> Stop {
+    trigger.boxed().shared()
+}
+
+/// Runs until `stop`, then ends after the reconciles under way. `namespaces` empty means all.
+pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], concurrency: u16, stop: Stop) {
+    let scopes: Vec<Option<String>> =
+        if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+    let controllers = scopes
+        .into_iter()
+        .map(|scope| run_in(watches.clone(), Arc::clone(&ctx), scope, concurrency, stop.clone()));
+    future::join_all(controllers).await;
+}
+
+async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concurrency: u16, stop: Stop) {
+    let blogs: Api<FlaskBlog> = match &scope {
+        Some(namespace) => Api::namespaced(watches.clone(), namespace),
+        None => Api::all(watches.clone()),
+    };
+    let base = || watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
+    let mut controller = Controller::new(blogs, base())
+        .with_config(Config::default().concurrency(concurrency))
+        .graceful_shutdown_on(stop);
+    for kind in OwnedKind::ALL {
+        let api = metadata_api(&watches, scope.as_deref(), kind);
+        let selected = base().labels(MANAGED_SELECTOR);
+        controller = controller.watches_with(api, kind.api_resource(), selected, owner);
+    }
+    controller
+        .run(reconcile, error_policy, ctx)
+        .for_each(|result| {
+            match result {
+                Ok((blog, _)) => debug!(%blog, "reconciled"),
+                Err(error) => warn!(error = %describe(&error), "reconcile failed"),
+            }
+            future::ready(())
+        })
+        .await;
+}
+
+/// Only metadata travels: the operator never sees the data of a Secret, and its memory doesn't grow with specs.
+fn metadata_api(
+    client: &Client,
+    scope: Option<&str>,
+    kind: OwnedKind,
+) -> Api<PartialObjectMeta<DynamicObject>> {
+    match scope {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.api_resource()),
+        None => Api::all_with(client.clone(), &kind.api_resource()),
+    }
+}
+
+/// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.
+fn owner(object: PartialObjectMeta<DynamicObject>) -> Option<ObjectRef<FlaskBlog>> {
+    let owner = object.owner_references().iter().find(|owner| owner.kind == FlaskBlog::kind(&())).cloned();
+    let name = match owner {
+        Some(owner) => owner.name,
+        None => object.labels().get("app.kubernetes.io/instance")?.clone(),
+    };
+    Some(ObjectRef::new(&name).within(&object.namespace()?))
+}
+
+/// An error with all its causes; the outermost one alone often says only "watch failed".
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Waits until the CRD is served. A chart may install it a moment after the operator; without it every watch would fail.
+pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Waiting) {
+    let blogs: Api<FlaskBlog> = match namespaces.first() {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let mut delay = std::time::Duration::from_millis(250);
+    loop {
+        match blogs.list(&ListParams::default().limit(1)).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(status)) if status.is_not_found() => {
+                info!("waiting for {CRD}: apply crds/ or install the chart with crds.enabled=true");
+            }
+            Err(error) => warn!(error = %describe(&error), "failed to list FlaskBlogs; trying again"),
+        }
+        tokio::time::sleep(delay).await;
+        delay = (delay * 2).min(std::time::Duration::from_secs(10));
+    }
+    waiting.done(CRD);
+}

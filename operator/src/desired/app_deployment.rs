@@ -1,0 +1,190 @@
+use flaskblog_api::{
+    Child,
+    children::{Component, DEFAULT_IMAGE},
+};
+use k8s_openapi::{
+    api::{
+        apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
+        core::v1::{
+            Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
+            ResourceRequirements, SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
+        },
+    },
+    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+};
+
+use super::pods::{
+    MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod, template_metadata,
+};
+use crate::validate::Plan;
+
+const DATABASE_SECRETS: &str = "/etc/blog/database";
+const SESSION_KEYS: &str = "/etc/blog/session";
+/// The uid of the image; a number, so that `runAsNonRoot` can be checked.
+const USER: i64 = 65532;
+/// After this long a rollout that makes no progress is called failed. Migrations count as progress only when done.
+const PROGRESS_DEADLINE_SECONDS: i32 = 600;
+/// How long a stopping replica still takes requests: on a busy node it takes seconds until every proxy has heard that it
+/// is leaving.
+const DRAIN_SECONDS: &str = "10";
+/// Longer than the blog's own drain: that, then at most 20 s for requests in flight, and 5 s for the database.
+const TERMINATION_SECONDS: i64 = 45;
+
+/// The blog: a migration as init container, then the server. No old replica stops before a new one serves.
+pub(super) fn app_deployment(plan: &Plan) -> Deployment {
+    Deployment {
+        metadata: ObjectMeta {
+            annotations: plan
+                .app
+                .default_image
+                .clone()
+                .map(|image| [(DEFAULT_IMAGE.to_owned(), image)].into()),
+            ..ObjectMeta::default()
+        },
+        spec: Some(DeploymentSpec {
+            replicas: Some(plan.app.replicas),
+            selector: pod_selector(plan, Component::App),
+            revision_history_limit: Some(3),
+            progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
+            strategy: Some(DeploymentStrategy {
+                type_: Some("RollingUpdate".into()),
+                rolling_update: Some(RollingUpdateDeployment {
+                    max_surge: Some(IntOrString::Int(1)),
+                    max_unavailable: Some(IntOrString::Int(0)),
+                }),
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(template_metadata(plan, Component::App)),
+                spec: Some(pod_spec(plan)),
+            },
+            ..DeploymentSpec::default()
+        }),
+        ..Deployment::default()
+    }
+}
+
+fn pod_spec(plan: &Plan) -> PodSpec {
+    PodSpec {
+        topology_spread_constraints: Some(vec![TopologySpreadConstraint {
+            max_skew: 1,
+            topology_key: "kubernetes.io/hostname".into(),
+            when_unsatisfiable: "ScheduleAnyway".into(),
+            label_selector: Some(pod_selector(plan, Component::App)),
+            ..TopologySpreadConstraint::default()
+        }]),
+        init_containers: Some(vec![migrate_container(plan)]),
+        containers: vec![serve_container(plan)],
+        volumes: Some(vec![
+            secret_volume("database", Child::DatabaseSecret.name(&plan.id.name), Some("password")),
+            secret_volume("session", Child::SessionSecret.name(&plan.id.name), None),
+        ]),
+        ..restricted_pod(plan, USER, TERMINATION_SECONDS)
+    }
+}
+
+fn migrate_container(plan: &Plan) -> Container {
+    Container {
+        name: "migrate".into(),
+        image: Some(plan.app.image.clone()),
+        image_pull_policy: Some(plan.app.image_pull_policy.as_str().into()),
+        args: Some(vec!["migrate".into()]),
+        env: Some(database_env(plan)),
+        resources: Some(app_resources(plan)),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![mount("database", DATABASE_SECRETS)]),
+        // The schema version that it reports, or the end of its log if it fails, becomes part of the blog's status.
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
+    }
+}
+
+fn serve_container(plan: &Plan) -> Container {
+    let mut variables = database_env(plan);
+    variables.extend([
+        // Kubernetes expands `$(NAME)` in values and makes `$` of `$$`; the title is nobody's program.
+        env("BLOG_TITLE", plan.app.title.replace('$', "$$")),
+        env("BLOG_DRAIN_SECONDS", DRAIN_SECONDS),
+        env("BLOG_SESSION_KEY_FILE", format!("{SESSION_KEYS}/current")),
+        env("BLOG_SESSION_PREVIOUS_KEY_FILE", format!("{SESSION_KEYS}/previous")),
+    ]);
+    Container {
+        name: "blog".into(),
+        image: Some(plan.app.image.clone()),
+        image_pull_policy: Some(plan.app.image_pull_policy.as_str().into()),
+        args: Some(vec!["serve".into()]),
+        env: Some(variables),
+        ports: Some(vec![port("http", 5000), port("admin", 9090)]),
+        resources: Some(app_resources(plan)),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![mount("database", DATABASE_SECRETS), mount("session", SESSION_KEYS)]),
+        startup_probe: Some(probe("/healthz", 1, 60)),
+        // Not /readyz, which follows the database: when that is away, every replica would leave the Service, and readers
+        // would get a refused connection instead of the page that says so. A new replica still proves itself first.
+        readiness_probe: Some(probe("/serving", 2, 2)),
+        // Never the database's state: restarting the blog doesn't bring a database back.
+        liveness_probe: Some(probe("/healthz", 10, 3)),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
+    }
+}
+
+fn database_env(plan: &Plan) -> Vec<EnvVar> {
+    vec![
+        env("BLOG_DATABASE_HOST", Child::DatabaseService.name(&plan.id.name)),
+        env("BLOG_DATABASE_PORT", MYSQL_PORT.to_string()),
+        env_from_secret(plan, "BLOG_DATABASE_NAME", "database"),
+        env_from_secret(plan, "BLOG_DATABASE_USER", "username"),
+        env("BLOG_DATABASE_PASSWORD_FILE", format!("{DATABASE_SECRETS}/password")),
+    ]
+}
+
+/// Two Argon2 computations at once take 38 MiB; the rest is headroom.
+fn app_resources(plan: &Plan) -> ResourceRequirements {
+    resources(plan.app.resources.as_ref(), &[("cpu", "25m"), ("memory", "64Mi")], &[("memory", "256Mi")])
+}
+
+fn secret_volume(name: &str, secret: String, only_key: Option<&str>) -> Volume {
+    use k8s_openapi::api::core::v1::KeyToPath;
+    Volume {
+        name: name.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(0o440),
+            items: only_key.map(|key| vec![KeyToPath { key: key.into(), path: key.into(), mode: None }]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn mount(name: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn port(name: &str, number: i32) -> ContainerPort {
+    ContainerPort {
+        name: Some(name.into()),
+        container_port: number,
+        protocol: Some("TCP".into()),
+        ..ContainerPort::default()
+    }
+}
+
+fn probe(path: &str, period_seconds: i32, failures: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.into()),
+            port: IntOrString::String("admin".into()),
+            ..HTTPGetAction::default()
+        }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(3),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}

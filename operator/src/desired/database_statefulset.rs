@@ -1,0 +1,168 @@
+use flaskblog_api::{
+    Child,
+    children::{Component, labels},
+};
+use k8s_openapi::{
+    api::{
+        apps::v1::{
+            StatefulSet, StatefulSetPersistentVolumeClaimRetentionPolicy, StatefulSetSpec,
+            StatefulSetUpdateStrategy,
+        },
+        core::v1::{
+            Container, ContainerPort, EmptyDirVolumeSource, ExecAction, KeyToPath, PersistentVolumeClaim,
+            PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Probe, SecretVolumeSource, Volume,
+            VolumeMount, VolumeResourceRequirements,
+        },
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+
+use super::pods::{
+    MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod, template_metadata,
+};
+use crate::validate::Plan;
+
+const SECRETS: &str = "/etc/mysql-credentials";
+/// uid and gid of `mysql` in the official image.
+const USER: i64 = 999;
+/// InnoDB flushes at shutdown; a kill in the middle costs a crash recovery, not data.
+const TERMINATION_SECONDS: i64 = 120;
+/// Crash recovery of a large redo log may take long, and a liveness kill would start it over: 30 minutes.
+const STARTUP_FAILURES: i32 = 900;
+
+/// MySQL: one pod with one volume. More than one primary is where users of comparable operators lost data.
+pub(super) fn database_statefulset(plan: &Plan) -> StatefulSet {
+    StatefulSet {
+        spec: Some(StatefulSetSpec {
+            replicas: Some(1),
+            service_name: Some(Child::DatabaseService.name(&plan.id.name)),
+            selector: pod_selector(plan, Component::Database),
+            revision_history_limit: Some(3),
+            update_strategy: Some(StatefulSetUpdateStrategy {
+                type_: Some("RollingUpdate".into()),
+                ..StatefulSetUpdateStrategy::default()
+            }),
+            persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
+                // Never with the StatefulSet: somebody may delete that by mistake, and it is made again. Under the policy
+                // Delete the claim belongs to the FlaskBlog itself, see `claim.rs`.
+                when_deleted: Some("Retain".into()),
+                when_scaled: Some("Retain".into()),
+            }),
+            template: PodTemplateSpec {
+                metadata: Some(template_metadata(plan, Component::Database)),
+                spec: Some(pod_spec(plan)),
+            },
+            volume_claim_templates: Some(vec![claim(plan)]),
+            ..StatefulSetSpec::default()
+        }),
+        ..StatefulSet::default()
+    }
+}
+
+fn pod_spec(plan: &Plan) -> PodSpec {
+    PodSpec {
+        containers: vec![mysql_container(plan)],
+        volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run")]),
+        ..restricted_pod(plan, USER, TERMINATION_SECONDS)
+    }
+}
+
+fn mysql_container(plan: &Plan) -> Container {
+    Container {
+        name: "mysql".into(),
+        image: Some(plan.database.image.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        env: Some(vec![
+            env("MYSQL_ROOT_PASSWORD_FILE", format!("{SECRETS}/root-password")),
+            // root is for people inside the pod and is never reachable over the network.
+            env("MYSQL_ROOT_HOST", "localhost"),
+            env_from_secret(plan, "MYSQL_DATABASE", "database"),
+            env_from_secret(plan, "MYSQL_USER", "username"),
+            env("MYSQL_PASSWORD_FILE", format!("{SECRETS}/password")),
+        ]),
+        ports: Some(vec![ContainerPort {
+            name: Some("mysql".into()),
+            container_port: MYSQL_PORT,
+            protocol: Some("TCP".into()),
+            ..ContainerPort::default()
+        }]),
+        resources: Some(resources(
+            plan.database.resources.as_ref(),
+            &[("cpu", "100m"), ("memory", "512Mi")],
+            &[("memory", "1Gi")],
+        )),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![
+            // A folder of the volume: a fresh ext4 volume holds lost+found, and MySQL wants an empty data directory.
+            mount("data", "/var/lib/mysql", Some("mysql")),
+            mount("credentials", SECRETS, None),
+            mount("tmp", "/tmp", None),
+            mount("run", "/var/run/mysqld", None),
+        ]),
+        startup_probe: Some(ping(2, STARTUP_FAILURES)),
+        readiness_probe: Some(ping(5, 2)),
+        liveness_probe: Some(ping(10, 6)),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
+    }
+}
+
+/// `mysqladmin ping` over TCP needs no password: it succeeds as soon as the server answers at all. The server that the
+/// image starts for its first initialisation listens on no port, so it never counts as ready.
+fn ping(period_seconds: i32, failures: i32) -> Probe {
+    let command = ["mysqladmin", "ping", "--protocol=tcp", "--host=127.0.0.1", "--user=probe", "--silent"];
+    Probe {
+        exec: Some(ExecAction { command: Some(command.map(String::from).to_vec()) }),
+        period_seconds: Some(period_seconds),
+        timeout_seconds: Some(5),
+        failure_threshold: Some(failures),
+        ..Probe::default()
+    }
+}
+
+fn claim(plan: &Plan) -> PersistentVolumeClaim {
+    PersistentVolumeClaim {
+        metadata: ObjectMeta {
+            name: Some("data".into()),
+            labels: Some(labels(&plan.id.name, Component::Database)),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PersistentVolumeClaimSpec {
+            access_modes: Some(vec!["ReadWriteOnce".into()]),
+            storage_class_name: plan.database.storage.storage_class_name.clone(),
+            resources: Some(VolumeResourceRequirements {
+                requests: Some([("storage".to_owned(), Quantity(plan.database.storage.size.clone()))].into()),
+                ..VolumeResourceRequirements::default()
+            }),
+            ..PersistentVolumeClaimSpec::default()
+        }),
+        ..PersistentVolumeClaim::default()
+    }
+}
+
+fn credentials_volume(plan: &Plan) -> Volume {
+    let file = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
+    Volume {
+        name: "credentials".into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(Child::DatabaseSecret.name(&plan.id.name)),
+            default_mode: Some(0o440),
+            items: Some(vec![file("root-password"), file("password")]),
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
+}
+
+fn scratch(name: &str) -> Volume {
+    Volume { name: name.into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
+}
+
+fn mount(name: &str, path: &str, sub_path: Option<&str>) -> VolumeMount {
+    VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        sub_path: sub_path.map(Into::into),
+        ..VolumeMount::default()
+    }
+}

@@ -1,0 +1,135 @@
+//! Step 3 (no client required): every object of a blog, complete and the same for the same plan.
+
+mod app_deployment;
+mod app_service;
+mod database_service;
+mod database_statefulset;
+mod disruption_budget;
+mod pods;
+mod secrets;
+mod service_account;
+
+use std::{collections::BTreeMap, marker::PhantomData};
+
+use flaskblog_api::{
+    Child,
+    children::{DESIRED_HASH, labels},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::DynamicObject;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{identity::Identity, validate::Plan};
+
+/// Objects as we want them.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired;
+/// Objects as the API server has them after this reconcile.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied;
+
+/// A blog's objects by role. The marker proves which of the two they are, so that a status can't be computed from wishes.
+#[derive(Clone, Debug)]
+pub struct Objects<Stage> {
+    by_role: BTreeMap<Child, DynamicObject>,
+    stage: PhantomData<Stage>,
+}
+
+impl<Stage> Objects<Stage> {
+    /// The object of that role.
+    #[must_use]
+    pub fn get(&self, role: Child) -> Option<&DynamicObject> {
+        self.by_role.get(&role)
+    }
+
+    /// All of them in apply order.
+    pub fn iter(&self) -> impl Iterator<Item = (Child, &DynamicObject)> {
+        self.by_role.iter().map(|(role, object)| (*role, object))
+    }
+}
+
+impl Objects<Applied> {
+    /// What the API server answered.
+    #[must_use]
+    pub fn applied(by_role: BTreeMap<Child, DynamicObject>) -> Self {
+        Self { by_role, stage: PhantomData }
+    }
+}
+
+/// Everything that the plan asks for. A role that is absent here is pruned.
+#[must_use]
+pub fn desired(plan: &Plan) -> Objects<Desired> {
+    let mut by_role = BTreeMap::new();
+    for role in Child::ALL {
+        if let Some(body) = body(plan, role) {
+            by_role.insert(role, stamped(plan, role, body));
+        }
+    }
+    Objects { by_role, stage: PhantomData }
+}
+
+fn body(plan: &Plan, role: Child) -> Option<Value> {
+    Some(match role {
+        Child::ServiceAccount => value(&service_account::service_account()),
+        Child::DatabaseSecret | Child::SessionSecret => json!({}),
+        Child::DatabaseService => value(&database_service::database_service(plan)),
+        Child::AppService => value(&app_service::app_service(plan)),
+        Child::Database => value(&database_statefulset::database_statefulset(plan)),
+        Child::App => value(&app_deployment::app_deployment(plan)),
+        Child::DisruptionBudget => value(&disruption_budget::disruption_budget(plan)?),
+    })
+}
+
+#[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
+fn value<T: Serialize>(object: &T) -> Value {
+    serde_json::to_value(object).expect("a Kubernetes object serializes")
+}
+
+/// Adds what all children share: type, name, labels, owner and the hash of the whole.
+fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
+    let extra_annotations = body["metadata"]["annotations"].take();
+    let mut metadata = metadata(&plan.id, role);
+    metadata.annotations = serde_json::from_value(extra_annotations).unwrap_or_default();
+    if !role.outlives_the_blog() || plan.deletion_policy == flaskblog_api::DeletionPolicy::Delete {
+        metadata.owner_references = Some(vec![plan.id.owner_reference()]);
+    }
+    if let Value::Object(fields) = &mut body {
+        for field in ["metadata", "apiVersion", "kind", "status"] {
+            fields.remove(field);
+        }
+    }
+    let mut object = DynamicObject::new(&role.name(&plan.id.name), &role.kind().api_resource()).data(body);
+    object.metadata = metadata;
+    let hash = content_hash(&object);
+    object.metadata.annotations.get_or_insert_default().insert(DESIRED_HASH.into(), hash);
+    object
+}
+
+/// Name, namespace and labels of a child.
+#[must_use]
+pub fn metadata(id: &Identity, role: Child) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(role.name(&id.name)),
+        namespace: Some(id.namespace.clone()),
+        labels: Some(labels(&id.name, role.component())),
+        ..ObjectMeta::default()
+    }
+}
+
+/// First 16 hex digits of the SHA-256 of the object as JSON. Maps are sorted, so equal content has an equal hash. The
+/// owner's uid is left out: a blog that adopts what an earlier one left changes nothing but the owner.
+fn content_hash(object: &DynamicObject) -> String {
+    let mut content = value(object);
+    for owner in content["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
+        owner["uid"].take();
+    }
+    let digest = Sha256::digest(content.to_string());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub use secrets::{SecretContent, secret_content};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+use flaskblog_api::Child;
+
+/// Key and value of a generated Secret. Values never implement `Debug`, so that no log can show one.
+pub struct SecretContent(pub Vec<(&'static str, String)>);
+
+/// Characters of generated passwords: letters and digits, safe in every shell, URL and option file.
+const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+/// 32 characters of 62 are 190 bits.
+const PASSWORD_LENGTH: usize = 32;
+/// 64 characters of 62 are 381 bits, more than the 256 that a signing key needs.
+const KEY_LENGTH: usize = 64;
+
+/// What a new Secret of that role holds; none for other roles. `entropy` gives uniform numbers below its argument,
+/// drawn by the caller, since this step draws none itself.
+pub fn secret_content(role: Child, entropy: &mut dyn FnMut(usize) -> usize) -> Option<SecretContent> {
+    let mut random = |length: usize| -> String {
+        (0..length).map(|_| char::from(ALPHABET[entropy(ALPHABET.len())])).collect()
+    };
+    match role {
+        Child::DatabaseSecret => Some(SecretContent(vec![
+            ("root-password", random(PASSWORD_LENGTH)),
+            ("username", "flaskr".into()),
+            ("password", random(PASSWORD_LENGTH)),
+            ("database", "flaskr".into()),
+        ])),
+        Child::SessionSecret => {
+            Some(SecretContent(vec![("current", random(KEY_LENGTH)), ("previous", String::new())]))
+        }
+        _ => None,
+    }
+}

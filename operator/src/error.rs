@@ -1,0 +1,138 @@
+//! What can go wrong in a reconcile: each error names the operation and the object, and maps to one reason.
+
+use flaskblog_api::conditions::reasons;
+
+/// A failed reconcile. Everything here reaches the status, an Event and a metric label.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The object can't be reconciled until somebody changes something.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Reading an object failed.
+    #[error("failed to read {kind} {name}: {}", explain(source))]
+    Read {
+        /// Kind of the object.
+        kind: String,
+        /// Its name, or the selector of a list.
+        name: String,
+        /// What the client says.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// Writing an object failed.
+    #[error("failed to {verb} {kind} {name}: {}", explain(source))]
+    Write {
+        /// create, apply or delete.
+        verb: &'static str,
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What the client says.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object of the API server's doesn't have the shape of its kind.
+    #[error("failed to understand {kind} {name}: {source}")]
+    Decode {
+        /// Kind of the object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The whole reconcile took too long.
+    #[error("the reconcile took longer than {0} seconds and was given up; it is tried again")]
+    Timeout(u64),
+}
+
+/// What the operator refuses to do, and what the user can do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// An object with a child's name belongs to somebody else.
+    #[error(
+        "{kind} {name} exists and isn't this blog's: delete or rename it, or rename the FlaskBlog; it was left alone"
+    )]
+    NameConflict {
+        /// Kind of the stranger.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// A Secret of a child's name that lacks our labels: a stranger's, or one that a person has restored.
+    #[error(
+        "Secret {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, label it \
+         app.kubernetes.io/managed-by=flaskblog-operator, app.kubernetes.io/name=flaskblog and \
+         app.kubernetes.io/instance={blog}; if it is somebody else's, rename the FlaskBlog"
+    )]
+    UnmarkedSecret {
+        /// Its name.
+        name: String,
+        /// The blog's name.
+        blog: String,
+    },
+    /// Data without its passwords.
+    #[error(
+        "Secret {secret} is gone while its data volume {claim} exists: restore the Secret from a copy; \
+         or, to start with an empty database, delete the PersistentVolumeClaim {claim}"
+    )]
+    CredentialsMissing {
+        /// The Secret.
+        secret: String,
+        /// The volume's claim.
+        claim: String,
+    },
+    /// An object of an earlier blog of the same name hasn't been collected yet.
+    #[error("waiting until {kind} {name} of an earlier FlaskBlog is deleted")]
+    WaitingForCleanup {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The object has no namespace, name or uid, which the API server never sends.
+    #[error("the FlaskBlog lacks metadata.{0}")]
+    Incomplete(&'static str),
+}
+
+/// A client error in words that help: the API server's own message where there is one.
+fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
+        other => other.to_string(),
+    }
+}
+
+impl Error {
+    /// The reason for conditions, Events and metrics; always one of [`reasons::ALL`].
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(Invalid::NameConflict { .. } | Invalid::UnmarkedSecret { .. }) => {
+                reasons::NAME_CONFLICT
+            }
+            Self::Invalid(Invalid::CredentialsMissing { .. }) => reasons::CREDENTIALS_MISSING,
+            Self::Invalid(Invalid::WaitingForCleanup { .. }) => reasons::WAITING_FOR_CLEANUP,
+            Self::Invalid(Invalid::Incomplete(_)) => reasons::INVALID_SPEC,
+            Self::Read { source, .. } | Self::Write { source, .. } => client_reason(source),
+            Self::Decode { .. } => reasons::API_ERROR,
+            Self::Timeout(_) => reasons::TIMEOUT,
+        }
+    }
+
+    /// Whether the blog may be as well as before: the API server was out of reach, nothing is known to be wrong.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self.reason(), reasons::API_ERROR | reasons::TIMEOUT)
+    }
+}
+
+fn client_reason(error: &kube::Error) -> &'static str {
+    match error {
+        kube::Error::Api(status) if status.is_forbidden() => reasons::FORBIDDEN,
+        kube::Error::Api(status) if status.code == 422 || status.code == 400 => reasons::REJECTED,
+        _ => reasons::API_ERROR,
+    }
+}

@@ -1,0 +1,72 @@
+//! What `kubectl describe fb` tells: every object made or changed, every failure, every turn of Ready.
+
+use flaskblog_api::{FlaskBlog, FlaskBlogStatus, conditions};
+use k8s_controller::{
+    conditions::find,
+    events::{Event, EventType},
+};
+use tracing::warn;
+
+use crate::{
+    apply::Change,
+    context::Context,
+    error::{Error, Invalid},
+};
+
+/// Publishes what happened in one reconcile. A failure to do so is logged and changes nothing else.
+pub async fn publish(
+    ctx: &Context,
+    blog: &FlaskBlog,
+    changes: &[Change],
+    next: Option<&FlaskBlogStatus>,
+    error: Option<&Error>,
+) {
+    for event in events(blog, changes, next, error) {
+        if let Err(problem) = ctx.recorder.publish(blog, &event).await {
+            warn!(error = %problem, reason = event.reason, "failed to publish an event");
+            return;
+        }
+    }
+}
+
+/// The Events of one reconcile (no client required).
+#[must_use]
+pub fn events(
+    blog: &FlaskBlog,
+    changes: &[Change],
+    next: Option<&FlaskBlogStatus>,
+    error: Option<&Error>,
+) -> Vec<Event> {
+    let mut events: Vec<Event> = changes
+        .iter()
+        .map(|change| {
+            event(
+                EventType::Normal,
+                change.reason,
+                format!("{} {} {}", change.reason, change.kind, change.name),
+            )
+        })
+        .collect();
+    match error {
+        // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
+        Some(Error::Invalid(Invalid::WaitingForCleanup { .. })) if next.is_none() => {}
+        Some(error) => events.push(event(EventType::Warning, error.reason(), error.to_string())),
+        None => events.extend(next.and_then(|next| turn_of_ready(blog, next))),
+    }
+    events
+}
+
+/// An Event when Ready changed its status or its reason.
+fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
+    let before = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
+    let now = find(&next.conditions, conditions::READY)?;
+    let changed = before.is_none_or(|before| before.status != now.status || before.reason != now.reason);
+    let failing =
+        now.reason == conditions::reasons::POD_FAILING || now.reason == conditions::reasons::MIGRATION_FAILED;
+    let type_ = if failing { EventType::Warning } else { EventType::Normal };
+    changed.then(|| event(type_, &now.reason, now.message.clone()))
+}
+
+fn event(type_: EventType, reason: &str, note: String) -> Event {
+    Event { type_, reason: reason.to_owned(), action: "Reconcile".into(), note: Some(note), related: None }
+}

@@ -1,0 +1,92 @@
+//! What `/metrics` shows. Labels are static words: nothing here grows with the number of blogs.
+
+use std::sync::atomic::AtomicI64;
+
+use flaskblog_api::OwnedKind;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// Labels of [`Metrics::reconciles`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Outcome {
+    /// `Ok`, or the reason of the error.
+    pub result: &'static str,
+}
+
+/// Labels of [`Metrics::api_writes`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Write {
+    /// `create`, `apply`, `delete` or `status`.
+    pub verb: &'static str,
+    /// Kind of the object written.
+    pub kind: String,
+}
+
+impl From<(&'static str, String)> for Write {
+    fn from((verb, kind): (&'static str, String)) -> Self {
+        Self { verb, kind }
+    }
+}
+
+impl From<(&'static str, OwnedKind)> for Write {
+    fn from((verb, kind): (&'static str, OwnedKind)) -> Self {
+        Self { verb, kind: kind.api_resource().kind }
+    }
+}
+
+/// The operator's own metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Reconciles by result.
+    pub reconciles: Family<Outcome, Counter>,
+    /// How long they took.
+    pub duration: Histogram,
+    /// Writes to the API server by verb and kind.
+    pub api_writes: Family<Write, Counter>,
+    /// 1 while this instance leads.
+    pub leading: Gauge<i64, AtomicI64>,
+    /// Blogs that are backing off after an error.
+    pub backing_off: Gauge<i64, AtomicI64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("flaskblog_operator");
+        let reconciles = Family::default();
+        let duration = Histogram::new(exponential_buckets(0.005, 2.0, 14));
+        let api_writes = Family::default();
+        let leading = Gauge::default();
+        let backing_off = Gauge::default();
+        registry.register("reconciles", "Reconciles by result", reconciles.clone());
+        registry.register_with_unit(
+            "reconcile_duration",
+            "Time of a reconcile",
+            Unit::Seconds,
+            duration.clone(),
+        );
+        registry.register("api_writes", "Writes to the API server", api_writes.clone());
+        registry.register("leading", "1 while this instance is the leader", leading.clone());
+        registry.register("backing_off", "Blogs waiting after a failed reconcile", backing_off.clone());
+        Self { registry, reconciles, duration, api_writes, leading, backing_off }
+    }
+}
+
+impl Metrics {
+    /// All metrics in the OpenMetrics text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String can't fail; a partial page would still be a page.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,101 @@
+//! The story of one reconcile: observe → validate → desired → apply → status.
+
+use std::{sync::Arc, time::Duration};
+
+use flaskblog_api::FlaskBlog;
+use kube::runtime::controller::Action;
+use rand::Rng;
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use crate::{
+    apply::{Change, apply},
+    claim::settle_owner,
+    context::{Context, RECONCILE_LIMIT},
+    desired::desired,
+    error::{Error, Invalid},
+    events,
+    identity::Identity,
+    metrics::Outcome,
+    observe::observe,
+    status::{self, Done},
+    validate::validate,
+};
+
+/// While something is still starting, it is looked at this often: a pod that can't pull its image changes no object
+/// that is watched.
+const UNSETTLED: Duration = Duration::from_secs(10);
+
+/// While objects of an earlier blog are being deleted, it is looked at at least this often.
+const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
+
+/// Brings one blog closer to its spec and says when to look again.
+///
+/// # Errors
+/// [`Error`], after it was written to the status and published as an Event.
+pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action, Error> {
+    let started = Instant::now();
+    let id = Identity::of(&blog)?;
+    if blog.metadata.deletion_timestamp.is_some() {
+        // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
+        ctx.forget_failures(&id.uid);
+        return Ok(Action::await_change());
+    }
+    let mut changes = Vec::new();
+    let outcome = timeout(RECONCILE_LIMIT, converge(&blog, &id, &ctx, &mut changes))
+        .await
+        .unwrap_or(Err(Error::Timeout(RECONCILE_LIMIT.as_secs())));
+    let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
+    let next = status::merged(&blog, &report);
+    let published = status::publish(&ctx, &blog, &id, next.as_ref()).await; // client required
+    events::publish(&ctx, &blog, &changes, next.as_ref(), outcome.as_ref().err()).await; // client required
+    for change in &changes {
+        info!(
+            blog.namespace = id.namespace,
+            blog.name = id.name,
+            kind = change.kind,
+            name = change.name,
+            "{}",
+            change.reason
+        );
+    }
+    ctx.metrics.duration.observe(started.elapsed().as_secs_f64());
+    let result = outcome.and_then(|done| published.map(|()| done));
+    let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
+    ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
+    result?;
+    ctx.forget_failures(&id.uid);
+    Ok(Action::requeue(if report.settled { spread(ctx.settings.resync) } else { UNSETTLED }))
+}
+
+async fn converge(
+    blog: &FlaskBlog,
+    id: &Identity,
+    ctx: &Context,
+    changes: &mut Vec<Change>,
+) -> Result<Done, Error> {
+    let client = &ctx.client.0;
+    let observed = observe(client, id).await?; // client required
+    let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
+    let wanted = desired(&plan); // no client required
+    let applied = apply(client, id, &wanted, &observed, &ctx.metrics, changes).await?; // client required
+    settle_owner(client, id, plan.deletion_policy, &observed).await?; // client required
+    Ok(Done { observed, plan, applied })
+}
+
+/// When to try again after an error: later each time, with jitter, for each blog by itself.
+pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> Action {
+    let uid = blog.metadata.uid.as_deref().unwrap_or_default();
+    let delay = ctx.count_failure(uid, rand::rng().random_range(0.0..1.0));
+    let delay = match error {
+        // Somebody else's work is under way and usually ends within a minute or two.
+        Error::Invalid(Invalid::WaitingForCleanup { .. }) => delay.min(LONGEST_CLEANUP),
+        _ => delay,
+    };
+    Action::requeue(delay)
+}
+
+/// Up to a tenth more, so that blogs made together aren't all looked at together.
+fn spread(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(1.0..1.1))
+}

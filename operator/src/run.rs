@@ -1,0 +1,99 @@
+//! `operator run`: puts the parts together and takes them apart again on SIGTERM.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use k8s_controller::LeaderElection;
+use kube::Config;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
+
+use crate::{
+    clients::Clients,
+    config::{LogFormat, RunArgs, Settings},
+    context::Context,
+    controller::{self, CRD, stop_on},
+    health::{self, Waiting},
+};
+
+/// Name of the Lease that instances of the operator compete for.
+pub const LEASE: &str = "flaskblog-operator";
+/// Reconciles under way get this long to end after SIGTERM; half done is no harm, they are safe to repeat.
+const DRAIN: Duration = Duration::from_secs(15);
+
+/// Runs the operator until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it can't start, or when it lost the Lease: then the process must end, so that nothing of it writes any more.
+pub async fn run(args: RunArgs) -> Result<()> {
+    init_logging(&args)?;
+    let config =
+        Config::infer().await.context("failed to find a kubeconfig or an in-cluster configuration")?;
+    let lease_namespace = args.lease_namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+    let identity = args.identity.clone().unwrap_or_else(random_identity);
+    let clients = Clients::new(config).context("failed to make a client from the configuration")?;
+    let ctx = Arc::new(Context::new(clients.calls.clone(), &identity, Settings::from(&args)));
+    let waiting = Arc::new(Waiting::on(&[CRD]));
+    let http = health::serve(args.listen, health::router(Arc::clone(&ctx), Arc::clone(&waiting)));
+
+    let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
+    let stop = stop_on(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    });
+    let election = LeaderElection::new(clients.calls.clone(), &lease_namespace, LEASE, &identity);
+    info!(version = env!("CARGO_PKG_VERSION"), identity, namespaces = ?args.watch_namespaces, "starting");
+    let work = async {
+        controller::wait_for_crd(&clients.calls, &args.watch_namespaces, &waiting).await;
+        let lead = async {
+            ctx.metrics.leading.set(1);
+            let watches = clients.watches.clone();
+            controller::run(
+                watches,
+                Arc::clone(&ctx),
+                &args.watch_namespaces,
+                args.concurrency,
+                stop.clone(),
+            )
+            .await;
+        };
+        election.with_lease(lead).await
+    };
+    tokio::select! {
+        served = http => bail!("failed to serve {}: {:?}", args.listen, served.err()),
+        led = work => match led {
+            Some(()) => info!("stopped; the lease was given back"),
+            None => bail!("lost the lease {lease_namespace}/{LEASE}; another instance leads now"),
+        },
+        () = async { stop.clone().await; tokio::time::sleep(DRAIN).await } => {
+            election.release().await;
+            info!("stopped with reconciles under way; they will be repeated");
+        }
+    }
+    Ok(())
+}
+
+fn init_logging(args: &RunArgs) -> Result<()> {
+    use std::io::IsTerminal;
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(&args.log).context("failed to read the log filter")?;
+    let on_terminal = std::io::stderr().is_terminal();
+    let json = match args.log_format {
+        Some(format) => format == LogFormat::Json,
+        None => !on_terminal,
+    };
+    let colour = on_terminal && std::env::var_os("NO_COLOR").is_none();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().flatten_event(true).init();
+    } else {
+        builder.with_ansi(colour).init();
+    }
+    Ok(())
+}
+
+/// Unlike any other instance's, even on the same host.
+fn random_identity() -> String {
+    let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".into());
+    format!("{host}-{:08x}", rand::random::<u32>())
+}

@@ -1,0 +1,91 @@
+use k8s_openapi::api::core::v1::Pod;
+use serde_json::{Value, json};
+
+use super::{failures::failure, failures::schema_version};
+use crate::observe::Observed;
+
+fn pod(created: &str, init: Value, main: Value) -> Pod {
+    serde_json::from_value(json!({
+        "metadata": {"name": "daily-1", "creationTimestamp": created},
+        "status": {
+            "initContainerStatuses": [status("migrate", init)],
+            "containerStatuses": [status("blog", main)],
+        },
+    }))
+    .unwrap()
+}
+
+fn status(name: &str, state: Value) -> Value {
+    json!({"name": name, "image": "i", "imageID": "", "ready": false, "restartCount": 0,
+        "state": state["now"], "lastState": state["before"]})
+}
+
+fn migrated(version: i64) -> Value {
+    json!({"now": {"terminated": {"exitCode": 0, "message": format!("schema version {version}\n")}}, "before": {}})
+}
+
+fn running() -> Value {
+    json!({"now": {"running": {}}, "before": {}})
+}
+
+fn waiting(reason: &str, message: &str) -> Value {
+    json!({"now": {"waiting": {"reason": reason, "message": message}}, "before": {}})
+}
+
+fn with_pods(app_pods: Vec<Pod>) -> Observed {
+    Observed { app_pods, ..Observed::default() }
+}
+
+#[test]
+fn the_newest_pods_migration_tells_the_schema_version() {
+    let old = pod("2026-01-01T00:00:00Z", migrated(1), running());
+    let new = pod("2026-01-02T00:00:00Z", migrated(2), running());
+    assert_eq!(schema_version(&with_pods(vec![new, old])), Some(2));
+    assert_eq!(schema_version(&with_pods(vec![])), None);
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_is_a_failing_pod_in_the_kubelets_words() {
+    let pods = with_pods(vec![pod(
+        "2026-01-01T00:00:00Z",
+        waiting("ErrImagePull", "no such image"),
+        waiting("PodInitializing", ""),
+    )]);
+    let failure = failure(&pods).unwrap();
+    assert_eq!(failure.reason, "PodFailing");
+    assert_eq!(failure.message, "Pod daily-1: container migrate: ErrImagePull: no such image");
+}
+
+#[test]
+fn a_migration_that_exits_badly_is_named_as_such_also_between_two_tries() {
+    let now = json!({"now": {"terminated": {"exitCode": 1, "message": "table is locked"}}, "before": {}});
+    let between = json!({"now": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+        "before": {"terminated": {"exitCode": 1, "message": "table is locked"}}});
+    for state in [now, between] {
+        let failure = failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", state, running())])).unwrap();
+        assert_eq!(failure.reason, "MigrationFailed");
+        assert!(failure.message.contains("exit code 1: table is locked"), "{}", failure.message);
+    }
+}
+
+#[test]
+fn starting_and_running_pods_are_no_failure() {
+    for (init, main) in
+        [(migrated(2), running()), (waiting("PodInitializing", ""), waiting("ContainerCreating", ""))]
+    {
+        assert_eq!(failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", init, main)])), None);
+    }
+}
+
+#[test]
+fn a_pod_that_fits_no_node_is_reported_with_the_schedulers_words() {
+    let pod = serde_json::from_value(json!({
+        "metadata": {"name": "daily-1"},
+        "status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": "Insufficient memory"}]},
+    }))
+    .unwrap();
+    assert_eq!(
+        failure(&with_pods(vec![pod])).unwrap().message,
+        "Pod daily-1: can't be scheduled: Insufficient memory"
+    );
+}

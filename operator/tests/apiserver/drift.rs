@@ -1,0 +1,152 @@
+//! What others change: ours comes back, theirs stays, and a settled blog causes no write.
+
+use std::time::Duration;
+
+use flaskblog_api::{Child, children::MANAGER};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::house::House;
+
+#[tokio::test]
+async fn a_deleted_child_of_every_kind_comes_back() {
+    let house = House::open("deleted").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    for role in Child::ALL {
+        let before = house.child("blog", role).await.uid();
+        let api = house.objects(role.kind());
+        api.delete(&role.name("blog"), &DeleteParams::background().grace_period(0)).await.unwrap();
+        house
+            .eventually(&format!("{role:?} is back"), || async {
+                let object = api.get_opt(&role.name("blog")).await.unwrap()?;
+                (object.uid() != before).then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_changed_field_of_ours_is_repaired_and_what_others_added_stays() {
+    let house = House::open("changed").await;
+    house.blog("blog", json!({})).await;
+    let patch = json!({
+        "metadata": {"labels": {"team": "press", "app.kubernetes.io/part-of": "stolen"}, "annotations": {"note": "theirs"}},
+        "spec": {"replicas": 7, "template": {"metadata": {"annotations": {"restarted": "now"}}}},
+    });
+    let deployments = house.objects(Child::App.kind());
+    deployments.patch("blog", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let repaired = house
+        .eventually("the Deployment is repaired", || async {
+            let object = deployments.get("blog").await.unwrap();
+            (object.data["spec"]["replicas"] == 2).then_some(object)
+        })
+        .await;
+    assert_eq!(repaired.labels()["app.kubernetes.io/part-of"], "flaskblog");
+    assert_eq!(repaired.labels()["team"], "press");
+    assert_eq!(repaired.annotations()["note"], "theirs");
+    assert_eq!(repaired.data["spec"]["template"]["metadata"]["annotations"]["restarted"], "now");
+}
+
+/// Ports are keyed by number: an apply alone would put ours beside the changed one, which is refused as a duplicate name.
+#[tokio::test]
+async fn a_changed_port_number_is_repaired_and_the_node_port_stays() {
+    let house = House::open("ports").await;
+    house.blog("blog", json!({})).await;
+    let services = house.objects(Child::AppService.kind());
+    let port = |object: &kube::api::DynamicObject| object.data["spec"]["ports"][0].clone();
+    let before = port(&house.child("blog", Child::AppService).await);
+    let patch = json!([{"op": "replace", "path": "/spec/ports/0/port", "value": 5001}]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
+    services.patch("blog", &PatchParams::default(), &patch).await.unwrap();
+    house
+        .eventually("the port is 5000 again", || async {
+            let now = services.get("blog").await.unwrap();
+            (port(&now) == before).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_field_that_the_spec_no_longer_names_loses_its_effect() {
+    let house = House::open("removed").await;
+    let spec = json!({"service": {"nodePort": 30777}, "resources": {"limits": {"cpu": "1"}}});
+    house.blog("blog", spec).await;
+    house.apply("blog", json!({"service": {"type": "ClusterIP"}})).await.unwrap();
+    house
+        .eventually("limits and node port are gone", || async {
+            let deployment = house.child("blog", Child::App).await;
+            let service = house.child("blog", Child::AppService).await;
+            let limits = &deployment.data["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"];
+            (limits["cpu"].is_null() && service.data["spec"]["ports"][0]["nodePort"].is_null()).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn every_owned_object_is_applied_by_one_field_manager() {
+    let house = House::open("managers").await;
+    house.blog("blog", json!({})).await;
+    for role in Child::ALL {
+        let object = house.child("blog", role).await;
+        let fields = object.managed_fields();
+        let ours = fields
+            .iter()
+            .any(|one| one.manager.as_deref() == Some(MANAGER) && one.operation.as_deref() == Some("Apply"));
+        assert!(ours, "{role:?}: {fields:?}");
+    }
+}
+
+/// Invariant 3: nothing is written when nothing changes, however often it is looked at, and the port never moves.
+#[tokio::test]
+async fn fifty_forced_reconciles_of_a_settled_blog_write_nothing_and_keep_the_node_port() {
+    let house = House::open("quiet").await;
+    house.blog("blog", json!({"resources": {"requests": {"cpu": "1000m", "memory": "1024Mi"}}})).await;
+    house.settled("blog", 2).await;
+    let port = |object: kube::api::DynamicObject| object.data["spec"]["ports"][0]["nodePort"].clone();
+    let node_port = port(house.child("blog", Child::AppService).await);
+    let service_accounts = house.objects(Child::ServiceAccount.kind());
+    let quiet = house.versions("blog").await;
+    let lines = |prefix: &str| -> Vec<String> {
+        house.ctx.metrics.text().lines().filter(|line| line.starts_with(prefix)).map(String::from).collect()
+    };
+    let writes = || lines("flaskblog_operator_api_writes");
+    let reconciles = || lines("flaskblog_operator_reconciles_total{result=\"Ok\"}");
+    let before = (writes(), reconciles());
+    for number in 0..50 {
+        // A stranger's annotation on a child wakes the operator and gives it nothing to do.
+        let patch = json!({"metadata": {"annotations": {"poke": number.to_string()}}});
+        service_accounts.patch("blog", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    house
+        .eventually("the operator has looked again", || async { (reconciles() != before.1).then_some(()) })
+        .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut now = house.versions("blog").await;
+    // The ServiceAccount is the one that the test itself wrote to.
+    now[1].clone_from(&quiet[1]);
+    assert_eq!(now, quiet);
+    assert_eq!(port(house.child("blog", Child::AppService).await), node_port);
+    assert_eq!(writes(), before.0);
+}
+
+#[tokio::test]
+async fn a_restarted_operator_writes_nothing_to_a_settled_blog() {
+    let mut house = House::open("restarted").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    let quiet = house.versions("blog").await;
+    house.stop_operator();
+    house.start_operator().await;
+    house
+        .eventually("the new operator has reconciled", || async {
+            house.ctx.metrics.text().contains("reconciles_total{result=\"Ok\"}").then_some(())
+        })
+        .await;
+    assert_eq!(house.versions("blog").await, quiet);
+    assert!(!house.ctx.metrics.text().contains("api_writes_total{"), "{}", house.ctx.metrics.text());
+}

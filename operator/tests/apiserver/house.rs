@@ -1,0 +1,215 @@
+//! A namespace, an operator in it, and the words that the tests are told in.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use flaskblog_api::{Child, FlaskBlog, OwnedKind};
+use futures::FutureExt;
+use k8s_openapi::{
+    api::{
+        core::v1::Namespace,
+        rbac::v1::{ClusterRole, ClusterRoleBinding},
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, Client, Config, CustomResourceExt,
+    api::{DynamicObject, Patch, PatchParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use operator::{clients::Clients, config::Settings, context::Context, controller};
+use serde_json::{Value, json};
+use tokio::{sync::OnceCell, time::Instant};
+
+/// How long a test waits for what should come within seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
+
+static PREPARED: OnceCell<()> = OnceCell::const_new();
+
+/// The administrator's configuration, or a message that says how to get one.
+async fn admin_config() -> Config {
+    let path = std::env::var("API_TEST_KUBECONFIG")
+        .expect("API_TEST_KUBECONFIG is not set: run these tests with dev/apiserver.sh cargo test …");
+    let kubeconfig = Kubeconfig::read_from(PathBuf::from(path)).unwrap();
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
+}
+
+/// A namespace of its own for each test, under Pod Security `restricted`, with an operator that watches only it.
+pub struct House {
+    pub admin: Client,
+    pub namespace: String,
+    pub ctx: Arc<Context>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+}
+
+impl House {
+    pub async fn open(name: &str) -> Self {
+        let admin = Client::try_from(admin_config().await).unwrap();
+        PREPARED.get_or_init(|| prepare(admin.clone())).await;
+        let namespaces: Api<Namespace> = Api::all(admin.clone());
+        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let namespace =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        let mut house =
+            Self { ctx: context(&operator_clients().await), admin, namespace: name.into(), stop: None };
+        house.start_operator().await;
+        house
+    }
+
+    /// Starts an operator with the rights of the chart and no others.
+    pub async fn start_operator(&mut self) {
+        let clients = operator_clients().await;
+        self.ctx = context(&clients);
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let (ctx, namespace) = (Arc::clone(&self.ctx), self.namespace.clone());
+        tokio::spawn(async move {
+            let stop = controller::stop_on(stopped.map(|_| ()));
+            controller::run(clients.watches, ctx, &[namespace], 4, stop).await;
+        });
+        self.stop = Some(stop);
+    }
+
+    pub fn stop_operator(&mut self) {
+        self.stop.take();
+    }
+
+    pub fn blogs(&self) -> Api<FlaskBlog> {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+
+    pub fn objects(&self, kind: OwnedKind) -> Api<DynamicObject> {
+        Api::namespaced_with(self.admin.clone(), &self.namespace, &kind.api_resource())
+    }
+
+    /// Creates a blog and waits until its objects are there.
+    pub async fn blog(&self, name: &str, spec: Value) {
+        self.apply(name, spec).await.unwrap();
+        for role in Child::ALL {
+            if role != Child::DisruptionBudget {
+                self.child(name, role).await;
+            }
+        }
+    }
+
+    /// Creates or changes a blog as `kubectl apply` would.
+    pub async fn apply(&self, name: &str, spec: Value) -> kube::Result<FlaskBlog> {
+        let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog",
+            "metadata": {"name": name}, "spec": spec});
+        self.blogs().patch(name, &PatchParams::apply("kubectl").force(), &Patch::Apply(blog)).await
+    }
+
+    /// The child of that role, once it exists.
+    pub async fn child(&self, blog: &str, role: Child) -> DynamicObject {
+        let (api, name) = (self.objects(role.kind()), role.name(blog));
+        self.eventually(&format!("{role:?} exists"), || async { api.get_opt(&name).await.unwrap() }).await
+    }
+
+    /// Writes the status that controllers would write once everything runs.
+    pub async fn workloads_become_ready(&self, blog: &str, replicas: i32) {
+        let deployment = self.child(blog, Child::App).await;
+        let status = json!({"status": {"observedGeneration": deployment.metadata.generation, "replicas": replicas,
+            "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas}});
+        self.patch_status(Child::App, blog, status).await;
+        let set = self.child(blog, Child::Database).await;
+        let status = json!({"status": {"observedGeneration": set.metadata.generation, "replicas": 1,
+            "readyReplicas": 1, "availableReplicas": 1, "updatedReplicas": 1, "currentRevision": "r", "updateRevision": "r"}});
+        self.patch_status(Child::Database, blog, status).await;
+    }
+
+    async fn patch_status(&self, role: Child, blog: &str, status: Value) {
+        let api = self.objects(role.kind());
+        api.patch_status(&role.name(blog), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    /// Waits for a condition to have this status and reason.
+    pub async fn condition(&self, blog: &str, type_: &str, status: &str, reason: &str) -> String {
+        let what = format!("{type_}={status} {reason}");
+        self.eventually(&what, || async {
+            let conditions = self.blogs().get(blog).await.unwrap().status.unwrap_or_default().conditions;
+            let found = conditions.into_iter().find(|one| one.type_ == type_)?;
+            (found.status == status && found.reason == reason).then_some(found.message)
+        })
+        .await
+    }
+
+    /// Waits until `probe` gives something; on a time-out shows what the namespace looks like.
+    pub async fn eventually<T, F, P>(&self, what: &str, probe: P) -> T
+    where
+        P: Fn() -> F,
+        F: Future<Output = Option<T>>,
+    {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = probe().await {
+                return found;
+            }
+            if Instant::now() > deadline {
+                let blogs = self.blogs().list(&Default::default()).await.map(|list| list.items);
+                panic!("gave up waiting until {what} in {}: {blogs:#?}", self.namespace);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Settles a blog and waits until the operator has nothing more to write.
+    pub async fn settled(&self, blog: &str, replicas: i32) {
+        self.workloads_become_ready(blog, replicas).await;
+        self.condition(blog, "Ready", "True", if replicas == 0 { "ScaledToZero" } else { "Ready" }).await;
+        self.condition(blog, "Progressing", "False", "Settled").await;
+    }
+
+    /// Resource versions of everything in the namespace that a blog is made of, the blog included.
+    pub async fn versions(&self, blog: &str) -> Vec<Option<String>> {
+        let mut versions = vec![self.blogs().get(blog).await.unwrap().metadata.resource_version];
+        for role in Child::ALL {
+            let object = self.objects(role.kind()).get_opt(&role.name(blog)).await.unwrap();
+            versions.push(object.and_then(|object| object.metadata.resource_version));
+        }
+        versions
+    }
+}
+
+async fn operator_clients() -> Clients {
+    let mut config = admin_config().await;
+    config.auth_info.impersonate = Some(OPERATOR_USER.into());
+    Clients::new(config).unwrap()
+}
+
+fn context(clients: &Clients) -> Arc<Context> {
+    let settings = Settings {
+        blog_image: "flaskblog/blog-app:test".into(),
+        node_address: "localhost".into(),
+        resync: Duration::from_secs(600),
+    };
+    Arc::new(Context::new(clients.calls.clone(), "test", settings))
+}
+
+/// The CRD from Rust, and the ClusterRole from the chart's own file.
+async fn prepare(admin: Client) {
+    let params = PatchParams::apply("tests").force();
+    let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
+    let crd = FlaskBlog::crd();
+    crds.patch(FlaskBlog::crd_name(), &params, &Patch::Apply(&crd)).await.unwrap();
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator/files/rules.yaml");
+    let rules: Value = serde_yaml::from_str(&std::fs::read_to_string(rules).unwrap()).unwrap();
+    let role: ClusterRole =
+        serde_json::from_value(json!({"metadata": {"name": "operator"}, "rules": rules})).unwrap();
+    let binding: ClusterRoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": OPERATOR_USER}],
+    }))
+    .unwrap();
+    Api::<ClusterRole>::all(admin.clone()).patch("operator", &params, &Patch::Apply(role)).await.unwrap();
+    Api::<ClusterRoleBinding>::all(admin.clone())
+        .patch("operator", &params, &Patch::Apply(binding))
+        .await
+        .unwrap();
+    let blogs: Api<FlaskBlog> = Api::all(admin);
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = blogs.list(&Default::default()).await {
+        assert!(Instant::now() < deadline, "the CRD isn't served: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

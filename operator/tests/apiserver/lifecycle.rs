@@ -1,0 +1,185 @@
+//! A blog's life: rollouts, mistakes, deletion and return.
+
+use flaskblog_api::{Child, DeletionPolicy};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+use crate::house::House;
+
+#[tokio::test]
+async fn an_empty_spec_becomes_ready_with_url_selector_and_replicas() {
+    let house = House::open("empty").await;
+    house.blog("blog", json!({})).await;
+    house.condition("blog", "Ready", "False", "DatabaseStarting").await;
+    house.settled("blog", 2).await;
+    let blog = house.blogs().get("blog").await.unwrap();
+    let status = blog.status.unwrap();
+    assert_eq!(status.observed_generation, blog.metadata.generation);
+    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    let port = status.node_port.unwrap();
+    assert_eq!(status.url.unwrap(), format!("http://localhost:{port}"));
+    assert_eq!(
+        status.selector.unwrap(),
+        "app.kubernetes.io/component=app,app.kubernetes.io/instance=blog,app.kubernetes.io/name=flaskblog"
+    );
+    let owner = house.child("blog", Child::App).await;
+    assert_eq!(owner.owner_references()[0].uid, blog.metadata.uid.unwrap());
+}
+
+#[tokio::test]
+async fn ready_speaks_of_the_current_generation_only() {
+    let house = House::open("stale").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    house.apply("blog", json!({"title": "Changed"})).await.unwrap();
+    house.condition("blog", "Ready", "False", "RollingOut").await;
+    house.settled("blog", 2).await;
+    let blog = house.blogs().get("blog").await.unwrap();
+    let ready = blog.status.unwrap().conditions.into_iter().find(|one| one.type_ == "Ready").unwrap();
+    assert_eq!(ready.observed_generation, blog.metadata.generation);
+}
+
+/// A status computed for one blog must never be written to another one that took its name.
+#[tokio::test]
+async fn a_status_of_an_older_version_of_the_blog_is_not_written() {
+    let house = House::open("older").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    let mut old = house.blogs().get("blog").await.unwrap();
+    house.apply("blog", json!({"title": "Changed"})).await.unwrap();
+    house.settled("blog", 2).await;
+    let id = operator::identity::Identity::of(&old).unwrap();
+    let mut status = old.status.take().unwrap();
+    status.url = Some("http://stale".into());
+    operator::status::publish(&house.ctx, &old, &id, Some(&status)).await.unwrap();
+    let url = house.blogs().get("blog").await.unwrap().status.unwrap().url.unwrap();
+    assert_ne!(url, "http://stale");
+}
+
+#[tokio::test]
+async fn kubectl_scale_works_down_to_zero_and_back() {
+    let house = House::open("scale").await;
+    house.blog("blog", json!({})).await;
+    for replicas in [0, 3] {
+        let patch = json!({"spec": {"replicas": replicas}});
+        house.blogs().patch_scale("blog", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        house
+            .eventually("the Deployment follows", || async {
+                let deployment = house.child("blog", Child::App).await;
+                (deployment.data["spec"]["replicas"] == replicas).then_some(())
+            })
+            .await;
+        house.settled("blog", replicas).await;
+        let budget = house.objects(Child::DisruptionBudget.kind()).get_opt("blog").await.unwrap();
+        assert_eq!(budget.is_some(), replicas >= 2);
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_of_the_same_name_is_reported_and_after_it_goes_the_blog_is_made() {
+    let house = House::open("conflict").await;
+    let services = house.objects(Child::AppService.kind());
+    let stranger = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "blog"},
+        "spec": {"ports": [{"port": 1}]}});
+    let stranger =
+        services.create(&PostParams::default(), &serde_json::from_value(stranger).unwrap()).await.unwrap();
+    house.apply("blog", json!({})).await.unwrap();
+    let message = house.condition("blog", "Ready", "False", "NameConflict").await;
+    assert!(message.contains("Service blog exists and isn't this blog's"), "{message}");
+    assert_eq!(services.get("blog").await.unwrap().resource_version(), stranger.resource_version());
+    services.delete("blog", &DeleteParams::default()).await.unwrap();
+    // Nothing of ours was there to be watched, so the next try comes by back-off.
+    house.child("blog", Child::App).await;
+}
+
+#[tokio::test]
+async fn a_blog_that_comes_back_takes_up_its_kept_password() {
+    let house = House::open("returns").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    let secret = house.child("blog", Child::DatabaseSecret).await;
+    house.blogs().delete("blog", &DeleteParams::default()).await.unwrap();
+    house
+        .eventually("the blog is gone", || async {
+            house.blogs().get_opt("blog").await.unwrap().is_none().then_some(())
+        })
+        .await;
+    house.apply("blog", json!({})).await.unwrap();
+    house.condition("blog", "Ready", "False", "WaitingForCleanup").await;
+    for role in Child::ALL.into_iter().filter(|role| !role.outlives_the_blog()) {
+        // What the garbage collector does.
+        let gone = DeleteParams::background().grace_period(0);
+        house.objects(role.kind()).delete(&role.name("blog"), &gone).await.unwrap();
+    }
+    house.child("blog", Child::App).await;
+    house.settled("blog", 2).await;
+    let again = house.child("blog", Child::DatabaseSecret).await;
+    assert_eq!((again.uid(), &again.data["data"]), (secret.uid(), &secret.data["data"]));
+}
+
+#[tokio::test]
+async fn the_deletion_policy_can_be_changed_both_ways() {
+    let house = House::open("policy").await;
+    house.blog("blog", json!({})).await;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(house.admin.clone(), &house.namespace);
+    let claim = json!({"metadata": {"name": "data-blog-mysql-0"}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+    for policy in [DeletionPolicy::Delete, DeletionPolicy::Retain] {
+        house.apply("blog", json!({"deletionPolicy": policy})).await.unwrap();
+        house
+            .eventually(&format!("the Secret and the claim follow {policy:?}"), || async {
+                let secret = !house.child("blog", Child::DatabaseSecret).await.owner_references().is_empty();
+                let claim = claims.get("data-blog-mysql-0").await.unwrap();
+                let owned = !claim.owner_references().is_empty();
+                (secret == (policy == DeletionPolicy::Delete) && owned == secret).then_some(())
+            })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn what_kubectl_left_as_orphans_is_adopted_without_a_new_revision() {
+    let house = House::open("orphans").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    let before = house.child("blog", Child::App).await;
+    house.blogs().delete("blog", &DeleteParams::orphan()).await.unwrap();
+    for role in Child::ALL.into_iter().filter(|role| !role.outlives_the_blog()) {
+        // The garbage collector would remove the owner; a finalizer keeps the blog until then.
+        let orphaned = json!({"metadata": {"ownerReferences": null}});
+        house
+            .objects(role.kind())
+            .patch(&role.name("blog"), &PatchParams::default(), &Patch::Merge(orphaned))
+            .await
+            .unwrap();
+    }
+    let released = json!({"metadata": {"finalizers": null}});
+    house.blogs().patch("blog", &PatchParams::default(), &Patch::Merge(released)).await.unwrap();
+    house
+        .eventually("the blog is gone", || async {
+            house.blogs().get_opt("blog").await.unwrap().is_none().then_some(())
+        })
+        .await;
+    house.apply("blog", json!({})).await.unwrap();
+    house.condition("blog", "Ready", "True", "Ready").await;
+    let after = house.child("blog", Child::App).await;
+    assert_eq!((after.uid(), after.metadata.generation), (before.uid(), before.metadata.generation));
+    assert_eq!(after.owner_references().len(), 1);
+}
+
+#[tokio::test]
+async fn impossible_resources_are_reported_and_heal_when_the_spec_is_mended() {
+    let house = House::open("impossible").await;
+    house.blog("blog", json!({})).await;
+    let spec = json!({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}});
+    house.apply("blog", spec).await.unwrap();
+    let message = house.condition("blog", "Ready", "False", "Rejected").await;
+    assert!(message.contains("Deployment blog") && message.contains("memory"), "{message}");
+    house.apply("blog", json!({})).await.unwrap();
+    house.settled("blog", 2).await;
+}

@@ -1,0 +1,11 @@
+//! Against a real kube-apiserver and etcd (`dev/apiserver.sh`), with exactly the rights that the chart gives.
+//!
+//! No controllers and no nodes run, so readiness is written through the status subresource, and what the garbage
+//! collector would do is done by the test.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
+
+mod drift;
+mod house;
+mod lifecycle;
+mod schema;

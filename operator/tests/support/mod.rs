@@ -1,0 +1,3 @@
+//! What the operator's integration tests share.
+
+pub mod fake;

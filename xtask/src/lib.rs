@@ -1,0 +1,68 @@
+//! What is generated in this repository, and the check that it is what the generator says.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+
+/// The command that every drift message names.
+pub const CODEGEN: &str = "cargo xtask codegen";
+
+/// A generated file: its path in the repository and its content.
+#[derive(Debug)]
+pub struct Generated {
+    /// Relative to the root of the repository.
+    pub path: &'static str,
+    /// What belongs into it.
+    pub content: String,
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// Every generated file.
+///
+/// # Errors
+/// When a CRD can't be written as YAML.
+pub fn generated() -> Result<Vec<Generated>> {
+    let crd = operator::crds::yaml().context("failed to write the CRD as YAML")?;
+    Ok(vec![
+        Generated { path: "charts/operator/templates/crds/flaskblogs.yaml", content: chart_template(&crd) },
+        Generated { path: "crds/flaskblogs.flaskblog.dev.yaml", content: crd },
+    ])
+}
+
+/// The CRD as a template: installed and upgraded with the chart, and kept when the chart goes, since deleting a CRD
+/// deletes every blog.
+fn chart_template(crd: &str) -> String {
+    let annotations =
+        "  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n";
+    let labels = "  labels:\n    {{- include \"operator.labels\" . | nindent 4 }}\n";
+    let body = crd.replacen("metadata:\n", &format!("metadata:\n{annotations}{labels}"), 1);
+    format!("{{{{- if .Values.crds.enabled }}}}\n{body}{{{{- end }}}}\n")
+}
+
+/// Writes every generated file; returns those that changed.
+///
+/// # Errors
+/// When a file can't be written.
+pub fn codegen() -> Result<Vec<&'static str>> {
+    let mut changed = Vec::new();
+    for file in generated()? {
+        let path = root().join(file.path);
+        if fs::read_to_string(&path).is_ok_and(|current| current == file.content) {
+            continue;
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("failed to make {}", folder.display()))?;
+        }
+        fs::write(&path, &file.content).with_context(|| format!("failed to write {}", file.path))?;
+        changed.push(file.path);
+    }
+    Ok(changed)
+}

@@ -1,0 +1,168 @@
+//! The house's own rules, each a test that says what to do.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use flaskblog_api::{Child, OwnedKind, conditions::reasons};
+use serde_json::{Value, json};
+use xtask::{CODEGEN, generated, root};
+
+/// Longest Rust file, in lines: past that a file holds two jobs.
+const FILE_LIMIT: usize = 400;
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !["target", ".git", ".cache", "node_modules"].contains(&name.as_str()) {
+            files(&path, found);
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+}
+
+fn all_files(extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    files(&root(), &mut found);
+    found.retain(|path| path.extension().is_some_and(|is| is == extension));
+    assert!(!found.is_empty(), "no .{extension} file was found");
+    found
+}
+
+#[test]
+fn generated_files_are_what_the_generator_says() {
+    for file in generated().unwrap() {
+        assert_eq!(read(file.path), file.content, "{} is out of date; run: {CODEGEN}", file.path);
+    }
+}
+
+#[test]
+fn no_rust_file_holds_two_jobs() {
+    for path in all_files("rs") {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(
+            lines <= FILE_LIMIT,
+            "{} has {lines} lines, the limit is {FILE_LIMIT}: split it",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn every_path_that_the_map_names_exists() {
+    let map = read("ARCHITECTURE.md");
+    let named = map
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|word| word.contains('/') && !word.contains([' ', '<', ':', '*', '{']));
+    let mut count = 0;
+    for path in named {
+        count += 1;
+        assert!(
+            root().join(path.trim_start_matches('/')).exists() || path.starts_with('/'),
+            "ARCHITECTURE.md names {path}"
+        );
+    }
+    assert!(count > 10, "the map names only {count} paths");
+}
+
+#[test]
+fn every_reason_is_explained_to_the_user() {
+    let page = read("docs/conditions.md");
+    for reason in reasons::ALL {
+        assert!(page.contains(&format!("`{reason}`")), "docs/conditions.md doesn't explain {reason}");
+    }
+}
+
+#[test]
+fn every_child_is_on_the_page_that_says_when_it_is_touched() {
+    let page = read("docs/reconcile.md");
+    for role in Child::ALL {
+        let row = format!("| {} `{}` |", role.kind().api_resource().kind, role.name("x"));
+        assert!(page.contains(&row), "docs/reconcile.md has no row {row}");
+    }
+}
+
+#[test]
+fn every_test_that_the_map_names_exists() {
+    let sources: String = all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let map = read("ARCHITECTURE.md");
+    let names: Vec<&str> = map
+        .lines()
+        .filter(|line| line.contains("Kept by"))
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(names.len() >= 8, "only {} tests are named beside the invariants", names.len());
+    for name in names {
+        assert!(
+            sources.contains(&format!("fn {name}(")),
+            "ARCHITECTURE.md names a test {name} that doesn't exist"
+        );
+    }
+}
+
+/// (group, resource) and the verbs on it.
+type Rights = BTreeMap<(String, String), BTreeSet<String>>;
+
+fn rights(rules: &Value) -> Rights {
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut rights = Rights::new();
+    for rule in rules.as_array().unwrap() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                rights.entry((group.clone(), resource)).or_default().extend(texts(&rule["verbs"]));
+            }
+        }
+    }
+    rights
+}
+
+/// What the code uses: the verbs of `observe.rs`, `apply.rs`, `controller.rs`, `events.rs` and `status/`.
+fn used() -> Rights {
+    let mut rules = vec![
+        json!({"apiGroups": ["flaskblog.dev"], "resources": ["flaskblogs"], "verbs": ["list", "watch"]}),
+        json!({"apiGroups": ["flaskblog.dev"], "resources": ["flaskblogs/status"], "verbs": ["patch"]}),
+        json!({"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "patch"]}),
+        json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "delete"]}),
+        json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}),
+    ];
+    for kind in OwnedKind::ALL {
+        let resource = kind.api_resource();
+        let mut verbs = vec!["get", "list", "watch", "create", "patch"];
+        if kind == OwnedKind::PodDisruptionBudget {
+            verbs.push("delete");
+        }
+        rules.push(json!({"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs}));
+    }
+    rights(&json!(rules))
+}
+
+#[test]
+fn the_charts_rights_are_exactly_what_the_owned_kinds_need() {
+    let rules: Value = serde_yaml::from_str(&read("charts/operator/files/rules.yaml")).unwrap();
+    assert_eq!(rights(&rules), used());
+    assert!(!rules.to_string().contains('*'));
+}
+
+#[test]
+fn charts_and_workspace_have_one_version() {
+    for chart in ["operator", "flask-blog"] {
+        let meta: Value = serde_yaml::from_str(&read(&format!("charts/{chart}/Chart.yaml"))).unwrap();
+        for key in ["version", "appVersion"] {
+            assert_eq!(meta[key], env!("CARGO_PKG_VERSION"), "charts/{chart}/Chart.yaml: {key}");
+        }
+    }
+}
