@@ -6,9 +6,13 @@ use std::{
 };
 
 use e2e::{URL, wait_ready};
-use fantoccini::{Client, ClientBuilder, Locator, key::Key};
+use fantoccini::{Client, ClientBuilder, Locator, error::CmdError, key::Key};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::json;
+use tokio::time::timeout;
+
+/// Two Argon2 hashes on a busy machine are far below it.
+const NAVIGATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A chromedriver of its own, which ends with this value, also when a test fails.
 struct Driver(Child);
@@ -77,23 +81,33 @@ impl Browser {
     async fn press(&self, button: &str) {
         let path =
             format!("//input[@type='submit' and @value='{button}'] | //button[normalize-space()='{button}']");
-        self.page
-            .find(Locator::XPath(&path))
-            .await
-            .unwrap_or_else(|_| panic!("no button {button}"))
-            .click()
-            .await
-            .unwrap();
+        let found = self.page.find(Locator::XPath(&path)).await;
+        let found = found.unwrap_or_else(|_| panic!("no button {button}"));
+        self.to_the_next_page(found.click()).await;
     }
 
     async fn follow(&self, link: &str) {
-        self.page
-            .find(Locator::LinkText(link))
-            .await
-            .unwrap_or_else(|_| panic!("no link {link}"))
-            .click()
-            .await
-            .unwrap();
+        let found = self.page.find(Locator::LinkText(link)).await;
+        let found = found.unwrap_or_else(|_| panic!("no link {link}"));
+        self.to_the_next_page(found.click()).await;
+    }
+
+    /// Does what leads to another page and waits until that page is there: a click returns when it is done, which may
+    /// be long before the answer to what it sent comes.
+    async fn to_the_next_page(&self, action: impl Future<Output = Result<(), CmdError>>) {
+        let old = self.page.find(Locator::Css("html")).await.unwrap();
+        action.await.unwrap();
+        let arrived = async {
+            // An element of a page that is no longer shown is stale; while the pages change, other errors come too.
+            while !old.tag_name().await.is_err_and(|error| error.is_stale_element_reference()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let script = "return document.readyState";
+            while self.page.execute(script, vec![]).await.ok() != Some(json!("complete")) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(NAVIGATION_TIMEOUT, arrived).await.expect("the next page came within 20 s");
     }
 
     async fn text(&self) -> String {
@@ -183,7 +197,8 @@ async fn the_keyboard_alone_is_enough_to_log_in() {
         .await
         .unwrap();
     let password = format!("correct horse{}", char::from(Key::Enter));
-    browser.page.active_element().await.unwrap().send_keys(&password).await.unwrap();
+    let field = browser.page.active_element().await.unwrap();
+    browser.to_the_next_page(field.send_keys(&password)).await;
     assert!(browser.text().await.contains(&name));
     browser.close().await;
 }
