@@ -67,7 +67,7 @@ pub struct ServeArgs {
     /// File with the secret before the last rotation; may be missing or empty.
     #[arg(long, env = "BLOG_SESSION_PREVIOUS_KEY_FILE", value_name = "FILE")]
     pub session_previous_key_file: Option<PathBuf>,
-    /// How long to go on serving, while not ready, after SIGTERM.
+    /// How long to go on serving, while not ready, after SIGTERM; SIGINT (Ctrl-C) ends it at once.
     #[arg(long, env = "BLOG_DRAIN_SECONDS", default_value_t = 5, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(..=3600))]
     pub drain_seconds: u64,

@@ -45,7 +45,7 @@ async fn migrate_or_stop(args: &MigrateArgs) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     tokio::select! {
         outcome = migrate_database(args) => outcome,
-        () = signals.next() => bail!("stopped by a signal before the migration was done"),
+        _ = signals.next() => bail!("stopped by a signal before the migration was done"),
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::app::{self, App};
@@ -19,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::page::Site;
 use crate::password::Passwords;
 use crate::patience::migrate_within;
-use crate::server;
+use crate::server::{self, Phase};
 use crate::session::Sessions;
 use crate::store::migrate::{self, SUPPORTED_SCHEMA};
 use crate::watch::Secrets;
@@ -29,7 +30,19 @@ const MAX_PARALLEL_HASHES: usize = 2;
 /// How long the start waits to see the schema; a database that is away is found out by readiness later.
 const SCHEMA_CHECK: Duration = Duration::from_secs(2);
 
+/// After the drain, a proxy that still sends visitors hasn't learnt of the end. On a busy node that may take a while.
+const QUIET: Duration = Duration::from_secs(3);
+
 const SQLITE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// SIGTERM: proxies have to learn of it first.
+    Orderly,
+    /// SIGINT: a person at a terminal, who waits.
+    Now,
+}
 
 /// SIGTERM and SIGINT. Made first of all: as process 1 of a container, nothing else makes these end it.
 pub struct Signals {
@@ -45,10 +58,10 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> Ending {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => Ending::Orderly,
+            _ = self.interrupt.recv() => Ending::Now,
         }
     }
 }
@@ -99,29 +112,48 @@ async fn serve_both(
     let readiness = Arc::new(Readiness::new(app.database.clone()));
     let admin_router = health::router(Arc::clone(&readiness), app.metrics.clone(), app.database.clone());
     let (address, admin_address) = (pages.local_addr()?, admin.local_addr()?);
-    let (stop_pages, stop) = watch::channel(false);
-    let mut pages = tokio::spawn(server::serve(pages, app::router(app), stop));
+    let (phase, pages_phase) = watch::channel(Phase::Serving);
+    let mut pages = tokio::spawn(server::serve(pages, app::router(app), pages_phase));
     // The admin port is there to the end and then simply gone.
-    let (_stop_admin, never) = watch::channel(false);
-    let admin = tokio::spawn(server::serve(admin, admin_router, never));
+    let (_admin_phase, serving) = watch::channel(Phase::Serving);
+    let admin = tokio::spawn(server::serve(admin, admin_router, serving));
     tracing::info!(%address, %admin_address, "serving");
 
-    tokio::select! {
-        () = signals.next() => {}
+    let ending = tokio::select! {
+        ending = signals.next() => ending,
         _ = &mut pages => bail!("failed to go on serving: the listener's task ended"),
-    }
+    };
+    let drain = if ending == Ending::Now { Duration::ZERO } else { drain };
     readiness.drain();
+    // Nobody is left to be told if a task has ended already; so below.
+    let _ = phase.send(Phase::Draining);
     tracing::info!(seconds = drain.as_secs(), "shutting down: not ready any more, still serving");
-    // A second signal means: now.
-    tokio::select! {
-        () = sleep(drain) => {}
-        () = signals.next() => {}
-    }
-    // Nobody is left to be told if a task has ended already.
-    let _ = stop_pages.send(true);
-    pages.await.context("failed to finish the requests in flight")?;
+    leave(drain, &phase, signals, pages).await.context("failed to finish the requests in flight")?;
     admin.abort();
     Ok(())
+}
+
+/// Ends the pages' server after the drain; a further signal means: now.
+async fn leave(
+    drain: Duration,
+    phase: &watch::Sender<Phase>,
+    signals: &mut Signals,
+    mut pages: JoinHandle<()>,
+) -> Result<(), JoinError> {
+    let now = Phase::Leaving { quiet: Duration::ZERO };
+    tokio::select! {
+        () = sleep(drain) => {
+            // Where nobody has to be told of the end, nobody is waited for.
+            let quiet = if drain.is_zero() { Duration::ZERO } else { QUIET };
+            let _ = phase.send(Phase::Leaving { quiet });
+        }
+        _ = signals.next() => { let _ = phase.send(now); }
+    }
+    tokio::select! {
+        ended = &mut pages => return ended,
+        _ = signals.next() => { let _ = phase.send(now); }
+    }
+    pages.await
 }
 
 /// An embedded database has nobody else to migrate it. On a server it is `blog-app migrate`'s job, which runs once and

@@ -1,18 +1,22 @@
-//! Connections: accepting, bounding and ending them. axum's own server has no timeout for slow headers.
+//! Connections: accepting, bounding and ending them. axum's own server has no timeout for slow headers, and its graceful
+//! shutdown resets those who have just come.
 
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{sleep, timeout};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_io_timeout::TimeoutStream;
 
 /// A client that takes nothing of its answer for so long is left, or it would pin the answer's memory for ever.
@@ -20,52 +24,94 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
 /// An idle one costs about 16 KiB, so that all of them stay below a limit of 256 MiB. More wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 10_240;
+const MAX_CONNECTIONS: u32 = 10_240;
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// How long requests in flight may take once the listener is closed.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a stream of new visitors may keep a leaving server.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a visitor who has just come has for its first request before a leaving server closes its connection.
+const FIRST_REQUEST: Duration = Duration::from_secs(2);
+/// Time to see who waits in the kernel's queue; closing the listener resets them.
+const LEAST_QUIET: Duration = Duration::from_millis(50);
 /// Out of file descriptors: accepting again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `stop` turns true, then finishes the requests in flight.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let accepted = async {
-            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-            (listener.accept().await, place)
-        };
-        let (accepted, place) = tokio::select! {
-            accepted = accepted => accepted,
-            // An error means that the sender is gone, and with it the reason to go on.
-            _ = stop.wait_for(|stop| *stop) => break,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let connection = graceful.watch(connection(stream, router.clone()));
-                tokio::spawn(async move {
-                    let _place = place;
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "connection ended early");
-                    }
-                });
-            }
-            Err(error) => pause_after(&error).await,
-        }
+/// How the server treats its visitors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Stays.
+    Serving,
+    /// Serves everybody, but asks each to come back over another connection, which leads to another replica.
+    Draining,
+    /// Ends once nobody new has come for so long: whoever still sends visitors has learnt of the end by then.
+    Leaving {
+        /// How long.
+        quiet: Duration,
+    },
+}
+
+/// Waits until the server is to end, and says how long nobody may have come. An error of the channel means that its
+/// sender is gone, and with it the reason to go on.
+async fn leaving(mut phase: watch::Receiver<Phase>) -> Duration {
+    match phase.wait_for(|phase| matches!(phase, Phase::Leaving { .. })).await.as_deref() {
+        Ok(Phase::Leaving { quiet }) => *quiet,
+        _ => Duration::ZERO,
+    }
+}
+
+/// Serves until it is to leave, then finishes the requests in flight.
+pub async fn serve(listener: TcpListener, router: Router, phase: watch::Receiver<Phase>) {
+    let router = router.layer(from_fn_with_state(phase.clone(), close_unless_serving));
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
+    let too_late = async {
+        leaving(phase.clone()).await;
+        sleep(LEAVE_TIMEOUT).await;
+    };
+    tokio::select! {
+        () = accept_until_quiet(&listener, &router, &places, &phase) => {}
+        () = too_late => tracing::warn!("closing the door while visitors still come"),
     }
     drop(listener);
-    if timeout(SHUTDOWN_TIMEOUT, graceful.shutdown()).await.is_err() {
+    if timeout(SHUTDOWN_TIMEOUT, places.acquire_many(MAX_CONNECTIONS)).await.is_err() {
         tracing::warn!("gave up waiting for requests in flight");
     }
 }
 
-type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
+async fn accept_until_quiet(
+    listener: &TcpListener,
+    router: &Router,
+    places: &Arc<Semaphore>,
+    phase: &watch::Receiver<Phase>,
+) {
+    loop {
+        let accepted = async {
+            let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
+            (listener.accept().await, place)
+        };
+        // Begins anew with each who comes.
+        let quiet = async {
+            let quiet = leaving(phase.clone()).await;
+            sleep(quiet.max(LEAST_QUIET)).await;
+        };
+        let (accepted, place) = tokio::select! {
+            accepted = accepted => accepted,
+            () = quiet => break,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = connection(stream, router.clone());
+                tokio::spawn(attend(connection, phase.clone(), place));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
 
-fn connection(
-    stream: TcpStream,
-    router: Router,
-) -> http1::Connection<TokioIo<Stream>, TowerToHyperService<Router>> {
+type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
+type Connection = http1::Connection<TokioIo<Stream>, TowerToHyperService<Router>>;
+
+fn connection(stream: TcpStream, router: Router) -> Connection {
     // Answers are small: waiting to fill a packet only delays them. Where it isn't supported, they are slower.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -75,6 +121,39 @@ fn connection(
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+}
+
+/// Runs one connection to its end. When the server leaves, hyper closes at once one that nothing has come over yet,
+/// though its request may be on the way: so a young one gets a moment first.
+async fn attend(connection: Connection, phase: watch::Receiver<Phase>, _place: OwnedSemaphorePermit) {
+    let opened = Instant::now();
+    let mut connection = pin!(connection);
+    let time_to_go = async {
+        leaving(phase).await;
+        sleep_until(opened + FIRST_REQUEST).await;
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = time_to_go => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+async fn close_unless_serving(
+    State(phase): State<watch::Receiver<Phase>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut answer = next.run(request).await;
+    if *phase.borrow() != Phase::Serving {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
 }
 
 async fn pause_after(error: &io::Error) {
@@ -90,21 +169,113 @@ async fn pause_after(error: &io::Error) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
 
     use super::*;
 
-    async fn answer_to(request: &[u8]) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (_stop, stopped) = watch::channel(false);
-        tokio::spawn(serve(listener, Router::new().route("/", get(|| async { "served" })), stopped));
-        let mut client = TcpStream::connect(address).await.unwrap();
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const NOW: Phase = Phase::Leaving { quiet: Duration::ZERO };
+
+    struct Server {
+        address: SocketAddr,
+        phase: watch::Sender<Phase>,
+        task: JoinHandle<()>,
+    }
+
+    impl Server {
+        async fn start() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let (phase, receiver) = watch::channel(Phase::Serving);
+            let router = Router::new().route("/", get(|| async { "served" }));
+            Self { address, phase, task: tokio::spawn(serve(listener, router, receiver)) }
+        }
+
+        async fn visitor(&self) -> TcpStream {
+            TcpStream::connect(self.address).await.unwrap()
+        }
+    }
+
+    async fn ask(client: &mut TcpStream, request: &[u8]) -> String {
         client.write_all(request).await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    async fn answer_to(request: &[u8]) -> String {
+        let server = Server::start().await;
+        ask(&mut server.visitor().await, request).await
+    }
+
+    #[tokio::test]
+    async fn who_has_come_before_the_end_without_a_word_is_still_answered() {
+        let server = Server::start().await;
+        let mut client = server.visitor().await;
+        // Accepted, and nothing has come over it yet.
+        sleep(Duration::from_millis(50)).await;
+        server.phase.send(NOW).unwrap();
+        sleep(Duration::from_millis(200)).await;
+        assert!(TcpStream::connect(server.address).await.is_err(), "the door is open");
+        let answer = ask(&mut client, REQUEST).await;
+        assert!(answer.ends_with("served"), "{answer}");
+        server.task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_the_queue_at_the_end_is_still_answered() {
+        let server = Server::start().await;
+        // The server's task can't run before the next await of something that isn't ready.
+        let client = std::net::TcpStream::connect(server.address).unwrap();
+        server.phase.send(NOW).unwrap();
+        client.set_nonblocking(true).unwrap();
+        let answer = ask(&mut TcpStream::from_std(client).unwrap(), REQUEST).await;
+        assert!(answer.ends_with("served"), "{answer}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_door_stays_open_while_visitors_come_but_not_for_ever() {
+        let server = Server::start().await;
+        server.phase.send(Phase::Leaving { quiet: Duration::from_secs(3) }).unwrap();
+        let started = Instant::now();
+        while let Ok(mut client) = TcpStream::connect(server.address).await {
+            let answer = ask(&mut client, REQUEST).await;
+            assert!(answer.contains("connection: close") && answer.ends_with("served"), "{answer}");
+            assert!(started.elapsed() < LEAVE_TIMEOUT + Duration::from_secs(3), "it never ends");
+            sleep(Duration::from_secs(2)).await;
+        }
+        assert!(started.elapsed() >= LEAVE_TIMEOUT, "closed after {:?}", started.elapsed());
+        server.task.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_visitor_does_not_delay_the_end_for_long() {
+        let server = Server::start().await;
+        let _silent = server.visitor().await;
+        let started = Instant::now();
+        server.phase.send(NOW).unwrap();
+        server.task.await.unwrap();
+        assert!(started.elapsed() <= FIRST_REQUEST + Duration::from_secs(1), "{:?}", started.elapsed());
+    }
+
+    #[tokio::test]
+    async fn while_draining_each_answer_ends_its_connection() {
+        let server = Server::start().await;
+        let mut kept = server.visitor().await;
+        kept.write_all(REQUEST).await.unwrap();
+        let mut first = vec![0; 4096];
+        let length = kept.read(&mut first).await.unwrap();
+        let first = String::from_utf8_lossy(&first[..length]).into_owned();
+        assert!(first.ends_with("served") && !first.contains("connection: close"), "{first}");
+        server.phase.send(Phase::Draining).unwrap();
+        // Reading to the end proves that the server closed it.
+        let answer = ask(&mut kept, REQUEST).await;
+        assert!(answer.contains("connection: close"), "{answer}");
+        assert!(ask(&mut server.visitor().await, REQUEST).await.ends_with("served"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -119,7 +290,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_falls_silent_after_an_answer_is_closed() {
-        let answer = answer_to(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        let answer = answer_to(REQUEST).await;
         assert!(answer.ends_with("served"), "{answer}");
     }
 
@@ -127,7 +298,7 @@ mod tests {
     async fn a_client_that_never_reads_its_answer_is_left() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let endless = Router::new().route("/", get(|| async { "x".repeat(64 * 1024 * 1024) }));
         let serving = tokio::spawn(connection(stream, endless));

@@ -59,6 +59,16 @@ fn sigterm_ends_readiness_at_once_and_the_program_after_the_drain() {
 }
 
 #[test]
+fn a_person_who_presses_ctrl_c_does_not_wait_for_the_drain() {
+    let place = place();
+    let mut program =
+        Program::start(&["serve"], &[("BLOG_DATABASE_URL", &place.url), ("BLOG_DRAIN_SECONDS", "3600")]);
+    assert_eq!(program.readiness().0, 200);
+    program.interrupt();
+    assert!(program.wait().success());
+}
+
+#[test]
 fn a_request_in_flight_is_finished_before_the_end() {
     let place = place();
     let mut program =

@@ -54,7 +54,17 @@ impl Program {
     }
 
     pub fn terminate(&self) {
-        let kill = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
+        self.signal("TERM");
+    }
+
+    /// What Ctrl-C sends.
+    #[allow(dead_code, reason = "not every test program that includes this file interrupts")]
+    pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(kill.unwrap().success());
     }
 

@@ -21,17 +21,15 @@ fn patch_spec(fields: &Value) {
     let _ = kubectl(&["patch", "fb", "blog", "-n", "default", "--type=merge", "-p", &patch]);
 }
 
-/// Every request asks over a connection of its own. On a busy machine a proxy may send one to a replica that has just
-/// closed its door, so one in a hundred may fail; an outage fails by the dozen.
-async fn nearly_nobody_noticed(readers: Readers) -> u64 {
+/// Every request asks over a connection of its own.
+async fn nobody_noticed(readers: Readers) -> u64 {
     let (pages, problems) = readers.finish().await;
-    let failed = u64::try_from(problems.len()).unwrap();
-    assert!(failed * 100 <= pages, "{failed} of {pages} requests failed: {:?}", problems.first());
+    assert!(problems.is_empty(), "{} of {pages} requests failed:\n{}", problems.len(), problems.join("\n"));
     pages
 }
 
 #[tokio::test]
-async fn an_app_pod_is_killed_and_nearly_no_reader_notices() {
+async fn an_app_pod_is_killed_and_no_reader_notices() {
     wait_ready("default", "blog");
     let readers = Readers::start(4);
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -39,11 +37,11 @@ async fn an_app_pod_is_killed_and_nearly_no_reader_notices() {
     let _ = kubectl(&["delete", "pod", &victim, "-n", "default"]);
     wait_ready("default", "blog");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(nearly_nobody_noticed(readers).await > 100);
+    assert!(nobody_noticed(readers).await > 100);
 }
 
 #[tokio::test]
-async fn a_change_of_title_rolls_out_and_nearly_no_reader_notices() {
+async fn a_change_of_title_rolls_out_and_no_reader_notices() {
     wait_ready("default", "blog");
     let readers = Readers::start(4);
     for title in ["Renamed", "Flaskr"] {
@@ -61,7 +59,7 @@ async fn a_change_of_title_rolls_out_and_nearly_no_reader_notices() {
         }
         assert!(shown, "{title} is not shown");
     }
-    let _ = nearly_nobody_noticed(readers).await;
+    let _ = nobody_noticed(readers).await;
 }
 
 #[tokio::test]
@@ -130,7 +128,7 @@ async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
     assert_eq!(condition("default", "blog", "Ready").unwrap().0, "False");
     patch_spec(&json!({"image": null}));
     wait_ready("default", "blog");
-    let _ = nearly_nobody_noticed(readers).await;
+    let _ = nobody_noticed(readers).await;
 }
 
 #[tokio::test]

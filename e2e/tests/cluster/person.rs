@@ -110,11 +110,12 @@ async fn read_until(stop: Arc<AtomicBool>) -> (u64, Vec<String>) {
     let client =
         Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(10)).build().unwrap();
     let (mut pages, mut problems) = (0, Vec::new());
+    let mut trouble = |what: String| problems.push(format!("{}: {what}", jiff::Timestamp::now()));
     while !stop.load(Ordering::Relaxed) {
         match client.get(URL).send().await {
             Ok(answer) if answer.status() == StatusCode::OK => pages += 1,
-            Ok(answer) => problems.push(answer.status().to_string()),
-            Err(error) => problems.push(format!("{error:?}")),
+            Ok(answer) => trouble(answer.status().to_string()),
+            Err(error) => trouble(format!("{error:?}")),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

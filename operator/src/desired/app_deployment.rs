@@ -27,8 +27,9 @@ const PROGRESS_DEADLINE_SECONDS: i32 = 600;
 /// How long a stopping replica still takes requests: on a busy node it takes seconds until every proxy has heard that it
 /// is leaving.
 const DRAIN_SECONDS: &str = "10";
-/// Longer than the blog's own drain: that, then at most 20 s for requests in flight, and 5 s for the database.
-const TERMINATION_SECONDS: i64 = 45;
+/// Longer than the blog's own end: the drain, at most 20 s in which visitors still come, at most 20 s for requests in
+/// flight, 2 s for the database, and some to spare.
+const TERMINATION_SECONDS: i64 = 60;
 
 /// The blog: a migration as init container, then the server. No old replica stops before a new one serves.
 pub(super) fn app_deployment(plan: &Plan) -> Deployment {
