@@ -1,13 +1,20 @@
 //! Watches and the work queue: which change of which object leads to which blog's reconcile.
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind, children::MANAGED_SELECTOR};
 use futures::{FutureExt, StreamExt, future, future::BoxFuture, future::Shared};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DynamicObject, ListParams, PartialObjectMeta},
-    runtime::{Controller, controller::Config, reflector::ObjectRef, watcher},
+    runtime::{
+        Controller, WatchStreamExt,
+        controller::Config,
+        reflector::{self, ObjectRef, store::Writer},
+        utils::Backoff,
+        watcher,
+        watcher::Config as WatchConfig,
+    },
 };
 use tracing::{debug, info, warn};
 
@@ -47,14 +54,17 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         Some(namespace) => Api::namespaced(watches.clone(), namespace),
         None => Api::all(watches.clone()),
     };
-    let base = || watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE);
-    let mut controller = Controller::new(blogs, base())
+    let writer = Writer::default();
+    let store = writer.as_reader();
+    let watch = watcher(blogs, watch_config()).default_backoff();
+    let mut controller = Controller::for_stream(reflector::reflector(writer, watch).applied_objects(), store)
         .with_config(Config::default().concurrency(concurrency))
+        .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop);
     for kind in OwnedKind::ALL {
         let api = metadata_api(&watches, scope.as_deref(), kind);
-        let selected = base().labels(MANAGED_SELECTOR);
-        controller = controller.watches_with(api, kind.api_resource(), selected, owner);
+        let watch = watcher(api, watch_config().labels(MANAGED_SELECTOR)).default_backoff();
+        controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
         .run(reconcile, error_policy, ctx)
@@ -66,6 +76,26 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
             future::ready(())
         })
         .await;
+}
+
+fn watch_config() -> WatchConfig {
+    WatchConfig::default().timeout(WATCH_SECONDS).page_size(PAGE)
+}
+
+/// Every watch waits by itself after an error. The common delay that a [`Controller`] has by default stops all of them:
+/// connections that are being made meanwhile time out, which is the next error, and so on.
+struct NoCommonDelay;
+
+impl Iterator for NoCommonDelay {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+}
+
+impl Backoff for NoCommonDelay {
+    fn reset(&mut self) {}
 }
 
 /// Only metadata travels: the operator never sees the data of a Secret, and its memory doesn't grow with specs.
@@ -110,7 +140,7 @@ pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Wait
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let mut delay = std::time::Duration::from_millis(250);
+    let mut delay = Duration::from_millis(250);
     loop {
         match blogs.list(&ListParams::default().limit(1)).await {
             Ok(_) => break,
@@ -120,7 +150,7 @@ pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Wait
             Err(error) => warn!(error = %describe(&error), "failed to list FlaskBlogs; trying again"),
         }
         tokio::time::sleep(delay).await;
-        delay = (delay * 2).min(std::time::Duration::from_secs(10));
+        delay = (delay * 2).min(Duration::from_secs(10));
     }
     waiting.done(CRD);
 }

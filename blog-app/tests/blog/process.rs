@@ -64,7 +64,7 @@ fn a_person_who_presses_ctrl_c_does_not_wait_for_the_drain() {
     let mut program =
         Program::start(&["serve"], &[("BLOG_DATABASE_URL", &place.url), ("BLOG_DRAIN_SECONDS", "3600")]);
     assert_eq!(program.readiness().0, 200);
-    program.interrupt();
+    program.signal("INT"); // Ctrl-C
     assert!(program.wait().success());
 }
 

@@ -57,13 +57,7 @@ impl Program {
         self.signal("TERM");
     }
 
-    /// What Ctrl-C sends.
-    #[allow(dead_code, reason = "not every test program that includes this file interrupts")]
-    pub fn interrupt(&self) {
-        self.signal("INT");
-    }
-
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
         assert!(kill.unwrap().success());
     }
