@@ -2,8 +2,9 @@
 # Makes sure that the kind cluster of kind-example-config.yaml runs, and that kubectl's context points at it.
 # Usage: dev/cluster.sh
 #
-# A healthy cluster is kept. One whose containers were stopped (a restarted Docker daemon) is started again. One that is
-# half-made or doesn't come back is deleted and made anew. With a registry this is `kind create cluster --config
+# A healthy cluster is kept. One whose containers were stopped (a restarted Docker daemon) is started again. One whose
+# making was interrupted is deleted and made anew; one that was whole before and doesn't come back is left alone, since it
+# holds the posts (in CI, where nobody's posts are, it is made anew too). With a registry this is `kind create cluster --config
 # kind-example-config.yaml` and nothing else; without one, the same with a node image that is built here.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
@@ -39,18 +40,18 @@ complete_within() { # SECONDS
 
 # Returns 0 if the cluster that exists can be used.
 revive() {
-  [[ -n $(containers) ]] || return 1
   # Written again each time: its port changes when the containers were restarted, and another tool may have removed it.
   kind export kubeconfig --name "$NAME" >/dev/null 2>&1 || true
-  if all_running && complete_within 20; then return; fi
-  if (($(containers | wc -l) == EXPECTED_NODES)) && ! all_running; then
+  if all_running && complete; then return; fi
+  if (($(containers | wc -l) != EXPECTED_NODES)); then return 1; fi
+  if ! all_running; then
     step "Starting the stopped nodes of the cluster"
     containers | xargs docker start >/dev/null 2>&1 || return 1
     kind export kubeconfig --name "$NAME" >/dev/null 2>&1 || true
-    # The API server may need a while to notice that nodes are away; that they are ready counts only after that.
-    complete_within 120 && return
   fi
-  return 1
+  step "Waiting for the nodes of the cluster"
+  # The API server may need a while to notice that nodes are away; that they are ready counts only after that.
+  complete_within 180
 }
 
 port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -80,16 +81,22 @@ create() {
 }
 
 ensure_cluster() {
-  if revive; then
-    step "The cluster $NAME runs"
-    return
-  fi
   if [[ -n $(containers) ]]; then
-    step "The cluster $NAME is incomplete or doesn't answer; deleting it"
+    if [[ ! -e $BEING_MADE ]] && revive; then
+      step "The cluster $NAME runs"
+      return
+    fi
+    [[ -e $BEING_MADE || ${CI:-} == true ]] ||
+      die "The cluster $NAME exists, but its nodes don't become ready; kubectl --context kind-$NAME get nodes may say why. It was left alone, since it holds the posts: make down removes it with them, then make up makes a new one."
+    step "The cluster $NAME is incomplete; deleting it"
     logged kind-delete kind delete cluster --name "$NAME"
   fi
+  : >"$BEING_MADE"
   create
   complete_within 120 || die "The cluster was created, but not all of its nodes are ready; see kubectl --context kind-$NAME describe nodes."
+  rm -f "$BEING_MADE"
 }
 
+# There from the beginning of the making to its end, so that an interrupted one is known as such.
+BEING_MADE=$(cache_dir)/cluster-being-made
 with_lock cluster ensure_cluster

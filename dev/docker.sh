@@ -19,6 +19,8 @@ ask_for_root() {
   fi
   read -r -p "No Docker daemon answers. Start it with sudo, installing it first if it is missing? [y/N] " answer
   [[ $answer == [yY]* ]] || die "Without a Docker daemon there is no cluster; start one and try again."
+  # Ours before root's: what root makes there we couldn't write to later.
+  mkdir -p "$(cache_dir)"/{logs,locks}
   sudo FLASKBLOG_CACHE="$(cache_dir)" FLASKBLOG_STARTED="$FLASKBLOG_STARTED" "$DEV_DIR/docker.sh"
   docker_answers || die "The daemon runs, but $(id -un) may not use it; add yourself to the group docker, log in again and try again."
 }

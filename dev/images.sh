@@ -32,7 +32,7 @@ build_image() { # PROGRAM DEFAULT-COMMAND
   local context
   context=$(mktemp -d)
   # shellcheck disable=SC2064 # this directory, now
-  trap "rm -rf $context" RETURN
+  trap "rm -rf ${context@Q}" RETURN
   install -D -m 0755 "$TARGET_DIR/$TARGET/release/$1" "$context/files/$1"
   install -D -m 0644 "$(certificates)" "$context/files/etc/ssl/certs/ca-certificates.crt"
   # The same file times give the same layer, and so the same image, for the same content.
@@ -64,7 +64,7 @@ up_to_date() { [[ -f $(stamp "$1") && $(<"$(stamp "$1")") == "$(inputs_and_id "$
 build() {
   local blog=flaskblog/blog-app:$VERSION operator=flaskblog/operator:$VERSION
   if up_to_date "$blog" && up_to_date "$operator"; then return; fi
-  have cargo || die "Rust is missing; install it (https://rustup.rs) and try again."
+  require_rust
   TARGET=$(rustc -vV | sed -n 's/^host: //p')
   TARGET_DIR=$(cache_dir)/cargo-target
   step "Compiling the blog and the operator"

@@ -49,6 +49,19 @@ require_programs() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+at_least() { # VERSION MINIMUM
+  [[ -n $1 && $(printf '%s\n' "$2" "${1#v}" | sort -V | head -n 1) == "$2" ]]
+}
+
+# Rust builds the images and the tests; the version is the one that Cargo.toml asks for.
+require_rust() {
+  local oldest found
+  oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT_DIR/Cargo.toml")
+  have cargo && have rustc || die "Rust is missing; install it (https://rustup.rs) and try again."
+  found=$(rustc --version | awk '{print $2}')
+  at_least "$found" "$oldest" || die "This machine's Rust $found is too old, $oldest or newer is needed; run rustup update (https://rustup.rs) and try again."
+}
+
 cache_dir() {
   local dir=${FLASKBLOG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flaskblog}
   mkdir -p "$dir"

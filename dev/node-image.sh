@@ -102,7 +102,7 @@ build_node() {
   rm -rf "$(cache_dir)"/node.?????? # of a build that was interrupted
   work=$(mktemp -d "$(cache_dir)/node.XXXXXX")
   # shellcheck disable=SC2064
-  trap "rm -rf $work" RETURN
+  trap "rm -rf ${work@Q}" RETURN
   make_overlay "$work/overlay"
   base=$(docker import "$ROOTFS/rootfs.tar")
   docker build --quiet --tag "$IMAGE-empty" --build-arg "BASE=$base" --file "$DEV_DIR/node/Dockerfile" "$work"

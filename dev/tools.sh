@@ -82,6 +82,8 @@ ensure() { # NAME…: builds what is missing and links it into $BIN
     directory=$(cache_dir)/artefacts/$group/$key
     if [[ ! -d $directory ]]; then
       have go || die "$name is missing and so is Go to build it; install either of them (https://go.dev/dl) and try again."
+      at_least "$(go env GOVERSION | sed 's/^go//')" "$OLDEST_GO" ||
+        die "$name is missing, and this machine's $(go env GOVERSION) is too old to build it; install $name, or Go $OLDEST_GO or newer (https://go.dev/dl), and try again."
       step "Building $group"
       # shellcheck disable=SC2086 # a list of words
       artefact "$group" "$key" build_group "$module" $pairs >/dev/null
@@ -89,6 +91,8 @@ ensure() { # NAME…: builds what is missing and links it into $BIN
     ln -sfn "$directory/$name" "$BIN/$name"
   done
 }
+
+OLDEST_GO=1.26 # what the go.mod files here ask for; GOTOOLCHAIN=local keeps Go from fetching another one
 
 # Recent enough: kind that makes Kubernetes 1.34 nodes, helm 3.14 or 4, kubectl 1.33.
 installed() { # NAME
@@ -100,10 +104,6 @@ installed() { # NAME
     kubectl) version=$(kubectl version --client 2>/dev/null | awk '/Client/ {print $3}') && at_least "$version" 1.33 ;;
     *) return 1 ;;
   esac
-}
-
-at_least() { # VERSION MINIMUM
-  [[ -n $1 && $(printf '%s\n' "$2" "${1#v}" | sort -V | head -n 1) == "$2" ]]
 }
 
 main() {

@@ -63,13 +63,14 @@ apply_blog() {
 check_url() {
   local attempt
   for ((attempt = 0; attempt < 30; attempt++)); do
-    curl --silent --fail --output /dev/null --max-time 5 "$URL" && return
+    curl --silent --fail --noproxy "*" --output /dev/null --max-time 5 "$URL" && return
     sleep 1
   done
   show_state default
   die "The blog is ready, but $URL does not answer; see kubectl --context $CONTEXT get service blog and docker ps for the port."
 }
 
+require_rust
 step "Checking Docker"
 "$DEV_DIR/docker.sh"
 step "Checking tools"

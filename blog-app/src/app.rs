@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -23,6 +24,8 @@ use crate::{assets, auth, blog, telemetry};
 
 /// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
 const REQUEST_LIMIT: usize = 1024 * 1024;
+/// Requests with large bodies that are under way at once: with the limit above they take 32 MiB at most.
+pub const LARGE_REQUESTS: usize = 32;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
@@ -37,6 +40,8 @@ pub struct App {
     pub site: Arc<Site>,
     /// The counters.
     pub metrics: Metrics,
+    /// Room for large bodies.
+    pub large_bodies: Arc<Semaphore>,
     /// Whether `X-Forwarded-Proto` comes from a proxy of ours.
     pub trust_proxy: bool,
 }

@@ -6,16 +6,18 @@ use askama::Template;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::{App, found};
 use crate::error::Error;
 use crate::forms::{Form, Login};
 use crate::page::{Page, html, signed_in};
+use crate::password::Verdict;
 use crate::session::{self, Session};
 use crate::store;
 use crate::store::users::{self, Credentials, User};
@@ -26,6 +28,8 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/auth/register", get(show_registration).post(register))
         .route("/auth/login", get(show_login).post(log_in))
         .route("/auth/logout", get(show_logout).post(log_out))
+        // Anybody may post here, so these bodies are read without a place for large ones.
+        .layer(DefaultBodyLimit::max(SMALL_BODY))
 }
 
 #[derive(Template)]
@@ -84,13 +88,30 @@ async fn log_in(
     let found_user = users::find_by_name(&app.database, &username).await.map_err(Error::Store)?;
     let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
     // Without a user a hash is computed all the same: the messages tell who exists, as Flaskr's do, the time doesn't.
-    let right = app.passwords.verify(password, hash).await.map_err(Error::Password)?;
-    let problem = match found_user {
-        None => "Incorrect username.",
-        Some(_) if !right => "Incorrect password.",
-        Some(credentials) => return Ok(start_session(&app, &headers, &credentials)),
+    let verdict = app.passwords.verify(password.clone(), hash).await.map_err(Error::Password)?;
+    let problem = match (found_user, verdict) {
+        (None, _) => "Incorrect username.",
+        (Some(_), Verdict::Wrong) => "Incorrect password.",
+        (Some(user), Verdict::Right) => return Ok(start_session(&app, &headers, &user)),
+        (Some(user), Verdict::RightButOutdated) => {
+            let user = with_new_hash(&app, user, password).await;
+            return Ok(start_session(&app, &headers, &user));
+        }
     };
     html(&LoginPage { page: page.flash(problem.to_owned()), username: &username })
+}
+
+/// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
+async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credentials {
+    let Ok(hash) = app.passwords.hash(password).await else { return of };
+    match users::replace_hash(&app.database, of.user.id, &of.hash, &hash).await {
+        Ok(true) => Credentials { hash, ..of },
+        Ok(false) => of,
+        Err(error) => {
+            tracing::warn!(%error, "failed to renew a password's hash");
+            of
+        }
+    }
 }
 
 fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
@@ -162,22 +183,39 @@ impl FromRequestParts<Arc<App>> for Member {
     }
 }
 
+/// Larger ones need one of the few places for large bodies. Names and passwords at their longest are smaller.
+const SMALL_BODY: usize = 16 * 1024;
+
 /// The bytes of a form. They are parsed by the handler, after it has found out whether the request is allowed at all:
 /// to a stranger's post the answer is 403, whatever the form says.
-pub struct FormBody(Bytes);
+pub struct FormBody {
+    bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
 
 impl FormBody {
     /// The fields.
     pub fn form(&self) -> Result<Form, Error> {
-        Form::parse(&self.0).map_err(Error::Form)
+        Form::parse(&self.bytes).map_err(Error::Form)
     }
+}
+
+/// Whether the body is announced as small. One of unknown length counts as large.
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    length.is_some_and(|length: usize| length <= SMALL_BODY)
 }
 
 impl FromRequest<Arc<App>> for FormBody {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
+        let place = if is_small(request.headers()) {
+            None
+        } else {
+            Some(Arc::clone(&app.large_bodies).try_acquire_owned().map_err(|_| Error::Busy)?)
+        };
         let bytes: Result<Bytes, BytesRejection> = Bytes::from_request(request, app).await;
-        bytes.map(Self).map_err(Error::Body)
+        Ok(Self { bytes: bytes.map_err(Error::Body)?, _place: place })
     }
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// The body didn't arrive, or is too large.
     #[error("failed to read the body")]
     Body(#[source] BytesRejection),
+    /// Too much is under way already.
+    #[error("too many requests of this kind are under way")]
+    Busy,
     /// The address of an older page is wrong.
     #[error(transparent)]
     Cursor(cursor::InvalidCursor),
@@ -62,7 +65,26 @@ impl Error {
             }
             Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Password(password::Error::Busy) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Store(_) | Self::Password(_) | Self::Render(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl Error {
+    /// Whether the database is away.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::NoSuchPost(id) => Some(format!("Post id {id} doesn't exist.")),
+            Self::Busy | Self::Password(password::Error::Busy) => Some(
+                "Too many people are doing this at the moment. Please try again in a few seconds.".to_owned(),
+            ),
+            _ => None,
         }
     }
 }
@@ -74,8 +96,8 @@ impl IntoResponse for Error {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        if let Self::NoSuchPost(id) = self {
-            response.extensions_mut().insert(Detail(format!("Post id {id} doesn't exist.")));
+        if let Some(detail) = self.detail() {
+            response.extensions_mut().insert(Detail(detail));
         }
         response.extensions_mut().insert(Cause(chain(&self)));
         response

@@ -45,7 +45,7 @@ impl Form {
     /// The field's value, the first one if it came twice.
     pub fn take(&mut self, field: &'static str) -> Result<String, Error> {
         let at = self.0.iter().position(|(name, _)| name == field);
-        at.map(|at| self.0.swap_remove(at).1).ok_or(Error::MissingField(field))
+        at.map(|at| self.0.remove(at).1).ok_or(Error::MissingField(field))
     }
 }
 
@@ -143,6 +143,13 @@ mod tests {
     fn a_missing_field_is_told_by_its_name() {
         let form = Form::parse(b"username=a").unwrap();
         assert_eq!(Login::from_form(form).err(), Some(Error::MissingField("password")));
+    }
+
+    #[test]
+    fn of_a_field_that_came_twice_the_first_counts() {
+        let mut form = Form::parse(b"title=a&body=1&body=2").unwrap();
+        assert_eq!(form.take("title").as_deref(), Ok("a"));
+        assert_eq!(form.take("body").as_deref(), Ok("1"));
     }
 
     #[test]

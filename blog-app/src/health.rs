@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::db::Database;
 use crate::metrics::{self, Metrics};
-use crate::store::migrate::{self, SUPPORTED_SCHEMA};
+use crate::store::schema;
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const CHECK_LIFETIME: Duration = Duration::from_secs(1);
@@ -96,12 +96,12 @@ enum State {
 }
 
 async fn check(database: &Database) -> State {
-    match timeout(CHECK_TIMEOUT, migrate::current(database)).await {
+    match timeout(CHECK_TIMEOUT, schema::current(database)).await {
         Err(_) => State::Away("the database did not answer within 2 s".to_owned()),
         Ok(Err(error)) if error.is_unavailable() && !error.is_refused() => State::Away(error.to_string()),
         Ok(Err(error)) => State::Wrong(error.to_string()),
-        Ok(Ok(version)) if SUPPORTED_SCHEMA.contains(&version) => State::Good,
-        Ok(Ok(version)) => State::Wrong(migrate::unsupported(version)),
+        Ok(Ok(schema)) if schema.is_supported() => State::Good,
+        Ok(Ok(schema)) => State::Wrong(schema.refusal()),
     }
 }
 

@@ -27,4 +27,4 @@ pub mod store;
 pub mod telemetry;
 pub mod watch;
 
-pub use store::migrate::SUPPORTED_SCHEMA;
+pub use store::schema::SUPPORTED_SCHEMA;

@@ -94,8 +94,7 @@ pub fn signed_in(headers: &HeaderMap, app: &App) -> Option<Session> {
     headers
         .get_all(header::COOKIE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(session::cookie_values)
+        .flat_map(|value| session::cookie_values(value.as_bytes()))
         .find_map(|value| app.sessions.open(value, now))
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{self, App};
+use crate::app::{self, App, LARGE_REQUESTS};
 use crate::cli::ServeArgs;
 use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
@@ -22,7 +22,7 @@ use crate::password::Passwords;
 use crate::patience::migrate_within;
 use crate::server::{self, Phase};
 use crate::session::Sessions;
-use crate::store::migrate::{self, SUPPORTED_SCHEMA};
+use crate::store::schema;
 use crate::watch::Secrets;
 
 /// Logins and registrations that are hashed at the same time; more wait.
@@ -86,6 +86,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         passwords: Passwords::new(parallel_hashes()),
         site: Arc::new(Site::new(&args.title, env("APP_VERSION").as_deref())),
         metrics: Metrics::default(),
+        large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         trust_proxy: args.trust_proxy,
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };
@@ -170,9 +171,9 @@ async fn check_schema(database: &Database) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    match timeout(SCHEMA_CHECK, migrate::current(database)).await {
-        Ok(Ok(version)) if SUPPORTED_SCHEMA.contains(&version) => {}
-        Ok(Ok(version)) => bail!(migrate::unsupported(version)),
+    match timeout(SCHEMA_CHECK, schema::current(database)).await {
+        Ok(Ok(schema)) if schema.is_supported() => {}
+        Ok(Ok(schema)) => bail!(schema.refusal()),
         Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
         Ok(Err(error)) => tracing::warn!(%error, "starting without the database, not ready until it answers"),
         Err(_) => tracing::warn!("starting without the database, not ready until it answers"),

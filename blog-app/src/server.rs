@@ -23,9 +23,10 @@ use tokio_io_timeout::TimeoutStream;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// An idle one costs about 16 KiB, so that all of them stay below a limit of 256 MiB. More wait in the kernel's queue.
+/// Each costs at most its headers while it says nothing more, so all of them stay below a limit of 256 MiB. More wait in
+/// the kernel's queue.
 const MAX_CONNECTIONS: u32 = 10_240;
-const MAX_HEADER_BYTES: usize = 64 * 1024;
+const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// How long requests in flight may take once the listener is closed.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a stream of new visitors may keep a leaving server.

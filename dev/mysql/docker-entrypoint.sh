@@ -5,13 +5,9 @@
 #   NAME_FILE instead of NAME reads the value from a file (all of the above but the yes/no ones)
 #   /docker-entrypoint-initdb.d/*.sh, *.sql, *.sql.gz, *.sql.xz, *.sql.zst run once, in name order; arguments go to mysqld
 #
-# One thing is better than there: a first initialisation that was interrupted is noticed (its marker is still in the data
-# directory) and starts over, instead of leaving a half-made database that looks complete.
 # No password is ever on a command line: statements go through standard input, the client's password through a pipe.
 set -euo pipefail
 shopt -s nullglob
-
-MARKER=.initialising-by-entrypoint
 
 note() { printf '%s [entrypoint] %s\n' "$(date -u +%FT%TZ)" "$*" >&2; }
 fail() {
@@ -145,7 +141,6 @@ run_initdb_scripts() {
 
 initialise() { # mysqld and its arguments, without the program's name
   check_environment
-  : >"$DATADIR/$MARKER"
   note "Initialising the database"
   mysqld "$@" --initialize-insecure --autocommit=1
   ROOT_PASSWORD_NOW=
@@ -160,16 +155,7 @@ initialise() { # mysqld and its arguments, without the program's name
     echo "ALTER USER 'root'@'$(sql_string "$MYSQL_ROOT_HOST")' PASSWORD EXPIRE;" | client
   fi
   stop_temporary_server
-  sync
-  rm "$DATADIR/$MARKER"
   note "MySQL init process done. Ready for start up."
-}
-
-# Only our own unfinished initialisation is cleaned: the marker is written before the first file and removed after the last.
-clean_unfinished() {
-  [[ -e $DATADIR/$MARKER ]] || return 0
-  note "A first initialisation was interrupted here; starting it over."
-  find "$DATADIR" -mindepth 1 ! -path "$DATADIR/$MARKER" ! -name lost+found -delete
 }
 
 prepare_as_root() {
@@ -192,6 +178,5 @@ if ((EUID == 0)); then
   exec setpriv --reuid=mysql --regid=mysql --init-groups "$0" mysqld "$@"
 fi
 read_environment
-clean_unfinished
 if [[ ! -d $DATADIR/mysql ]]; then initialise "$@"; fi
 exec mysqld "$@"

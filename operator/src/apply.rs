@@ -96,7 +96,9 @@ impl Writer<'_> {
         // and one that took its name meanwhile isn't taken over.
         let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
+            self.metrics.api_writes.get_or_create(&("reset", role.kind()).into()).inc();
             self.reset_lists(&api, &name, &wanted).await;
+            self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
             outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         }
         let mut object = outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;

@@ -45,8 +45,10 @@ fn covers_list(live: &[Value], wanted: &[Value]) -> bool {
     live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
 }
 
-/// The API server writes quantities in a canonical form: `1000m` comes back as `1`, `1024Mi` as `1Gi`.
-fn same_quantity(left: &str, right: &str) -> bool {
+/// Whether two quantities are of one amount. The API server writes them in a canonical form: `1000m` comes back as `1`,
+/// `1024Mi` as `1Gi`.
+#[must_use]
+pub fn same_quantity(left: &str, right: &str) -> bool {
     matches!((milli(left), milli(right)), (Some(left), Some(right)) if (left - right).abs() < 0.5)
 }
 

@@ -59,10 +59,14 @@ pub struct RunArgs {
     /// Namespace of the leader election Lease (the kubeconfig's default one if not set).
     #[arg(long, env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
+    /// Name of the Lease that the instances of one installation compete for. Installations that watch different namespaces
+    /// need different ones.
+    #[arg(long, env = "LEASE_NAME", default_value = "flaskblog-operator")]
+    pub lease_name: String,
     /// Name of this instance in the Lease and in Events; must differ between instances.
     #[arg(long, env = "POD_NAME")]
     pub identity: Option<String>,
-    /// How many blogs are reconciled at the same time.
+    /// How many blogs are reconciled at the same time, in each watched namespace if namespaces are named.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
     /// Seconds after which a settled blog is looked at again, though no watch told of a change.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_controller::events::{EventRecorder, Reporter};
 use kube::Client;
 
-use crate::{backoff::Backoff, config::Settings, metrics::Metrics};
+use crate::{backoff::Backoff, config::Settings, metrics::Metrics, watches::Watches};
 
 /// Shared by all reconciles of a process.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// Failures in a row.
     pub backoff: Backoff,
+    /// Which watches fail.
+    pub watches: Watches,
     /// What the command line says.
     pub settings: Settings,
 }
@@ -46,6 +48,7 @@ impl Context {
             client: ClientHandle(client),
             metrics: Metrics::default(),
             backoff: Backoff::default(),
+            watches: Watches::default(),
             settings,
         }
     }

@@ -8,8 +8,9 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DynamicObject, ListParams, PartialObjectMeta},
     runtime::{
-        Controller, WatchStreamExt,
+        Controller, PredicateConfig, WatchStreamExt,
         controller::Config,
+        predicates,
         reflector::{self, ObjectRef, store::Writer},
         utils::Backoff,
         watcher,
@@ -21,11 +22,14 @@ use tracing::{debug, info, warn};
 use crate::{
     context::Context,
     health::Waiting,
+    metrics::Watched,
     reconcile::{error_policy, reconcile},
 };
 
 /// Name under which `/readyz` lists the missing CRD.
 pub const CRD: &str = "the CustomResourceDefinition flaskblogs.flaskblog.dev";
+/// Name under which `/readyz` lists the missing right to see FlaskBlogs.
+const RIGHTS: &str = "the right to list flaskblogs.flaskblog.dev: upgrade the chart, or grant it";
 /// A watch that the server ends after this many seconds is begun anew; so a dead connection is noticed soon.
 const WATCH_SECONDS: u32 = 60;
 /// Objects per page of the first list, which bounds memory at the start.
@@ -56,14 +60,22 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     };
     let writer = Writer::default();
     let store = writer.as_reader();
-    let watch = watcher(blogs, watch_config()).default_backoff();
-    let mut controller = Controller::for_stream(reflector::reflector(writer, watch).applied_objects(), store)
+    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
+    let watch = watcher(blogs, watch_config()).default_backoff().inspect(move |event| health.note(event));
+    // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
+    let changed = reflector::reflector(writer, watch)
+        .applied_objects()
+        .predicate_filter(predicates::generation, PredicateConfig::default());
+    let mut controller = Controller::for_stream(changed, store)
         .with_config(Config::default().concurrency(concurrency))
         .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop);
     for kind in OwnedKind::ALL {
         let api = metadata_api(&watches, scope.as_deref(), kind);
-        let watch = watcher(api, watch_config().labels(MANAGED_SELECTOR)).default_backoff();
+        let health = WatchHealth { ctx: Arc::clone(&ctx), kind: kind.api_resource().kind };
+        let watch = watcher(api, watch_config().labels(MANAGED_SELECTOR))
+            .default_backoff()
+            .inspect(move |event| health.note(event));
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
@@ -71,11 +83,35 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .for_each(|result| {
             match result {
                 Ok((blog, _)) => debug!(%blog, "reconciled"),
+                // A Secret that was kept when its blog was deleted.
+                Err(kube::runtime::controller::Error::ObjectNotFound(blog)) => {
+                    debug!(%blog, "an object of a blog that isn't there");
+                }
                 Err(error) => warn!(error = %describe(&error), "reconcile failed"),
             }
             future::ready(())
         })
         .await;
+}
+
+/// Notes how one watch is doing.
+struct WatchHealth {
+    ctx: Arc<Context>,
+    kind: String,
+}
+
+impl WatchHealth {
+    fn note<T>(&self, event: &Result<watcher::Event<T>, watcher::Error>) {
+        match event {
+            // Only means that it is about to ask.
+            Ok(watcher::Event::Init) => {}
+            Ok(_) => self.ctx.watches.worked(&self.kind),
+            Err(error) => {
+                self.ctx.metrics.watch_errors.get_or_create(&Watched { kind: self.kind.clone() }).inc();
+                self.ctx.watches.failed(&self.kind, describe(error));
+            }
+        }
+    }
 }
 
 fn watch_config() -> WatchConfig {
@@ -147,10 +183,16 @@ pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Wait
             Err(kube::Error::Api(status)) if status.is_not_found() => {
                 info!("waiting for {CRD}: apply crds/ or install the chart with crds.enabled=true");
             }
-            Err(error) => warn!(error = %describe(&error), "failed to list FlaskBlogs; trying again"),
+            Err(error) => {
+                if matches!(&error, kube::Error::Api(status) if status.is_forbidden()) {
+                    waiting.add(RIGHTS);
+                }
+                warn!(error = %describe(&error), "failed to list FlaskBlogs; trying again");
+            }
         }
         tokio::time::sleep(delay).await;
         delay = (delay * 2).min(Duration::from_secs(10));
     }
     waiting.done(CRD);
+    waiting.done(RIGHTS);
 }

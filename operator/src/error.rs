@@ -73,6 +73,29 @@ pub enum Invalid {
         /// The blog's name.
         blog: String,
     },
+    /// A claim of the data's name that lacks our labels: a stranger's, or one that a person has restored.
+    #[error(
+        "PersistentVolumeClaim {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, \
+         label it app.kubernetes.io/name=flaskblog and app.kubernetes.io/instance={blog}; if it is somebody else's, \
+         rename the FlaskBlog"
+    )]
+    UnmarkedClaim {
+        /// Its name.
+        name: String,
+        /// The blog's name.
+        blog: String,
+    },
+    /// A claim that never got a volume and isn't what the spec asks for.
+    #[error(
+        "PersistentVolumeClaim {name} of an earlier FlaskBlog asks for another storage class or size than the spec and \
+         never got a volume, so there is no data in it: remove it with kubectl delete pvc {name} --namespace {namespace}"
+    )]
+    UselessClaim {
+        /// Its name.
+        name: String,
+        /// Its namespace.
+        namespace: String,
+    },
     /// Data without its passwords.
     #[error(
         "Secret {secret} is gone while its data volume {claim} exists: restore the Secret from a copy; \
@@ -110,9 +133,10 @@ impl Error {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Invalid(Invalid::NameConflict { .. } | Invalid::UnmarkedSecret { .. }) => {
-                reasons::NAME_CONFLICT
-            }
+            Self::Invalid(
+                Invalid::NameConflict { .. } | Invalid::UnmarkedSecret { .. } | Invalid::UnmarkedClaim { .. },
+            ) => reasons::NAME_CONFLICT,
+            Self::Invalid(Invalid::UselessClaim { .. }) => reasons::STORAGE_MISMATCH,
             Self::Invalid(Invalid::CredentialsMissing { .. }) => reasons::CREDENTIALS_MISSING,
             Self::Invalid(Invalid::WaitingForCleanup { .. }) => reasons::WAITING_FOR_CLEANUP,
             Self::Invalid(Invalid::Incomplete(_)) => reasons::INVALID_SPEC,

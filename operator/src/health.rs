@@ -27,6 +27,11 @@ impl Waiting {
         Self(Mutex::new(what.iter().copied().collect()))
     }
 
+    /// Waits for this one too.
+    pub fn add(&self, what: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what);
+    }
+
     /// This one has come.
     pub fn done(&self, what: &'static str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
@@ -48,8 +53,9 @@ pub fn router(ctx: Arc<Context>, waiting: Arc<Waiting>) -> Router {
         .with_state((ctx, waiting))
 }
 
-async fn ready(State((_, waiting)): State<Shared>) -> impl IntoResponse {
-    let list = waiting.list();
+async fn ready(State((ctx, waiting)): State<Shared>) -> impl IntoResponse {
+    let list: Vec<String> =
+        waiting.list().into_iter().map(str::to_owned).chain(ctx.watches.failing()).collect();
     if list.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }

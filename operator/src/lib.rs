@@ -21,3 +21,4 @@ pub mod run;
 pub mod status;
 pub mod stuck;
 pub mod validate;
+pub mod watches;

@@ -24,7 +24,7 @@ pub struct Outcome {
 /// Labels of [`Metrics::api_writes`].
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Write {
-    /// `create`, `apply`, `delete` or `status`.
+    /// `create`, `apply`, `reset`, `own`, `delete` or `status`.
     pub verb: &'static str,
     /// Kind of the object written.
     pub kind: String,
@@ -42,6 +42,13 @@ impl From<(&'static str, OwnedKind)> for Write {
     }
 }
 
+/// Labels of [`Metrics::watch_errors`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Watched {
+    /// Kind of the objects watched.
+    pub kind: String,
+}
+
 /// The operator's own metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -52,6 +59,8 @@ pub struct Metrics {
     pub duration: Histogram,
     /// Writes to the API server by verb and kind.
     pub api_writes: Family<Write, Counter>,
+    /// Failures of watches by kind.
+    pub watch_errors: Family<Watched, Counter>,
     /// 1 while this instance leads.
     pub leading: Gauge<i64, AtomicI64>,
     /// Blogs that are backing off after an error.
@@ -64,6 +73,7 @@ impl Default for Metrics {
         let reconciles = Family::default();
         let duration = Histogram::new(exponential_buckets(0.005, 2.0, 14));
         let api_writes = Family::default();
+        let watch_errors = Family::default();
         let leading = Gauge::default();
         let backing_off = Gauge::default();
         registry.register("reconciles", "Reconciles by result", reconciles.clone());
@@ -74,9 +84,10 @@ impl Default for Metrics {
             duration.clone(),
         );
         registry.register("api_writes", "Writes to the API server", api_writes.clone());
+        registry.register("watch_errors", "Failed watches by kind", watch_errors.clone());
         registry.register("leading", "1 while this instance is the leader", leading.clone());
         registry.register("backing_off", "Blogs waiting after a failed reconcile", backing_off.clone());
-        Self { registry, reconciles, duration, api_writes, leading, backing_off }
+        Self { registry, reconciles, duration, api_writes, watch_errors, leading, backing_off }
     }
 }
 

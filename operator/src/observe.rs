@@ -26,7 +26,7 @@ pub struct Observed {
     /// The children that exist, ours or not. Secrets come without their data.
     pub children: BTreeMap<Child, DynamicObject>,
     /// The claim of MySQL's volume.
-    pub data_claim: Option<PartialObjectMeta<PersistentVolumeClaim>>,
+    pub data_claim: Option<PersistentVolumeClaim>,
     /// MySQL's pod.
     pub database_pod: Option<Pod>,
     /// The blog's pods.
@@ -79,13 +79,10 @@ fn without_data(found: PartialObjectMeta<DynamicObject>) -> DynamicObject {
     }
 }
 
-async fn claim(
-    client: &Client,
-    id: &Identity,
-) -> Result<Option<PartialObjectMeta<PersistentVolumeClaim>>, Error> {
+async fn claim(client: &Client, id: &Identity) -> Result<Option<PersistentVolumeClaim>, Error> {
     let name = data_claim(&id.name);
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
-    api.get_metadata_opt(&name).await.map_err(|source| read_error("PersistentVolumeClaim", name, source))
+    api.get_opt(&name).await.map_err(|source| read_error("PersistentVolumeClaim", name, source))
 }
 
 async fn pod(client: &Client, id: &Identity) -> Result<Option<Pod>, Error> {

@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::{
     apply::{Change, apply},
-    claim::settle_owner,
+    claim::{release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
     desired::desired,
     error::{Error, Invalid},
@@ -18,13 +18,19 @@ use crate::{
     identity::Identity,
     metrics::Outcome,
     observe::observe,
-    status::{self, Done},
+    status::{self, Done, Published},
     validate::validate,
 };
 
 /// While something is still starting, it is looked at this often: a pod that can't pull its image changes no object
 /// that is watched.
 const UNSETTLED: Duration = Duration::from_secs(10);
+
+/// A status that was computed for a version of the blog that isn't the newest any more is computed anew this soon.
+const OVERTAKEN: Duration = Duration::from_secs(1);
+
+/// While a watch fails, changes may go unseen.
+const UNWATCHED: Duration = Duration::from_secs(30);
 
 /// While objects of an earlier blog are being deleted, it is looked at at least this often.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
@@ -48,7 +54,8 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
     let next = status::merged(&blog, &report);
     let published = status::publish(&ctx, &blog, &id, next.as_ref()).await; // client required
-    events::publish(&ctx, &blog, &changes, next.as_ref(), outcome.as_ref().err()).await; // client required
+    let error = outcome.as_ref().err().or(published.as_ref().err());
+    events::publish(&ctx, &blog, &changes, next.as_ref(), error).await; // client required
     for change in &changes {
         info!(
             blog.namespace = id.namespace,
@@ -60,12 +67,22 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
         );
     }
     ctx.metrics.duration.observe(started.elapsed().as_secs_f64());
-    let result = outcome.and_then(|done| published.map(|()| done));
+    let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
-    result?;
+    let published = result?;
     ctx.forget_failures(&id.uid);
-    Ok(Action::requeue(if report.settled { spread(ctx.settings.resync) } else { UNSETTLED }))
+    Ok(Action::requeue(next_look(&ctx, report.settled, published)))
+}
+
+/// When to look again though nobody tells of a change.
+fn next_look(ctx: &Context, settled: bool, published: Published) -> Duration {
+    match published {
+        Published::Overtaken => OVERTAKEN,
+        Published::Done if !settled => UNSETTLED,
+        Published::Done if ctx.watches.any_failing() => UNWATCHED,
+        Published::Done => spread(ctx.settings.resync),
+    }
 }
 
 async fn converge(
@@ -75,11 +92,13 @@ async fn converge(
     changes: &mut Vec<Change>,
 ) -> Result<Done, Error> {
     let client = &ctx.client.0;
+    let policy = blog.spec.deletion_policy;
     let observed = observe(client, id).await?; // client required
+    release_data(ctx, id, policy, &observed).await?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let wanted = desired(&plan); // no client required
     let applied = apply(client, id, &wanted, &observed, &ctx.metrics, changes).await?; // client required
-    settle_owner(client, id, plan.deletion_policy, &observed).await?; // client required
+    take_data(ctx, id, policy, &observed).await?; // client required
     Ok(Done { observed, plan, applied })
 }
 

@@ -16,8 +16,6 @@ use crate::{
     health::{self, Waiting},
 };
 
-/// Name of the Lease that instances of the operator compete for.
-pub const LEASE: &str = "flaskblog-operator";
 /// Reconciles under way get this long to end after SIGTERM; half done is no harm, they are safe to repeat.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -41,7 +39,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let stop = stop_on(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     });
-    let election = LeaderElection::new(clients.calls.clone(), &lease_namespace, LEASE, &identity);
+    let election = LeaderElection::new(clients.calls.clone(), &lease_namespace, &args.lease_name, &identity);
     info!(version = env!("CARGO_PKG_VERSION"), identity, namespaces = ?args.watch_namespaces, "starting");
     let work = async {
         controller::wait_for_crd(&clients.calls, &args.watch_namespaces, &waiting).await;
@@ -63,14 +61,19 @@ pub async fn run(args: RunArgs) -> Result<()> {
         served = http => bail!("failed to serve {}: {:?}", args.listen, served.err()),
         led = work => match led {
             Some(()) => info!("stopped; the lease was given back"),
-            None => bail!("lost the lease {lease_namespace}/{LEASE}; another instance leads now"),
+            None => bail!("lost the lease {lease_namespace}/{}; another instance leads now", args.lease_name),
         },
-        () = async { stop.clone().await; tokio::time::sleep(DRAIN).await } => {
+        () = async { stop.clone().await; tokio::time::sleep(grace(&ctx)).await } => {
             election.release().await;
             info!("stopped with reconciles under way; they will be repeated");
         }
     }
     Ok(())
+}
+
+/// Who only stands by has nothing to finish.
+fn grace(ctx: &Context) -> Duration {
+    if ctx.metrics.leading.get() == 1 { DRAIN } else { Duration::ZERO }
 }
 
 fn init_logging(args: &RunArgs) -> Result<()> {

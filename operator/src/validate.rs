@@ -6,7 +6,9 @@ use flaskblog_api::{
 };
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::{config::Settings, error::Invalid, identity::Identity, observe::Observed};
+use crate::{
+    compare::same_quantity, config::Settings, error::Invalid, identity::Identity, observe::Observed,
+};
 
 /// What we mean: everything that the builders need, and nothing that they could misuse.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,9 +66,10 @@ pub fn validate(
     for (role, object) in &observed.children {
         check_ownership(id, *role, object)?;
     }
+    check_claim(id, observed, &blog.spec.database.managed.storage)?;
     check_credentials(id, observed)?;
     let spec = &blog.spec;
-    let (image, default_image) = app_image(spec.image.as_deref(), observed, &settings.blog_image);
+    let (image, default_image) = app_image(blog, observed, &settings.blog_image);
     Ok(Plan {
         id: id.clone(),
         app: AppPlan {
@@ -88,17 +91,18 @@ pub fn validate(
 }
 
 /// The image that the spec names; else the default one that this blog got when it was made, which its Deployment
-/// remembers; else the one of this release. So a new operator release restarts no blog by itself.
-fn app_image(named: Option<&str>, observed: &Observed, release: &str) -> (String, Option<String>) {
-    if let Some(image) = named {
-        return (image.to_owned(), None);
+/// remembers, and where somebody has deleted that, its status; else the one of this release. So a new operator release
+/// restarts no blog by itself.
+fn app_image(blog: &FlaskBlog, observed: &Observed, release: &str) -> (String, Option<String>) {
+    if let Some(image) = &blog.spec.image {
+        return (image.clone(), None);
     }
-    let remembered = observed
-        .children
-        .get(&Child::App)
-        .and_then(|deployment| deployment.annotations().get(DEFAULT_IMAGE))
-        .map_or(release, String::as_str);
-    (remembered.to_owned(), Some(remembered.to_owned()))
+    let remembered = match observed.children.get(&Child::App) {
+        Some(deployment) => deployment.annotations().get(DEFAULT_IMAGE),
+        None => blog.status.as_ref().and_then(|status| status.image.as_ref()),
+    };
+    let image = remembered.map_or(release, String::as_str);
+    (image.to_owned(), Some(image.to_owned()))
 }
 
 /// Whether an object that bears a child's name is this blog's, on its way out, or a stranger's.
@@ -126,6 +130,31 @@ fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result
         }
         (false, _) => Err(Invalid::NameConflict { kind, name }),
     }
+}
+
+/// Whether the claim that MySQL would take is this blog's and of use.
+///
+/// A stranger's database may have left one of just this name. And one of another class or size than the spec's that was
+/// never given a volume, usually since there is no such class, waits for ever: MySQL's pod would wait with it.
+fn check_claim(id: &Identity, observed: &Observed, wanted: &Storage) -> Result<(), Invalid> {
+    let Some(claim) = &observed.data_claim else { return Ok(()) };
+    if observed.children.contains_key(&Child::Database) {
+        return Ok(());
+    }
+    let name = data_claim(&id.name);
+    let label = |key: &str| claim.labels().get(&format!("app.kubernetes.io/{key}")).map(String::as_str);
+    if label("name") != Some(APP_NAME) || label("instance") != Some(&id.name) {
+        return Err(Invalid::UnmarkedClaim { name, blog: id.name.clone() });
+    }
+    let spec = claim.spec.clone().unwrap_or_default();
+    let bound = spec.volume_name.is_some_and(|volume| !volume.is_empty());
+    let size = spec.resources.and_then(|resources| resources.requests?.remove("storage"));
+    let fits = size.is_none_or(|size| same_quantity(&size.0, &wanted.size))
+        && (wanted.storage_class_name.is_none() || spec.storage_class_name == wanted.storage_class_name);
+    if bound || fits || claim.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    Err(Invalid::UselessClaim { name, namespace: id.namespace.clone() })
 }
 
 /// Our labels; or, where somebody has changed those of a kept Secret, the hash that only we write.

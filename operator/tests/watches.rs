@@ -2,7 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::{FutureExt, future};
 use http::{Request, Response, StatusCode};
@@ -11,6 +15,7 @@ use operator::{
     config::Settings,
     context::Context,
     controller::{self, stop_on},
+    health::{self, Waiting},
 };
 use serde_json::json;
 use tokio::{
@@ -24,6 +29,15 @@ const BUDGETS: &str = "/apis/policy/v1/poddisruptionbudgets";
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
     Response::builder().status(status).body(Body::from(serde_json::to_vec(body).unwrap())).unwrap()
+}
+
+fn test_context(client: &Client) -> Arc<Context> {
+    let settings = Settings {
+        blog_image: "flaskblog/blog-app:release".into(),
+        node_address: "localhost".into(),
+        resync: Duration::from_secs(600),
+    };
+    Arc::new(Context::new(client.clone(), "test", settings))
 }
 
 /// A new connection, whose handshake takes a few round trips, and which the server closes if the client falls silent.
@@ -66,16 +80,78 @@ async fn a_watch_that_fails_again_and_again_does_not_hold_up_the_others() {
     let listed = Arc::new(Notify::new());
     let seen = Arc::clone(&listed);
     let client = Client::new(service_fn(move |request| serve(request, Arc::clone(&seen))), "default");
-    let settings = Settings {
-        blog_image: "flaskblog/blog-app:release".into(),
-        node_address: "localhost".into(),
-        resync: Duration::from_secs(600),
-    };
-    let context = Arc::new(Context::new(client.clone(), "test", settings));
+    let context = test_context(&client);
     let running = controller::run(client, context, &[], 2, stop_on(future::pending())).fuse();
     let blogs_are_listed = timeout(Duration::from_secs(120), listed.notified());
     tokio::select! {
         () = running => panic!("the controller ended"),
         outcome = blogs_are_listed => assert!(outcome.is_ok(), "the blogs weren't listed within two minutes"),
     }
+}
+
+fn failure(code: StatusCode) -> Response<Body> {
+    let reason = if code == StatusCode::FORBIDDEN { "Forbidden" } else { "NotFound" };
+    let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code.as_u16(),
+        "reason": reason, "message": "refused by the test"});
+    answer(code, &body)
+}
+
+async fn ready(context: &Arc<Context>, waiting: &Arc<Waiting>) -> (StatusCode, String) {
+    let request = Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
+    let router = health::router(Arc::clone(context), Arc::clone(waiting));
+    let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+/// Fault cases 11 and 13: a missing CRD, and then a missing right, are waited for, and `/readyz` says which.
+#[tokio::test(start_paused = true)]
+async fn what_the_operator_waits_for_before_it_can_watch_is_listed() {
+    let answers = Arc::new(Mutex::new(vec![StatusCode::FORBIDDEN, StatusCode::NOT_FOUND]));
+    let client = Client::new(
+        service_fn(move |_: Request<Body>| {
+            let next = answers.lock().unwrap().pop();
+            async move {
+                let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": []});
+                sleep(Duration::from_millis(100)).await;
+                Ok::<_, io::Error>(next.map_or_else(|| answer(StatusCode::OK, &list), failure))
+            }
+        }),
+        "default",
+    );
+    let (context, waiting) = (test_context(&client), Arc::new(Waiting::on(&[controller::CRD])));
+    let done = tokio::spawn({
+        let waiting = Arc::clone(&waiting);
+        async move { controller::wait_for_crd(&client, &[], &waiting).await }
+    });
+    sleep(Duration::from_millis(150)).await;
+    let (status, text) = ready(&context, &waiting).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(text.contains("the CustomResourceDefinition") && !text.contains("the right"), "{text}");
+    sleep(Duration::from_millis(450)).await;
+    let (_, text) = ready(&context, &waiting).await;
+    assert!(text.contains("the right to list flaskblogs"), "{text}");
+    done.await.unwrap();
+    assert_eq!(ready(&context, &waiting).await, (StatusCode::OK, "ok\n".to_owned()));
+}
+
+/// Fault case 13: without the right to watch a kind, changes go unseen, so readiness says so.
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_fails_again_and_again_is_listed_and_counted() {
+    let client = Client::new(service_fn(move |request| serve(request, Arc::default())), "default");
+    let (context, waiting) = (test_context(&client), Arc::new(Waiting::on(&[])));
+    let running = controller::run(client, Arc::clone(&context), &[], 2, stop_on(future::pending())).fuse();
+    tokio::select! {
+        () = running => panic!("the controller ended"),
+        () = sleep(Duration::from_secs(20)) => {}
+    }
+    let (status, text) = ready(&context, &waiting).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        text.contains("the watch of PodDisruptionBudget, which fails: ") && !text.contains("Secret"),
+        "{text}"
+    );
+    let metrics = context.metrics.text();
+    assert!(metrics.contains("watch_errors_total{kind=\"PodDisruptionBudget\"}"), "{metrics}");
 }

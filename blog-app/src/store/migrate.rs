@@ -1,37 +1,42 @@
 //! The schema, version by version. `migrations/README.md` says what a migration may do.
 
-use std::ops::{ControlFlow, RangeInclusive};
+use std::future::Future;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnection, MySqlPool};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
-use sqlx::{Acquire, AssertSqlSafe, Connection, Executor, query, query_scalar};
+use sqlx::{AssertSqlSafe, Connection, Executor, query, query_as, query_scalar};
 use thiserror::Error;
+use tokio::time::timeout;
 
-use super::read;
-use crate::db::{self, Database};
-
-/// The schema versions that this program's statements work on.
-pub const SUPPORTED_SCHEMA: RangeInclusive<u32> = 2..=2;
+use super::schema::{CURRENT_VERSION, Schema};
+use crate::db::{self, Database, STATEMENT_TIMEOUT};
 
 /// How long to wait for another migrator to finish.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
+/// How often a migration looks whether its server is still there, and how many looks in vain mean that it isn't.
+const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+const WATCH_TRIES: u32 = 10;
+
 /// MySQL's "duplicate key name": the index is there already, since an earlier run was killed right after making it.
 const DUPLICATE_KEY_NAME: u16 = 1061;
-const NO_SUCH_TABLE: u16 = 1146;
 
 struct Migration {
     version: u32,
+    /// The oldest version whose programs still work on this one; see `migrations/README.md`.
+    compatible_from: u32,
     name: &'static str,
     mysql: &'static str,
     sqlite: &'static str,
 }
 
 macro_rules! migration {
-    ($version:literal, $name:literal) => {
+    ($version:literal, from $compatible_from:literal, $name:literal) => {
         Migration {
             version: $version,
+            compatible_from: $compatible_from,
             name: $name,
             mysql: include_str!(concat!("../../migrations/mysql/", $name, ".sql")),
             sqlite: include_str!(concat!("../../migrations/sqlite/", $name, ".sql")),
@@ -39,12 +44,13 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] = &[migration!(1, "0001_original_tables"), migration!(2, "0002_wide_texts")];
+const MIGRATIONS: &[Migration] =
+    &[migration!(1, from 1, "0001_original_tables"), migration!(2, from 1, "0002_wide_texts")];
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS blog_schema (\
-     version INT NOT NULL PRIMARY KEY, applied TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
-const CURRENT_VERSION: &str = "SELECT MAX(version) FROM blog_schema";
-const RECORD_VERSION: &str = "INSERT INTO blog_schema (version) VALUES (?)";
+     version INT NOT NULL PRIMARY KEY, compatible_from INT NOT NULL, \
+     applied TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
+const RECORD_VERSION: &str = "INSERT INTO blog_schema (version, compatible_from) VALUES (?, ?)";
 
 /// What can go wrong with the schema.
 #[derive(Debug, Error)]
@@ -67,10 +73,10 @@ pub enum Error {
     #[error("failed to get the migration lock within {} s: another migration is running on this database", LOCK_WAIT.as_secs())]
     Locked,
     /// The database is ahead of this program.
-    #[error("failed to migrate: {}", unsupported(*found))]
+    #[error("failed to migrate: {}", found.refusal())]
     Newer {
-        /// Its version.
-        found: u32,
+        /// Its schema.
+        found: Schema,
     },
     /// The observer of the steps said stop.
     #[error("failed to finish: stopped after a step")]
@@ -110,28 +116,6 @@ pub struct Step {
 /// Told of each step; may end the run there, as a kill would.
 pub type Observer<'a> = &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send);
 
-/// The sentence for a schema that this program can't serve.
-#[must_use]
-pub fn unsupported(found: u32) -> String {
-    let (first, last) = (SUPPORTED_SCHEMA.start(), SUPPORTED_SCHEMA.end());
-    let remedy = if found < *first {
-        "run `blog-app migrate` with the same database settings"
-    } else {
-        "run the newer blog-app that this database was migrated by"
-    };
-    format!("the database's schema is version {found}, this blog-app supports {first} to {last}: {remedy}")
-}
-
-/// The version that is in place; 0 where no migration ever ran.
-pub async fn current(database: &Database) -> Result<u32, super::Error> {
-    let version: Result<Option<i64>, super::Error> = read!("read the schema version", database, connection =>
-        query_scalar(CURRENT_VERSION).fetch_one(connection));
-    match version {
-        Err(super::Error::Query { reason, .. }) if is_missing_table(&reason) => Ok(0),
-        found => found.map(known_version),
-    }
-}
-
 /// Brings the schema to the newest version. Safe to run at any time, any number of times, by several at once.
 pub async fn migrate(database: &Database, observer: Observer<'_>) -> Result<Outcome, Error> {
     match database {
@@ -140,24 +124,24 @@ pub async fn migrate(database: &Database, observer: Observer<'_>) -> Result<Outc
     }
 }
 
-fn known_version(version: Option<i64>) -> u32 {
-    version.and_then(|version| u32::try_from(version).ok()).unwrap_or(0)
-}
-
-fn is_missing_table(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|reason| {
-        match reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-            Some(mysql) => mysql.number() == NO_SUCH_TABLE,
-            None => reason.message().contains("no such table"),
-        }
-    })
-}
-
-fn pending(from: u32) -> Result<impl Iterator<Item = &'static Migration>, Error> {
-    if from > *SUPPORTED_SCHEMA.end() {
-        return Err(Error::Newer { found: from });
+/// What is left to do. Nothing, on a schema that is ahead and says that this program can serve it: that is how a release
+/// is rolled back.
+fn pending(found: Schema) -> Result<impl Iterator<Item = &'static Migration>, Error> {
+    if found.is_ahead() && !found.is_supported() {
+        return Err(Error::Newer { found });
     }
-    Ok(MIGRATIONS.iter().filter(move |migration| migration.version > from))
+    Ok(MIGRATIONS.iter().filter(move |migration| migration.version > found.version))
+}
+
+/// For statements that wait for nobody: a server that is gone without a word must not hold a migration for ever.
+async fn soon<T>(
+    operation: &'static str,
+    limit: Duration,
+    statement: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, Error> {
+    let timed_out =
+        || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out"));
+    timeout(limit, statement).await.unwrap_or_else(|_| Err(timed_out())).map_err(failed(operation))
 }
 
 fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
@@ -168,10 +152,32 @@ fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
 async fn migrate_mysql(pool: &MySqlPool, observer: Observer<'_>) -> Result<Outcome, Error> {
     let held = db::acquire_checked(pool).await.map_err(failed("connect to the database"))?;
     let mut connection = held.detach();
-    let outcome = migrate_mysql_on(&mut connection, observer).await;
+    let outcome = tokio::select! {
+        outcome = migrate_mysql_on(&mut connection, observer) => outcome,
+        lost = server_lost(pool) => Err(lost),
+    };
+    if outcome.as_ref().is_err_and(Error::is_unavailable) {
+        return outcome; // Nobody is there to say goodbye to.
+    }
     // A failed goodbye changes nothing: the server ends the session when the socket closes.
     let _ = connection.close().await;
     outcome
+}
+
+/// Ends when the server has stopped answering. A statement that rebuilds a large table may take hours, so it has no limit
+/// of its own; but one whose server has gone without a word would wait for ever.
+async fn server_lost(pool: &MySqlPool) -> Error {
+    loop {
+        tokio::time::sleep(WATCH_INTERVAL).await;
+        let mut tries = 0;
+        while let Err(error) = db::acquire_checked(pool).await.map(db::Held::release) {
+            tries += 1;
+            if tries == WATCH_TRIES {
+                return failed("reach the server during the migration")(error);
+            }
+            tokio::time::sleep(WATCH_INTERVAL / 10).await;
+        }
+    }
 }
 
 async fn migrate_mysql_on(
@@ -181,31 +187,28 @@ async fn migrate_mysql_on(
     // One lock a database, not one a server; a lock's name has at most 64 characters.
     const LOCK: &str = "SELECT GET_LOCK(CONCAT('blog-migrate-', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
     let wait = i64::try_from(LOCK_WAIT.as_secs()).unwrap_or(i64::MAX);
-    let got: Option<i64> = query_scalar(LOCK)
-        .bind(wait)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed("get the migration lock"))?;
+    let lock = query_scalar(LOCK).bind(wait).fetch_one(&mut *connection);
+    let got: Option<i64> = soon("get the migration lock", LOCK_WAIT + STATEMENT_TIMEOUT, lock).await?;
     if got != Some(1) {
         return Err(Error::Locked);
     }
     // A forgotten transaction on a table must not hold the migration up for MySQL's default of a year.
-    connection
-        .execute("SET SESSION lock_wait_timeout = 60")
-        .await
-        .map_err(failed("bound the wait for table locks"))?;
-    connection.execute(CREATE_VERSIONS).await.map_err(failed("create the table of versions"))?;
-    let found: Option<i64> = query_scalar(CURRENT_VERSION)
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed("read the schema version"))?;
-    let from = known_version(found);
-    let mut to = from;
-    for migration in pending(from)? {
+    let bound = connection.execute("SET SESSION lock_wait_timeout = 60");
+    soon("bound the wait for table locks", STATEMENT_TIMEOUT, bound).await?;
+    let create = connection.execute(CREATE_VERSIONS);
+    soon("create the table of versions", LOCK_WAIT + STATEMENT_TIMEOUT, create).await?;
+    let look = query_as(CURRENT_VERSION).fetch_optional(&mut *connection);
+    let found = schema_of(soon("read the schema version", STATEMENT_TIMEOUT, look).await?);
+    let mut to = found.version;
+    for migration in pending(found)? {
         apply_mysql(connection, migration, observer).await?;
         to = migration.version;
     }
-    Ok(Outcome { from, to })
+    Ok(Outcome { from: found.version, to })
+}
+
+fn schema_of(recorded: Option<(i64, i64)>) -> Schema {
+    recorded.map_or(Schema::unrecorded(0), Schema::recorded)
 }
 
 async fn apply_mysql(
@@ -224,6 +227,7 @@ async fn apply_mysql(
     }
     query(RECORD_VERSION)
         .bind(i64::from(migration.version))
+        .bind(i64::from(migration.compatible_from))
         .execute(connection)
         .await
         .map_err(failed("record the schema version"))?;
@@ -239,22 +243,19 @@ fn is_duplicate_key_name(error: &sqlx::Error) -> bool {
 /// SQLite's DDL is transactional: the run happens as a whole or not at all, and the write lock keeps others out.
 async fn migrate_sqlite(pool: &SqlitePool, observer: Observer<'_>) -> Result<Outcome, Error> {
     let mut held = db::acquire(pool).await.map_err(failed("open the database"))?;
-    let connection = held.acquire().await.map_err(failed("open the database"))?;
-    let mut transaction =
-        connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("lock the database"))?;
+    let begun = held.connection().begin_with("BEGIN IMMEDIATE").await;
+    let mut transaction = begun.map_err(failed("lock the database"))?;
     transaction.execute(CREATE_VERSIONS).await.map_err(failed("create the table of versions"))?;
-    let found: Option<i64> = query_scalar(CURRENT_VERSION)
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(failed("read the schema version"))?;
-    let from = known_version(found);
-    let mut to = from;
-    for migration in pending(from)? {
+    let look = query_as(CURRENT_VERSION).fetch_optional(&mut *transaction).await;
+    let found = schema_of(look.map_err(failed("read the schema version"))?);
+    let mut to = found.version;
+    for migration in pending(found)? {
         apply_sqlite(&mut transaction, migration, observer).await?;
         to = migration.version;
     }
     transaction.commit().await.map_err(failed("commit the migrations"))?;
-    Ok(Outcome { from, to })
+    held.release();
+    Ok(Outcome { from: found.version, to })
 }
 
 async fn apply_sqlite(
@@ -274,6 +275,7 @@ async fn apply_sqlite(
     }
     query(RECORD_VERSION)
         .bind(i64::from(migration.version))
+        .bind(i64::from(migration.compatible_from))
         .execute(connection)
         .await
         .map_err(failed("record the schema version"))?;
@@ -300,6 +302,7 @@ fn statements(file: &'static str) -> impl Iterator<Item = String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema::SUPPORTED_SCHEMA;
     use super::*;
 
     fn files(directory: &str) -> Vec<String> {
@@ -328,15 +331,5 @@ mod tests {
         let file = "-- a; comment\nCREATE TABLE a (\n  b INT\n);\n\nCREATE INDEX c ON a (b);\n";
         let cut: Vec<String> = statements(file).collect();
         assert_eq!(cut, ["CREATE TABLE a (\n  b INT\n)", "CREATE INDEX c ON a (b)"]);
-    }
-
-    #[test]
-    fn the_refusal_names_both_versions_and_the_command() {
-        assert_eq!(
-            unsupported(1),
-            "the database's schema is version 1, this blog-app supports 2 to 2: \
-             run `blog-app migrate` with the same database settings"
-        );
-        assert!(unsupported(9).contains("newer blog-app"));
     }
 }

@@ -1,14 +1,14 @@
 //! All SQL. Each statement is written once and runs on MySQL and on SQLite: `?` for parameters, `CAST(… AS CHAR)` for
 //! times, nothing that only one of them knows. Migrations are the exception, since DDL differs.
 
-use sqlx::pool::PoolConnection;
 use thiserror::Error;
 use tokio::time::error::Elapsed;
 
-use crate::db;
+use crate::db::{self, Held};
 
 pub mod migrate;
 pub mod posts;
+pub mod schema;
 pub mod users;
 
 /// Why a statement gave no answer.
@@ -21,6 +21,17 @@ pub enum Error {
         operation: &'static str,
         /// Why it failed. Not a `source`: a chain of errors would be printed whole, values of the statement included.
         reason: sqlx::Error,
+    },
+    /// A text is longer than its column, or has characters that the column's character set lacks. Possible only on the
+    /// original's tables; ours are as wide as the forms allow.
+    #[error("failed to {operation}: it doesn't fit the database's column {field}")]
+    DoesNotFit {
+        /// What was being done.
+        operation: &'static str,
+        /// Which text.
+        field: &'static str,
+        /// Too long, rather than foreign.
+        too_long: bool,
     },
     /// Somebody has this name already.
     #[error("failed to {operation}: the name is taken")]
@@ -43,6 +54,9 @@ impl Error {
         if db::is_unavailable(&reason) {
             return Self::Unavailable { operation, reason };
         }
+        if let Some((field, too_long)) = db::misfit(&reason) {
+            return Self::DoesNotFit { operation, field, too_long };
+        }
         match reason.as_database_error() {
             Some(database) if database.is_unique_violation() => Self::NameTaken { operation },
             _ => Self::Query { operation, reason },
@@ -62,17 +76,16 @@ impl Error {
     }
 }
 
-/// Gives the connection back to the pool, or throws it away when nobody knows in which state it is: after a timeout an
-/// answer may still arrive on it, and the next statement would take that for its own.
+/// Gives the connection back to the pool, or throws it away when nobody knows in which state it is.
 fn settle<DB: sqlx::Database, T>(
-    connection: PoolConnection<DB>,
+    held: Held<DB>,
     outcome: Result<sqlx::Result<T>, Elapsed>,
 ) -> sqlx::Result<T> {
     let outcome = outcome.unwrap_or_else(|_| {
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out")))
     });
-    if outcome.as_ref().is_err_and(db::is_connection_lost) {
-        drop(connection.detach());
+    if !outcome.as_ref().is_err_and(db::is_connection_lost) {
+        held.release();
     }
     outcome
 }
@@ -82,7 +95,7 @@ macro_rules! on_connection {
         match $acquired.await {
             Ok(mut held) => {
                 let outcome = {
-                    let $connection = &mut *held;
+                    let $connection = held.connection();
                     tokio::time::timeout($crate::db::STATEMENT_TIMEOUT, $statement).await
                 };
                 $crate::store::settle(held, outcome)

@@ -49,3 +49,11 @@ pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, E
         query_as(SQL).bind(id).fetch_optional(connection))?;
     Ok(row.map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
 }
+
+/// Puts a new hash in the place of this old one; false if the user has another one by now.
+pub async fn replace_hash(database: &Database, id: i64, old: &str, new: &str) -> Result<bool, Error> {
+    const SQL: &str = "UPDATE user SET password = ? WHERE id = ? AND password = ?";
+    let changed = write!("renew the password's hash", database, connection =>
+        query(SQL).bind(new).bind(id).bind(old).execute(connection))?;
+    Ok(changed > 0)
+}

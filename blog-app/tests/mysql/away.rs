@@ -23,7 +23,7 @@ async fn without_its_database_the_blog_answers_503_and_recovers_by_itself() {
     let (blog, proxy) = blog_behind_proxy().await;
     let mut browser = blog.browser_of("test").await;
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
-    proxy.cut();
+    proxy.cut().await;
     for path in ["/", "/create", "/1/update"] {
         let answer = browser.get(path).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
@@ -41,7 +41,7 @@ async fn without_its_database_the_blog_answers_503_and_recovers_by_itself() {
 async fn what_needs_no_database_works_without_it() {
     let (blog, proxy) = blog_behind_proxy().await;
     let mut member = blog.browser_of("test").await;
-    proxy.cut();
+    proxy.cut().await;
     for path in ["/hello", "/auth/login", "/auth/register", "/static/style.css"] {
         assert_eq!(blog.browser().get(path).await.status, StatusCode::OK, "{path}");
     }
@@ -64,7 +64,7 @@ async fn the_first_read_and_the_first_write_after_a_restart_of_the_server_work()
         assert_eq!(reader.await.unwrap(), StatusCode::OK);
     }
     for path in ["write", "read"] {
-        proxy.cut();
+        proxy.cut().await;
         proxy.mend();
         let mut browser = browser.clone();
         if path == "read" {
@@ -96,7 +96,7 @@ async fn readiness_follows_the_database_there_and_back() {
     let (blog, proxy) = blog_behind_proxy().await;
     let database = || blog.app.database.clone();
     assert!(Readiness::new(database()).reasons().await.is_empty());
-    proxy.cut();
+    proxy.cut().await;
     let reasons = Readiness::new(database()).reasons().await;
     assert!(reasons[0].contains("the database is not available"), "{reasons:?}");
     proxy.mend();
@@ -108,9 +108,39 @@ async fn a_replica_that_was_ready_stays_in_the_load_balancer_while_the_database_
     let (blog, proxy) = blog_behind_proxy().await;
     let readiness = Readiness::new(blog.app.database.clone());
     assert!(readiness.is_serving().await);
-    proxy.cut();
+    proxy.cut().await;
+    // Until the answer of the last look is too old to be given again.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_ne!(readiness.reasons().await, Vec::<String>::new());
     assert!(readiness.is_serving().await);
     proxy.mend();
+}
+
+/// Who hangs up leaves his connection in an unknown state; it must not keep its place in the pool.
+#[tokio::test]
+async fn a_server_lost_without_a_word_costs_no_place_in_the_pool_for_ever() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let browser = blog.browser();
+    let fill: Vec<_> = (0..20)
+        .map(|_| {
+            tokio::spawn({
+                let mut browser = browser.clone();
+                async move { browser.get("/").await.status }
+            })
+        })
+        .collect();
+    for one in fill {
+        assert_eq!(one.await.unwrap(), StatusCode::OK);
+    }
+    proxy.strand();
+    for _ in 0..30 {
+        let mut impatient = browser.clone();
+        let _ = tokio::time::timeout(Duration::from_millis(20), impatient.get("/")).await;
+    }
+    let started = Instant::now();
+    while browser.clone().get("/").await.status != StatusCode::OK {
+        assert!(started.elapsed() < Duration::from_secs(30), "no connection is left to try");
+    }
 }
 
 /// Away is one thing, refused another: who has a wrong password has no page to show, and somebody should be told.
@@ -125,7 +155,7 @@ async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
     let database = crate::backend::connect(&proxy.url(&format!("mysql://{user}:old@{address}/{name}")));
     let readiness = Readiness::new(database);
     assert!(readiness.is_serving().await);
-    proxy.cut();
+    proxy.cut().await;
     as_root(&format!("ALTER USER {user}@'%' IDENTIFIED BY 'new'")).await;
     proxy.mend();
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -1,5 +1,9 @@
 //! A way to the server that can be cut and mended.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -14,11 +18,15 @@ enum State {
     Cut,
     /// They stay, and nothing comes through.
     Stuck,
+    /// Those that are there stay for ever, and nothing comes through; new ones work. So it looks when a server's node is
+    /// lost without a word and the server comes back elsewhere.
+    Stranded,
 }
 
 pub struct Proxy {
     pub port: u16,
     state: watch::Sender<State>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -34,12 +42,19 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (state, watched) = watch::channel(initial);
+        let open = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&open);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(forward(client, watched.clone()));
+                let (watched, counted) = (watched.clone(), Arc::clone(&counted));
+                counted.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    forward(client, watched).await;
+                    counted.fetch_sub(1, Ordering::SeqCst);
+                });
             }
         });
-        Self { port, state }
+        Self { port, state, open }
     }
 
     /// The same account and database, by this way.
@@ -47,8 +62,16 @@ impl Proxy {
         url.replacen(&server_address(), &format!("127.0.0.1:{}", self.port), 1)
     }
 
-    pub fn cut(&self) {
+    /// Returns when no connection is left.
+    pub async fn cut(&self) {
         self.state.send_replace(State::Cut);
+        while self.open.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    pub fn strand(&self) {
+        self.state.send_replace(State::Stranded);
     }
 
     pub fn stick(&self) {
@@ -65,16 +88,17 @@ async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>) {
         return;
     }
     let mut server = TcpStream::connect(server_address()).await.unwrap();
-    let stuck = tokio::select! {
+    let begun = *state.borrow_and_update();
+    let end = tokio::select! {
         biased;
-        changed = state.wait_for(|state| *state != State::Open) => {
-            changed.is_ok_and(|state| *state == State::Stuck)
-        }
-        _ = copy_bidirectional(&mut client, &mut server) => false,
+        changed = state.wait_for(|state| *state != begun) => changed.map_or(State::Cut, |state| *state),
+        _ = copy_bidirectional(&mut client, &mut server) => State::Cut,
     };
-    if stuck {
+    match end {
         // Both ends stay open until the way is mended, then they end: what was under way is lost.
-        let _ = state.wait_for(|state| *state != State::Stuck).await;
+        State::Stuck => drop(state.wait_for(|state| *state != State::Stuck).await),
+        State::Stranded => std::future::pending().await,
+        State::Open | State::Cut => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use blog_app::app::{App, router};
+use blog_app::app::{App, LARGE_REQUESTS, router};
 use blog_app::db::Database;
 use blog_app::metrics::Metrics;
 use blog_app::page::Site;
@@ -14,6 +14,7 @@ use blog_app::session::{Key, Keys, Sessions};
 use blog_app::store::migrate::migrate;
 use http_body_util::BodyExt;
 use sqlx::{AssertSqlSafe, Executor};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::backend::TestDatabase;
@@ -133,6 +134,7 @@ fn app(database: Database, keys: Keys, trust_proxy: bool) -> Arc<App> {
         passwords: Passwords::new(2),
         site: Arc::new(Site::new("Flaskr", None)),
         metrics: Metrics::default(),
+        large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         trust_proxy,
     })
 }
@@ -161,11 +163,13 @@ impl Browser {
     }
 
     pub async fn post_raw(&mut self, path: &str, body: impl Into<Body>) -> Answer {
-        let request = Request::post(path)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(body.into())
-            .unwrap();
-        self.send(request).await
+        let body = body.into();
+        let mut request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Some(length) = axum::body::HttpBody::size_hint(&body).exact() {
+            request = request.header(header::CONTENT_LENGTH, length);
+        }
+        self.send(request.body(body).unwrap()).await
     }
 
     pub async fn send(&mut self, mut request: Request<Body>) -> Answer {

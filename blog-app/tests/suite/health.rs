@@ -48,8 +48,8 @@ async fn a_schema_out_of_range_is_named_as_the_reason_not_to_be_ready() {
     assert!(!readiness.is_serving().await, "a replica that never saw its schema must prove itself first");
     let reasons = readiness.reasons().await;
     assert!(reasons[0].contains("version 0") && reasons[0].contains("blog-app migrate"), "{reasons:?}");
-    execute(&connected, "CREATE TABLE blog_schema (version INT)").await;
-    execute(&connected, "INSERT INTO blog_schema VALUES (99)").await;
+    execute(&connected, "CREATE TABLE blog_schema (version INT, compatible_from INT)").await;
+    execute(&connected, "INSERT INTO blog_schema VALUES (99, 98)").await;
     let reasons = Readiness::new(connected.clone()).reasons().await;
     assert!(reasons[0].contains("version 99"), "{reasons:?}");
 }

@@ -65,6 +65,47 @@ async fn a_request_over_a_mebibyte_is_too_large() {
 }
 
 #[tokio::test]
+async fn a_login_needs_no_more_than_sixteen_kibibytes() {
+    let blog = Blog::new().await;
+    for path in ["/auth/login", "/auth/register"] {
+        let body = format!("username=x&password={}", "x".repeat(16 * 1024));
+        assert_eq!(blog.browser().post_raw(path, body).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_under_way_are_counted_and_small_ones_pass_by() {
+    let blog = Blog::with_post().await;
+    let browser = blog.browser_of("test").await;
+    let stalled: Vec<_> = (0..blog_app::app::LARGE_REQUESTS)
+        .map(|_| {
+            let mut browser = browser.clone();
+            let never = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
+            tokio::spawn(async move { browser.post_raw("/create", never).await })
+        })
+        .collect();
+    while blog.app.large_bodies.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let body = "x".repeat(60_000);
+    let refused = browser.clone().post("/create", &[("title", "large"), ("body", &body)]).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(
+        refused.header("retry-after").is_some() && refused.contains("Too many people"),
+        "{}",
+        refused.body
+    );
+    assert_eq!(browser.clone().post("/create", &[("title", "small"), ("body", "")]).await.location(), "/");
+    for one in &stalled {
+        one.abort();
+    }
+    while blog.app.large_bodies.available_permits() < blog_app::app::LARGE_REQUESTS {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(browser.clone().post("/create", &[("title", "large"), ("body", &body)]).await.location(), "/");
+}
+
+#[tokio::test]
 async fn what_is_not_a_form_is_a_bad_request() {
     let blog = Blog::with_post().await;
     let mut browser = blog.browser_of("test").await;

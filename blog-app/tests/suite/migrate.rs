@@ -4,10 +4,15 @@ use std::ops::ControlFlow;
 
 use blog_app::SUPPORTED_SCHEMA;
 use blog_app::db::Database;
-use blog_app::store::migrate::{Error, Outcome, current, migrate};
+use blog_app::store::migrate::{Error, Outcome, migrate};
+use blog_app::store::schema::{Schema, current};
 
 use super::{Blog, execute, keys};
 use crate::backend::{ORIGINAL_SCHEMA, STATEMENTS, TestDatabase};
+
+async fn version(database: &Database) -> u32 {
+    current(database).await.unwrap().version
+}
 
 async fn migrated(database: &Database) -> Outcome {
     migrate(database, &mut |_| ControlFlow::Continue(())).await.unwrap()
@@ -62,10 +67,10 @@ async fn an_empty_database_gets_the_newest_schema_once() {
     let database = TestDatabase::create().await;
     let connected = database.connect();
     let newest = *SUPPORTED_SCHEMA.end();
-    assert_eq!(current(&connected).await.unwrap(), 0);
+    assert_eq!(version(&connected).await, 0);
     assert_eq!(migrated(&connected).await, Outcome { from: 0, to: newest });
     assert_eq!(migrated(&connected).await, Outcome { from: newest, to: newest });
-    assert_eq!(current(&connected).await.unwrap(), newest);
+    assert_eq!(version(&connected).await, newest);
 }
 
 #[tokio::test]
@@ -86,7 +91,7 @@ async fn a_migration_killed_after_any_statement_is_finished_by_the_next_run() {
         })
         .await;
         assert!(matches!(outcome, Err(Error::Stopped)), "after {killed_after}: {outcome:?}");
-        assert!(current(&database.connect()).await.unwrap() < *SUPPORTED_SCHEMA.end());
+        assert!(version(&database.connect()).await < *SUPPORTED_SCHEMA.end());
         migrated(&database.connect()).await;
         assert_whole(database).await;
     }
@@ -111,13 +116,42 @@ async fn migrators_at_once_do_the_work_once() {
     assert_whole(database).await;
 }
 
-#[tokio::test]
-async fn a_database_that_is_ahead_is_left_alone() {
+async fn ahead(compatible_from: u32) -> (TestDatabase, Database) {
     let database = TestDatabase::create().await;
     let connected = database.connect();
     migrated(&connected).await;
-    execute(&connected, "INSERT INTO blog_schema (version) VALUES (99)").await;
+    let insert = format!("INSERT INTO blog_schema (version, compatible_from) VALUES (99, {compatible_from})");
+    execute(&connected, &insert).await;
+    (database, connected)
+}
+
+#[tokio::test]
+async fn a_database_that_is_ahead_is_left_alone() {
+    let (_database, connected) = ahead(98).await;
     let error = migrate(&connected, &mut |_| ControlFlow::Continue(())).await.unwrap_err();
-    assert!(matches!(error, Error::Newer { found: 99 }));
+    assert!(matches!(error, Error::Newer { found: Schema { version: 99, compatible_from: 98 } }));
     assert!(!error.is_unavailable(), "waiting wouldn't help");
+}
+
+/// While a new release rolls out, and after it was rolled back, this release works on the new one's schema.
+#[tokio::test]
+async fn a_database_that_is_ahead_but_still_fits_is_served_and_its_migration_has_nothing_to_do() {
+    let (database, connected) = ahead(2).await;
+    assert_eq!(migrated(&connected).await, Outcome { from: 99, to: 99 });
+    let readiness = blog_app::health::Readiness::new(connected);
+    assert_eq!(readiness.reasons().await, Vec::<String>::new());
+    blog_on(database).register("new").await;
+}
+
+#[tokio::test]
+async fn the_originals_tables_are_served_as_they_are() {
+    let database = original().await;
+    assert_eq!(version(&database.connect()).await, 1);
+    let readiness = blog_app::health::Readiness::new(database.connect());
+    assert_eq!(readiness.reasons().await, Vec::<String>::new());
+    let blog = blog_on(database);
+    assert_eq!(blog.browser().get("/").await.titles(), ["test title"]);
+    blog.register("new").await;
+    let mut browser = blog.browser_of("new").await;
+    assert_eq!(browser.post("/create", &[("title", "t"), ("body", "b")]).await.location(), "/");
 }

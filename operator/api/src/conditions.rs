@@ -43,6 +43,8 @@ pub mod reasons {
     pub const NAME_CONFLICT: &str = "NameConflict";
     /// The database volume exists but the Secret with its passwords is gone.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+    /// A claim without a volume asks for another storage class or size than the spec.
+    pub const STORAGE_MISMATCH: &str = "StorageMismatch";
     /// Objects of an earlier blog of this name are still being deleted.
     pub const WAITING_FOR_CLEANUP: &str = "WaitingForCleanup";
     /// The spec says something that can't be done; the message says what to write instead.
@@ -72,6 +74,7 @@ pub mod reasons {
         SETTLED,
         NAME_CONFLICT,
         CREDENTIALS_MISSING,
+        STORAGE_MISMATCH,
         WAITING_FOR_CLEANUP,
         INVALID_SPEC,
         FORBIDDEN,

@@ -36,6 +36,8 @@ impl JsonSchema for Quantity {
         json_schema!({
             "description": "A Kubernetes quantity, for example 500m, 2 or 256Mi.",
             "x-kubernetes-int-or-string": true,
+            // The pattern is for texts; a whole number could be negative.
+            "minimum": 0,
             "maxLength": 32,
             "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$",
         })

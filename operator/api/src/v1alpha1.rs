@@ -258,6 +258,8 @@ pub struct Storage {
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(Mi|Gi|Ti)$"))]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('256Mi')) >= 0")
         .message("storage.size must be at least 256Mi, MySQL's own files need that much"))]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('64Ti')) <= 0")
+        .message("storage.size must be at most 64Ti; write for example 10Gi"))]
     #[x_kube(validation = Rule::new("self == oldSelf")
         .message("storage.size can't change after creation in this version; write the old size"))]
     pub size: String,

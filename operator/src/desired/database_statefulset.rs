@@ -23,10 +23,30 @@ use super::pods::{
 use crate::validate::Plan;
 
 const SECRETS: &str = "/etc/mysql-credentials";
+/// The image runs what lies here at the end of its first initialisation.
+const INIT_SCRIPTS: &str = "/docker-entrypoint-initdb.d";
 /// uid and gid of `mysql` in the official image.
 const USER: i64 = 999;
 /// InnoDB flushes at shutdown; a kill in the middle costs a crash recovery, not data.
 const TERMINATION_SECONDS: i64 = 120;
+/// Where the whole volume is mounted; MySQL's own directory is a folder in it.
+const VOLUME: &str = "/var/lib/flaskblog";
+/// 50 replicas, each with a pool of ten, and one more during a roll-out; MySQL's default of 151 is enough for 15.
+const MAX_CONNECTIONS: &str = "--max-connections=600";
+/// The image initialises an empty directory in several steps, and takes any directory with something in it for a finished
+/// one. If the first start is interrupted (out of memory, a lost node), what is left would never work. So a marker lies
+/// beside the directory from before the first step until the last one, which removes it; where it is found, MySQL has never
+/// served anything, and the initialisation starts over. A directory without the marker is never touched.
+const PREPARE: &str = "set -eu
+cd /var/lib/flaskblog
+if [ -e mysql.initialising ]; then
+  echo 'The first initialisation was interrupted: starting it over.'
+  rm -rf mysql
+fi
+mkdir -p mysql
+if [ -z \"$(ls -A mysql)\" ]; then : >mysql.initialising; fi
+echo 'rm -f /var/lib/flaskblog/mysql.initialising' >/docker-entrypoint-initdb.d/zz-initialised.sh
+";
 /// Crash recovery of a large redo log may take long, and a liveness kill would start it over: 30 minutes.
 const STARTUP_FAILURES: i32 = 900;
 
@@ -61,17 +81,42 @@ pub(super) fn database_statefulset(plan: &Plan) -> StatefulSet {
 
 fn pod_spec(plan: &Plan) -> PodSpec {
     PodSpec {
+        init_containers: Some(vec![prepare_container(plan)]),
         containers: vec![mysql_container(plan)],
-        volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run")]),
+        volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run"), scratch("initdb")]),
         ..restricted_pod(plan, USER, TERMINATION_SECONDS)
+    }
+}
+
+fn prepare_container(plan: &Plan) -> Container {
+    Container {
+        name: "prepare".into(),
+        command: Some(["bash", "-c", PREPARE].map(String::from).to_vec()),
+        volume_mounts: Some(vec![mount("data", VOLUME, None), mount("initdb", INIT_SCRIPTS, None)]),
+        ..database_container(plan)
+    }
+}
+
+/// What both containers have in common.
+fn database_container(plan: &Plan) -> Container {
+    Container {
+        image: Some(plan.database.image.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        resources: Some(resources(
+            plan.database.resources.as_ref(),
+            &[("cpu", "100m"), ("memory", "512Mi")],
+            &[("memory", "1Gi")],
+        )),
+        security_context: Some(restricted()),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
     }
 }
 
 fn mysql_container(plan: &Plan) -> Container {
     Container {
         name: "mysql".into(),
-        image: Some(plan.database.image.clone()),
-        image_pull_policy: Some("IfNotPresent".into()),
+        args: Some(vec![MAX_CONNECTIONS.into()]),
         env: Some(vec![
             env("MYSQL_ROOT_PASSWORD_FILE", format!("{SECRETS}/root-password")),
             // root is for people inside the pod and is never reachable over the network.
@@ -86,15 +131,12 @@ fn mysql_container(plan: &Plan) -> Container {
             protocol: Some("TCP".into()),
             ..ContainerPort::default()
         }]),
-        resources: Some(resources(
-            plan.database.resources.as_ref(),
-            &[("cpu", "100m"), ("memory", "512Mi")],
-            &[("memory", "1Gi")],
-        )),
-        security_context: Some(restricted()),
         volume_mounts: Some(vec![
             // A folder of the volume: a fresh ext4 volume holds lost+found, and MySQL wants an empty data directory.
             mount("data", "/var/lib/mysql", Some("mysql")),
+            // For the last step of the initialisation only.
+            mount("data", VOLUME, None),
+            mount("initdb", INIT_SCRIPTS, None),
             mount("credentials", SECRETS, None),
             mount("tmp", "/tmp", None),
             mount("run", "/var/run/mysqld", None),
@@ -102,8 +144,7 @@ fn mysql_container(plan: &Plan) -> Container {
         startup_probe: Some(ping(2, STARTUP_FAILURES)),
         readiness_probe: Some(ping(5, 2)),
         liveness_probe: Some(ping(10, 6)),
-        termination_message_policy: Some("FallbackToLogsOnError".into()),
-        ..Container::default()
+        ..database_container(plan)
     }
 }
 

@@ -9,6 +9,9 @@ use crate::observe::Observed;
 /// Longest message taken over from a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
 
+/// The app's init container.
+const MIGRATE: &str = "migrate";
+
 /// A pod that won't get well by waiting, or that has failed and is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
@@ -31,16 +34,7 @@ fn pod_failure(pod: &Pod) -> Option<Failure> {
         return None;
     }
     let init = status.init_container_statuses.iter().flatten();
-    let failure = init
-        .filter_map(|container| failure_of(container, reasons::MIGRATION_FAILED))
-        .chain(
-            status
-                .container_statuses
-                .iter()
-                .flatten()
-                .filter_map(|one| failure_of(one, reasons::POD_FAILING)),
-        )
-        .next();
+    let failure = init.chain(status.container_statuses.iter().flatten()).find_map(failure_of);
     failure.or_else(|| unschedulable(pod)).map(|(reason, text)| Failure {
         reason,
         message: format!("Pod {}: {}", pod.name_any(), shortened(&text)),
@@ -48,8 +42,9 @@ fn pod_failure(pod: &Pod) -> Option<Failure> {
 }
 
 /// A container that waits for something that doesn't come, or that ended badly. An image that can't be pulled is no
-/// failed migration, so only an ended container gets the caller's reason.
-fn failure_of(container: &ContainerStatus, ended: &'static str) -> Option<(&'static str, String)> {
+/// failed migration; only a migration that has ended is.
+fn failure_of(container: &ContainerStatus) -> Option<(&'static str, String)> {
+    let ended = if container.name == MIGRATE { reasons::MIGRATION_FAILED } else { reasons::POD_FAILING };
     let state = container.state.as_ref()?;
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.as_deref().unwrap_or_default();
@@ -92,7 +87,7 @@ pub(super) fn schema_version(observed: &Observed) -> Option<i64> {
 
 fn reported_version(pod: &Pod) -> Option<i64> {
     let containers = pod.status.as_ref()?.init_container_statuses.as_ref()?;
-    let migrate = containers.iter().find(|container| container.name == "migrate")?;
+    let migrate = containers.iter().find(|container| container.name == MIGRATE)?;
     let end = migrate.state.as_ref()?.terminated.as_ref().filter(|end| end.exit_code == 0)?;
     end.message.as_deref()?.trim().strip_prefix("schema version ")?.parse().ok()
 }

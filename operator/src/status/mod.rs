@@ -212,6 +212,7 @@ fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report {
     let mut conditions = vec![condition(types::DEGRADED, true, reason, &message)];
     if !still_true {
         conditions.push(condition(types::READY, false, reason, &message));
+        conditions.push(condition(types::PROGRESSING, true, reason, &message));
     }
     Report {
         settled: false,
@@ -242,6 +243,15 @@ pub fn merged(blog: &FlaskBlog, report: &Report) -> Option<FlaskBlogStatus> {
     (blog.status.is_none() || next != before).then_some(next)
 }
 
+/// How the writing of a status ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// It is as it should be.
+    Done,
+    /// The blog has changed meanwhile: the status speaks of what no longer is, and was not written.
+    Overtaken,
+}
+
 /// Writes the status, if there is one to write (client required). A blog that is gone needs none.
 ///
 /// # Errors
@@ -251,17 +261,18 @@ pub async fn publish(
     blog: &FlaskBlog,
     id: &Identity,
     next: Option<&FlaskBlogStatus>,
-) -> Result<(), Error> {
-    let Some(next) = next else { return Ok(()) };
+) -> Result<Published, Error> {
+    let Some(next) = next else { return Ok(Published::Done) };
     let api: Api<FlaskBlog> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
     ctx.metrics.api_writes.get_or_create(&("status", "FlaskBlog".to_owned()).into()).inc();
     // The version makes the write fail with a conflict if the blog has changed meanwhile, or another one has taken its
-    // name: whatever changed it starts the next reconcile.
+    // name.
     let patch =
         json!({"metadata": {"resourceVersion": blog.metadata.resource_version}, "status": with_nulls(next)});
     match api.patch_status(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Ok(_) => Ok(Published::Done),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Published::Done),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Published::Overtaken),
         Err(source) => Err(Error::Write {
             verb: "write the status of",
             kind: "FlaskBlog".into(),

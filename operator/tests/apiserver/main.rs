@@ -7,5 +7,6 @@
 
 mod drift;
 mod house;
+mod leader;
 mod lifecycle;
 mod schema;

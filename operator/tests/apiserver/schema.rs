@@ -31,6 +31,8 @@ fn refused() -> Vec<(Value, &'static str)> {
         (json!({"service": {"nodePort": 32768}}), "less than or equal to 32767"),
         (json!({"service": {"type": "ClusterIP", "nodePort": 30500}}), "set one of them or remove nodePort"),
         (json!({"resources": {"limits": {"memory": "much"}}}), "should match"),
+        (json!({"resources": {"limits": {"cpu": -1}}}), "greater than or equal to 0"),
+        (storage(json!({"size": "65Ti"})), "must be at most 64Ti"),
         (storage(json!({"size": "1"})), "should match"),
         (storage(json!({"size": "255Mi"})), "must be at least 256Mi"),
         (storage(json!({"storageClassName": ""})), "at least 1"),

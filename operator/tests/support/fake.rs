@@ -20,6 +20,8 @@ pub enum Fault {
     AnswerLost,
 }
 
+const EXISTS: &str = "already exists";
+
 type Disturb = Box<dyn FnMut(&str, usize) -> Option<Fault> + Send>;
 
 #[derive(Default)]
@@ -175,7 +177,7 @@ impl State {
                     failure(404, "gone")
                 }
             }
-            Method::POST if self.objects.contains_key(path) => failure(409, "already exists"),
+            Method::POST if self.objects.contains_key(path) => failure(409, EXISTS),
             _ => {
                 let target = path.trim_end_matches("/status").to_owned();
                 let mut object = self.objects.get(&target).cloned().unwrap_or(json!({"metadata": {}}));
@@ -223,7 +225,8 @@ fn failure(code: u16, message: &str) -> (StatusCode, Value) {
     let reason = match code {
         403 => "Forbidden",
         404 => "NotFound",
-        409 => "AlreadyExists",
+        409 if message == EXISTS => "AlreadyExists",
+        409 => "Conflict",
         422 => "Invalid",
         _ => "InternalError",
     };

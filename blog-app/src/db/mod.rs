@@ -1,15 +1,17 @@
 //! Connections: how a database is reached, how long anything may take, and what an error of it means.
 
+mod held;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
-use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Connection, Executor, Pool};
-use tokio::time::timeout;
+use sqlx::{ConnectOptions, Executor};
+
+pub(crate) use self::held::{Held, acquire, acquire_checked};
 
 /// How long a request waits for a connection, connecting included.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -132,26 +134,6 @@ fn sqlite_pool(file: &std::path::Path) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
-/// A connection that may have died in the pool: for reads, which are simply tried again.
-pub(crate) async fn acquire<DB: sqlx::Database>(pool: &Pool<DB>) -> sqlx::Result<PoolConnection<DB>> {
-    timeout(ACQUIRE_TIMEOUT, pool.acquire()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
-/// A connection that has just answered. Dead ones are thrown away, so that after a restart of the server the first
-/// write works, even though every connection in the pool is dead.
-pub(crate) async fn acquire_checked<DB: sqlx::Database>(pool: &Pool<DB>) -> sqlx::Result<PoolConnection<DB>> {
-    let answering = async {
-        loop {
-            let mut connection = pool.acquire().await?;
-            match connection.ping().await {
-                Ok(()) => return Ok(connection),
-                Err(_) => drop(connection.detach()),
-            }
-        }
-    };
-    timeout(ACQUIRE_TIMEOUT, answering).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
-}
-
 /// Whether the connection is of no use any more, as opposed to the statement.
 #[must_use]
 pub fn is_connection_lost(error: &sqlx::Error) -> bool {
@@ -198,6 +180,24 @@ pub fn is_refused(error: &sqlx::Error) -> bool {
     let reason = error.as_database_error();
     let mysql = reason.and_then(|reason| reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>());
     mysql.is_some_and(|mysql| REFUSED.contains(&mysql.number()))
+}
+
+/// Which text didn't fit into its column, and whether for its length; nothing if that isn't what the error is about.
+/// Only the column's name is taken from the message, which may quote the text.
+#[must_use]
+pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
+    const TOO_LONG: u16 = 1406;
+    const INCORRECT_STRING: u16 = 1366;
+    let reason = error.as_database_error()?;
+    let mysql = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
+    let too_long = match mysql.number() {
+        TOO_LONG => true,
+        INCORRECT_STRING => false,
+        _ => return None,
+    };
+    let named = |field: &&str| reason.message().contains(&format!(" for column '{field}' at row"));
+    let field = ["title", "body", "username"].into_iter().find(named).unwrap_or("text");
+    Some((field, too_long))
 }
 
 /// What may be logged of an error. MySQL's messages can quote the values of the statement, so of those only the

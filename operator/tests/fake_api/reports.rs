@@ -1,0 +1,107 @@
+//! What the user is told: conditions and Events.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+#[tokio::test]
+async fn a_spec_edit_makes_ready_false_until_the_new_generation_serves() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    fake.edit(BLOG, |blog| {
+        blog["metadata"]["generation"] = 2.into();
+        blog["spec"]["title"] = "New".into();
+    });
+    fake.edit(&format!("{APPS}/deployments/daily"), |deployment| {
+        deployment["metadata"]["generation"] = 2.into();
+    });
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Ready")["status"], "False");
+    assert_eq!(condition(&fake, "Ready")["reason"], "RollingOut");
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Ready")["status"], "True");
+    assert_eq!(condition(&fake, "Ready")["observedGeneration"], 2);
+}
+
+/// Between a changed template and the restart, Kubernetes still counts MySQL's old pod as ready.
+#[tokio::test]
+async fn ready_is_false_while_mysql_still_runs_its_old_template() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    fake.edit(&format!("{APPS}/statefulsets/daily-mysql"), |set| {
+        set["status"]["updatedReplicas"] = 0.into();
+        set["status"]["updateRevision"] = "b".into();
+    });
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Ready")["status"], "False");
+    assert_eq!(condition(&fake, "DatabaseReady")["status"], "True");
+}
+
+#[tokio::test]
+async fn a_refused_write_reaches_status_and_event_with_its_reason() {
+    for (code, reason) in [(403, "Forbidden"), (422, "Rejected"), (500, "ApiError")] {
+        let fake = fake_with(json!({}));
+        fake.disturb(move |line, _| (line == "PATCH deployments/daily").then_some(Fault::Refused(code)));
+        let error = step(&fake).await.unwrap_err();
+        assert_eq!(error.reason(), reason);
+        for type_ in ["Ready", "Degraded"] {
+            assert_eq!(condition(&fake, type_)["reason"], reason, "{type_}");
+        }
+        let message = condition(&fake, "Ready")["message"].to_string();
+        assert!(message.contains("failed to apply Deployment daily"), "{message}");
+        assert!(fake.events().iter().any(|event| event["reason"] == reason && event["type"] == "Warning"));
+    }
+}
+
+#[tokio::test]
+async fn a_passing_api_error_leaves_a_ready_blog_ready_but_degraded() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    fake.remove(PDB);
+    fake.disturb(|line, _| line.starts_with("PATCH poddisruptionbudgets").then_some(Fault::Refused(500)));
+    step(&fake).await.unwrap_err();
+    assert_eq!(condition(&fake, "Ready")["status"], "True");
+    assert_eq!(condition(&fake, "Degraded")["status"], "True");
+    fake.leave_alone();
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Degraded")["status"], "False");
+}
+
+#[tokio::test]
+async fn a_status_that_may_not_be_written_is_told_by_an_event() {
+    let fake = fake_with(json!({}));
+    fake.disturb(|line, _| line.ends_with("/status").then_some(Fault::Refused(403)));
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "Forbidden");
+    let told = |event: &Value| {
+        event["reason"] == "Forbidden" && event["note"].to_string().contains("write the status")
+    };
+    assert!(fake.events().iter().any(told), "{:?}", fake.events());
+}
+
+#[tokio::test]
+async fn a_status_that_was_overtaken_is_computed_again_within_a_second() {
+    let fake = fake_with(json!({}));
+    fake.disturb(|line, _| line.ends_with("/status").then_some(Fault::Refused(409)));
+    let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
+    let action = reconcile(Arc::new(blog), context(&fake)).await.unwrap();
+    assert_eq!(action, Action::requeue(Duration::from_secs(1)));
+}
+
+#[tokio::test]
+async fn after_an_error_no_condition_says_that_nothing_is_left_to_do() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Progressing")["status"], "False");
+    fake.edit(BLOG, |blog| blog["spec"]["title"] = "New".into());
+    fake.disturb(|line, _| (line == "PATCH deployments/daily").then_some(Fault::Refused(422)));
+    step(&fake).await.unwrap_err();
+    assert_eq!(condition(&fake, "Progressing")["reason"], "Rejected");
+}
