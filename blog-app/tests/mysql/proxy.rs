@@ -91,6 +91,7 @@ async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>) {
     let begun = *state.borrow_and_update();
     let end = tokio::select! {
         biased;
+        () = std::future::ready(()), if begun == State::Stuck => State::Stuck,
         changed = state.wait_for(|state| *state != begun) => changed.map_or(State::Cut, |state| *state),
         _ = copy_bidirectional(&mut client, &mut server) => State::Cut,
     };

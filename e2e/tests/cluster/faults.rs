@@ -147,6 +147,33 @@ async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
     assert!(author.index().await.contains(&title));
 }
 
+/// Its first start is interrupted again and again: what that leaves in the volume must not be taken for a database.
+#[test]
+fn a_mysql_that_ran_out_of_memory_at_its_first_start_heals_when_it_gets_more() {
+    let namespace = "starved";
+    let guard = Namespace::new(namespace);
+    let manifest = |memory: &str| {
+        format!(
+            "{{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {{name: thin}}, spec: {{replicas: 1, \
+             database: {{managed: {{resources: {{limits: {{memory: {memory}}}}}}}}}}}}}"
+        )
+    };
+    assert!(kubectl_apply(namespace, &manifest("100Mi")).0);
+    let message = eventually("MySQL fails", namespace, || {
+        let (status, reason, message) = condition(namespace, "thin", "Degraded")?;
+        (status == "True" && reason == "PodFailing" && message.contains("thin-mysql-0")).then_some(message)
+    });
+    assert!(message.contains("container mysql"), "{message}");
+    assert!(kubectl_apply(namespace, &manifest("1Gi")).0);
+    wait_ready(namespace, "thin");
+    let log = kubectl(&["logs", "thin-mysql-0", "-c", "prepare", "-n", namespace]);
+    assert!(
+        log.contains("starting it over"),
+        "the first start was not interrupted, so this test proves nothing: {log}"
+    );
+    drop(guard);
+}
+
 #[test]
 fn under_delete_a_lost_statefulset_keeps_the_data_and_a_deleted_blog_leaves_nothing() {
     let namespace = "short-lived";

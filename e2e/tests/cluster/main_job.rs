@@ -136,12 +136,17 @@ async fn port_forward_reaches_the_blog_on_5000() {
 #[test]
 fn the_operator_keeps_the_lease_and_writes_nothing_in_a_quiet_minute() {
     wait_ready("default", "blog");
-    let version = || {
-        kubectl_json(&["get", "fb", "blog", "-n", "default"]).unwrap()["metadata"]["resourceVersion"].clone()
+    let versions = || {
+        let kinds = "fb,deployment,statefulset,service,serviceaccount,secret,poddisruptionbudget,pvc";
+        let columns = "custom-columns=KIND:.kind,NAME:.metadata.name,VERSION:.metadata.resourceVersion";
+        let selector = "app.kubernetes.io/instance=blog";
+        let children = kubectl(&["get", kinds, "-n", "default", "-l", selector, "-o", columns]);
+        children + &kubectl(&["get", "fb", "blog", "-n", "default", "-o", columns])
     };
-    let before = version();
+    let before = versions();
+    assert!(before.lines().count() >= 11, "{before}");
     std::thread::sleep(std::time::Duration::from_secs(60));
-    assert_eq!(version(), before);
+    assert_eq!(versions(), before);
     let lease = kubectl_json(&["get", "lease", "flaskblog-operator", "-n", "flaskblog-system"]).unwrap();
     assert!(lease["spec"]["holderIdentity"].as_str().unwrap().starts_with("operator-"), "{lease}");
 }
