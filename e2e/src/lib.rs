@@ -1,5 +1,7 @@
 //! Words that the cluster tests are told in: kubectl, helm, waiting with evidence.
 
+pub mod browser;
+
 use std::{
     io::Write as _,
     process::{Child, Command, Output, Stdio},
