@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -20,7 +21,8 @@ use crate::metrics::Metrics;
 use crate::page::{self, Page, Site};
 use crate::password::Passwords;
 use crate::session::Sessions;
-use crate::{assets, auth, blog, telemetry};
+use crate::shelf::Shelf;
+use crate::{assets, auth, blog, reading, telemetry};
 
 /// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
 const REQUEST_LIMIT: usize = 1024 * 1024;
@@ -38,6 +40,8 @@ pub struct App {
     pub passwords: Passwords,
     /// The site's name.
     pub site: Arc<Site>,
+    /// The pages that are kept for readers.
+    pub shelf: Shelf,
     /// The counters.
     pub metrics: Metrics,
     /// Room for large bodies.
@@ -55,11 +59,26 @@ impl App {
     }
 }
 
+impl App {
+    /// The blog's address as the deployer named it, else as the client did.
+    #[must_use]
+    pub fn address(&self, headers: &HeaderMap) -> String {
+        if let Some(address) = &self.site.address {
+            return address.clone();
+        }
+        let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
+        let scheme = if self.is_secure(headers) { "https" } else { "http" };
+        host.map_or_else(|| "http://localhost".to_owned(), |host| format!("{scheme}://{host}"))
+    }
+}
+
 /// The blog as a service. Layers run from the last to the first.
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(auth::routes())
         .merge(blog::routes())
+        .merge(reading::routes())
         .route("/hello", get(|| async { "Hello, World!" }))
         .route("/static/{name}", get(assets::asset))
         .fallback(not_found)

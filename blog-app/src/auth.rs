@@ -14,8 +14,9 @@ use axum::routing::get;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::{App, found};
+use crate::blog::misfit;
 use crate::error::Error;
-use crate::forms::{Form, Login};
+use crate::forms::{self, Form, Login};
 use crate::page::{Page, html, signed_in};
 use crate::password::Verdict;
 use crate::session::{self, Session};
@@ -28,6 +29,7 @@ pub fn routes() -> Router<Arc<App>> {
         .route("/auth/register", get(show_registration).post(register))
         .route("/auth/login", get(show_login).post(log_in))
         .route("/auth/logout", get(show_logout).post(log_out))
+        .route("/auth/password", get(show_password).post(change_password))
         // Anybody may post here, so these bodies are read without a place for large ones.
         .layer(DefaultBodyLimit::max(SMALL_BODY))
 }
@@ -52,11 +54,23 @@ struct LogoutPage {
     page: Page,
 }
 
+#[derive(Template)]
+#[template(path = "auth/password.html")]
+struct PasswordPage {
+    page: Page,
+}
+
 async fn show_registration(page: Page) -> Result<Response, Error> {
+    if !page.site.registration_open {
+        return Err(Error::RegistrationClosed);
+    }
     html(&RegisterPage { page, username: "" })
 }
 
 async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Result<Response, Error> {
+    if !page.site.registration_open {
+        return Err(Error::RegistrationClosed);
+    }
     let login = Login::from_form(body.form()?).map_err(Error::Form)?;
     let problem = match login.registration_problem() {
         Some(problem) => problem,
@@ -67,6 +81,7 @@ async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Re
                 Err(store::Error::NameTaken { .. }) => {
                     format!("User {} is already registered.", login.username)
                 }
+                Err(store::Error::DoesNotFit { field, too_long, .. }) => misfit(field, too_long),
                 Err(error) => return Err(Error::Store(error)),
             }
         }
@@ -119,6 +134,41 @@ fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
     let value = app.sessions.seal(&Session { user: of.user.id, issued: session::now(), proof });
     let cookie = session::set_cookie(&value, app.is_secure(headers));
     ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+}
+
+async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
+    html(&PasswordPage { page })
+}
+
+/// Every session is tied to the hash that it was begun with, so all but the one that is begun here end.
+async fn change_password(
+    State(app): State<Arc<App>>,
+    Member { page, user }: Member,
+    headers: HeaderMap,
+    body: FormBody,
+) -> Result<Response, Error> {
+    let mut form = body.form()?;
+    let mut field = |name| form.take(name).map_err(Error::Form);
+    let (current, new) = (field("current")?, field("new")?);
+    let Some(found) = users::find(&app.database, user.id).await.map_err(Error::Store)? else {
+        return Err(Error::Forbidden);
+    };
+    let verdict = app.passwords.verify(current, Some(found.hash.clone())).await.map_err(Error::Password)?;
+    let problem = if verdict == Verdict::Wrong {
+        Some("Incorrect password.".to_owned())
+    } else {
+        forms::password_problem(&new)
+    };
+    if let Some(problem) = problem {
+        return html(&PasswordPage { page: page.flash(problem) });
+    }
+    let hash = app.passwords.hash(new).await.map_err(Error::Password)?;
+    let replaced = users::replace_hash(&app.database, user.id, &found.hash, &hash).await;
+    if !replaced.map_err(Error::Store)? {
+        let problem = "The password was changed elsewhere at the same time. Please log in again.";
+        return html(&PasswordPage { page: page.flash(problem.to_owned()) });
+    }
+    Ok(start_session(&app, &headers, &Credentials { hash, ..found }))
 }
 
 /// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets

@@ -1,41 +1,33 @@
-//! The posts: listing, writing, changing, deleting.
+//! Writing posts: making, changing, deleting them.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, State};
-use axum::response::Response;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use serde::Deserialize;
 
 use crate::app::{App, found};
-use crate::auth::{FormBody, Member};
-use crate::cursor::Cursor;
-use crate::error::Error;
+use crate::auth::{FormBody, Member, NotMember};
+use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::forms::Draft;
-use crate::page::{Page, html};
-use crate::store::posts::{self, Listing, Post};
+use crate::page::{Finished, Page, html};
+use crate::reading::number;
+use crate::store;
+use crate::store::posts::{self, Post};
 use crate::store::users::User;
 
 /// How many posts a page shows.
 pub const PAGE_SIZE: usize = 20;
 
-/// The routes of the posts.
+/// The routes of the writers.
 pub fn routes() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(list_posts))
         .route("/create", get(show_creation).post(create_post))
         .route("/{id}/update", get(show_post).post(update_post))
         .route("/{id}/delete", post(delete_post))
-}
-
-#[derive(Template)]
-#[template(path = "blog/index.html")]
-struct IndexPage {
-    page: Page,
-    listing: Listing,
-    first: bool,
 }
 
 #[derive(Template)]
@@ -54,37 +46,15 @@ struct UpdatePage {
     draft: Draft,
 }
 
-/// The place in the listing; nothing means the newest posts.
-#[derive(Deserialize)]
-struct Place {
-    before: Option<String>,
-}
-
-async fn list_posts(
-    State(app): State<Arc<App>>,
-    page: Page,
-    Query(place): Query<Place>,
-) -> Result<Response, Error> {
-    let before: Option<Cursor> = place.before.map(|text| text.parse()).transpose().map_err(Error::Cursor)?;
-    let listing = posts::list(&app.database, before.as_ref(), PAGE_SIZE).await.map_err(Error::Store)?;
-    html(&IndexPage { page, listing, first: before.is_none() })
+/// What a writer's request is about: a new post, or the one of this id.
+#[derive(Clone, Copy)]
+enum Subject {
+    New,
+    Existing(i64),
 }
 
 async fn show_creation(Member { page, .. }: Member) -> Result<Response, Error> {
     html(&CreatePage { page, draft: Draft::default() })
-}
-
-async fn create_post(
-    State(app): State<Arc<App>>,
-    Member { page, user }: Member,
-    body: FormBody,
-) -> Result<Response, Error> {
-    let draft = Draft::from_form(body.form()?).map_err(Error::Form)?;
-    if let Some(problem) = draft.problem() {
-        return html(&CreatePage { page: page.flash(problem), draft });
-    }
-    posts::insert(&app.database, user.id, &draft.title, &draft.body).await.map_err(Error::Store)?;
-    Ok(found("/"))
 }
 
 async fn show_post(
@@ -92,23 +62,124 @@ async fn show_post(
     Member { page, user }: Member,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let Post { id, title, body, .. } = own_post(&app, &user, &id).await?;
+    let Post { id, title, body, .. } = own_post(&app, &user, number(&id)?).await?;
     html(&UpdatePage { page, id, title: title.clone(), draft: Draft { title, body } })
+}
+
+async fn create_post(
+    State(app): State<Arc<App>>,
+    member: Result<Member, NotMember>,
+    request: Request,
+) -> Response {
+    save(&app, member, Subject::New, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn update_post(
     State(app): State<Arc<App>>,
-    Member { page, user }: Member,
+    member: Result<Member, NotMember>,
     Path(id): Path<String>,
-    body: FormBody,
+    request: Request,
+) -> Response {
+    let saved = match number(&id) {
+        Ok(id) => save(&app, member, Subject::Existing(id), request).await,
+        Err(error) => match member {
+            Ok(_) => Err(error),
+            Err(refusal) => Ok(refusal.into_response()),
+        },
+    };
+    saved.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Saves what a member wrote. Who isn't one is sent away before anything of the body is read; but a member who can't be
+/// recognised, since the database is away, gets the form back with what was typed.
+async fn save(
+    app: &Arc<App>,
+    member: Result<Member, NotMember>,
+    subject: Subject,
+    request: Request,
 ) -> Result<Response, Error> {
-    let Post { id, title, .. } = own_post(&app, &user, &id).await?;
-    let draft = Draft::from_form(body.form()?).map_err(Error::Form)?;
+    let Member { page, user } = match member {
+        Ok(member) => member,
+        Err(NotMember::Failed(error)) if error.is_unavailable() => {
+            let draft = draft_in(app, request).await?;
+            return kept(Page::anonymous(app), subject, draft, &error);
+        }
+        Err(refusal) => return Ok(refusal.into_response()),
+    };
+    let owned = match subject {
+        Subject::Existing(id) => Some(own_post(app, &user, id).await),
+        Subject::New => None,
+    };
+    let title = match owned.transpose() {
+        Ok(post) => post.map(|post| post.title),
+        Err(error) if error.is_unavailable() => {
+            return kept(page, subject, draft_in(app, request).await?, &error);
+        }
+        Err(error) => return Err(error),
+    };
+    let draft = draft_in(app, request).await?;
     if let Some(problem) = draft.problem() {
-        return html(&UpdatePage { page: page.flash(problem), id, title, draft });
+        return form(page.flash(problem), subject, title, draft);
     }
-    let changed = posts::update(&app.database, id, user.id, &draft.title, &draft.body).await;
-    found_if(changed.map_err(Error::Store)?, id)
+    match store_draft(app, &user, subject, &draft).await {
+        Ok(()) => {
+            app.shelf.changed();
+            Ok(found("/"))
+        }
+        Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
+            form(page.flash(misfit(field, too_long)), subject, title, draft)
+        }
+        Err(error) if error.is_unavailable() => kept(page, subject, draft, &error),
+        Err(error) => Err(error),
+    }
+}
+
+async fn draft_in(app: &Arc<App>, request: Request) -> Result<Draft, Error> {
+    let body = FormBody::from_request(request, app).await?;
+    Draft::from_form(body.form()?).map_err(Error::Form)
+}
+
+async fn store_draft(app: &App, user: &User, subject: Subject, draft: &Draft) -> Result<(), Error> {
+    let (database, title, body) = (&app.database, draft.title.as_str(), draft.body.as_str());
+    match subject {
+        Subject::New => posts::insert(database, user.id, title, body).await.map_err(Error::Store),
+        Subject::Existing(id) => {
+            let changed = posts::update(database, id, user.id, title, body).await.map_err(Error::Store)?;
+            // It may have been deleted in another window meanwhile.
+            if changed { Ok(()) } else { Err(Error::NoSuchPost(id)) }
+        }
+    }
+}
+
+fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -> Result<Response, Error> {
+    match subject {
+        Subject::New => html(&CreatePage { page, draft }),
+        Subject::Existing(id) => {
+            let title = title.unwrap_or_else(|| draft.title.clone());
+            html(&UpdatePage { page, id, title, draft })
+        }
+    }
+}
+
+/// The sentence for a text that the original's tables can't take.
+pub fn misfit(field: &str, too_long: bool) -> String {
+    let mut name = field.to_owned();
+    name[..1].make_ascii_uppercase();
+    let problem = if too_long { "is longer than" } else { "has characters other than those that" };
+    format!("{name} {problem} this blog's database can hold. Its owner can widen it with `blog-app migrate`.")
+}
+
+/// The form again, with what was typed, when the database is away.
+fn kept(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Response, Error> {
+    let message = "The blog can't reach its database at the moment, so this may not be saved yet. \
+                   What you wrote is still here: please press Save again in a few seconds.";
+    let mut response = form(page.flash(message.to_owned()), subject, None, draft)?;
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response.extensions_mut().insert(Finished);
+    response.extensions_mut().insert(Cause(chain(error)));
+    Ok(response)
 }
 
 async fn delete_post(
@@ -116,22 +187,14 @@ async fn delete_post(
     Member { user, .. }: Member,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let Post { id, .. } = own_post(&app, &user, &id).await?;
-    let deleted = posts::delete(&app.database, id, user.id).await;
-    found_if(deleted.map_err(Error::Store)?, id)
+    let Post { id, .. } = own_post(&app, &user, number(&id)?).await?;
+    let deleted = posts::delete(&app.database, id, user.id).await.map_err(Error::Store)?;
+    app.shelf.changed();
+    if deleted { Ok(found("/")) } else { Err(Error::NoSuchPost(id)) }
 }
 
-/// Back to the listing, unless the post was deleted in another window meanwhile.
-fn found_if(done: bool, id: i64) -> Result<Response, Error> {
-    if done { Ok(found("/")) } else { Err(Error::NoSuchPost(id)) }
-}
-
-/// The post, if there is one and it is the user's own. Anything but digits is no address of a post at all.
-async fn own_post(app: &App, user: &User, id: &str) -> Result<Post, Error> {
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::NotFound);
-    }
-    let id = id.parse().map_err(|_| Error::NotFound)?;
+/// The post, if there is one and it is the user's own.
+async fn own_post(app: &App, user: &User, id: i64) -> Result<Post, Error> {
     let post = posts::find(&app.database, id).await.map_err(Error::Store)?.ok_or(Error::NoSuchPost(id))?;
     if post.author_id != user.id {
         return Err(Error::Forbidden);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::markup::Markup;
 use crate::telemetry::LogFormat;
 
 const EXAMPLES: &str = "\
@@ -61,6 +62,15 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOG_TITLE", default_value = "Flaskr",
           value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub title: String,
+    /// Whether new users may register.
+    #[arg(long, env = "BLOG_REGISTRATION", value_enum, ignore_case = true, default_value = "open")]
+    pub registration: Registration,
+    /// What the text of a post is.
+    #[arg(long, env = "BLOG_MARKUP", value_enum, ignore_case = true, default_value = "plain")]
+    pub markup: Markup,
+    /// The blog's own address, for the feed [default: what the client asked for].
+    #[arg(long, env = "BLOG_ADDRESS", value_parser = address, value_name = "URL")]
+    pub address: Option<String>,
     /// File with the secret that signs session cookies, at least 32 bytes.
     #[arg(long, env = "BLOG_SESSION_KEY_FILE", value_name = "FILE")]
     pub session_key_file: Option<PathBuf>,
@@ -81,6 +91,15 @@ pub struct ServeArgs {
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Who may register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Nobody; `blog-app user add` makes users.
+    Closed,
 }
 
 /// Settings of `migrate`.
@@ -132,6 +151,17 @@ pub struct LogArgs {
     /// How lines look [default: text on a terminal, json otherwise].
     #[arg(long = "log-format", env = "BLOG_LOG_FORMAT", value_name = "FORMAT")]
     pub format: Option<LogFormat>,
+}
+
+/// `https://blog.example.org`, without a slash at its end.
+fn address(text: &str) -> Result<String, String> {
+    let wanted = || "write an address like https://blog.example.org".to_owned();
+    let uri: axum::http::Uri = text.parse().map_err(|_| wanted())?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !known || uri.authority().is_none() || uri.query().is_some() {
+        return Err(wanted());
+    }
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// `90s`, `5m`, `1h`, or plain seconds.

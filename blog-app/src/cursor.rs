@@ -6,7 +6,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// A place in the listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor {
     /// The time of the last post seen, as the database writes it.
     pub created: String,

@@ -1,6 +1,8 @@
 //! What a handler answers when it can't do what was asked. The page says what people need; the cause goes to the log
 //! line of the request, and nowhere else.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +11,7 @@ use thiserror::Error;
 use crate::{cursor, forms, password, store};
 
 /// Seconds after which a client may try again while the database is away.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+pub const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a request failed.
 #[derive(Debug, Error)]
@@ -20,6 +22,9 @@ pub enum Error {
     /// No such page.
     #[error("page doesn't exist")]
     NotFound,
+    /// Nobody may register here.
+    #[error("registration is closed")]
+    RegistrationClosed,
     /// Somebody else's post.
     #[error("only the author may do this")]
     Forbidden,
@@ -38,6 +43,9 @@ pub enum Error {
     /// The database.
     #[error(transparent)]
     Store(store::Error),
+    /// The database, as several were told who asked at once.
+    #[error("{0}")]
+    Shared(Arc<store::Error>),
     /// The password hash.
     #[error(transparent)]
     Password(password::Error),
@@ -58,15 +66,17 @@ impl Error {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchPost(_) | Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::RegistrationClosed => StatusCode::FORBIDDEN,
             Self::Form(_) | Self::Cursor(_) => StatusCode::BAD_REQUEST,
             Self::Body(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
             Self::Body(_) => StatusCode::BAD_REQUEST,
-            Self::Store(error) if error.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
+            unavailable if unavailable.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy | Self::Password(password::Error::Busy) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Password(_) | Self::Render(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Render(_) => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         }
     }
 }
@@ -75,7 +85,11 @@ impl Error {
     /// Whether the database is away.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_unavailable())
+        match self {
+            Self::Store(error) => error.is_unavailable(),
+            Self::Shared(error) => error.is_unavailable(),
+            _ => false,
+        }
     }
 
     fn detail(&self) -> Option<String> {
@@ -84,6 +98,7 @@ impl Error {
             Self::Busy | Self::Password(password::Error::Busy) => Some(
                 "Too many people are doing this at the moment. Please try again in a few seconds.".to_owned(),
             ),
+            Self::RegistrationClosed => Some("This blog takes no new users.".to_owned()),
             _ => None,
         }
     }

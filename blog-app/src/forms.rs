@@ -71,21 +71,30 @@ impl Login {
     /// What keeps these from being registered, as a sentence for the page.
     #[must_use]
     pub fn registration_problem(&self) -> Option<String> {
-        let problem = if self.username.is_empty() {
-            "Username is required."
-        } else if self.password.is_empty() {
-            "Password is required."
-        } else if self.username.chars().count() > NAME_LIMIT {
+        if self.username.is_empty() {
+            return Some("Username is required.".to_owned());
+        }
+        if self.password.is_empty() {
+            return password_problem(&self.password);
+        }
+        if self.username.chars().count() > NAME_LIMIT {
             return Some(format!("Username must be at most {NAME_LIMIT} characters long."));
-        } else if self.username.chars().any(char::is_control) {
-            "Username must not contain control characters."
-        } else if self.password.len() > PASSWORD_LIMIT {
-            return Some(format!("Password must be at most {PASSWORD_LIMIT} bytes long."));
-        } else {
-            return None;
-        };
-        Some(problem.to_owned())
+        }
+        if self.username.chars().any(char::is_control) {
+            return Some("Username must not contain control characters.".to_owned());
+        }
+        password_problem(&self.password)
     }
+}
+
+/// What keeps this from being a password, as a sentence for the page.
+#[must_use]
+pub fn password_problem(password: &str) -> Option<String> {
+    if password.is_empty() {
+        return Some("Password is required.".to_owned());
+    }
+    (password.len() > PASSWORD_LIMIT)
+        .then(|| format!("Password must be at most {PASSWORD_LIMIT} bytes long."))
 }
 
 /// Title and text of a post.

@@ -37,6 +37,8 @@ pub struct Metrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter<u64, AtomicU64>>,
     latency: Family<RouteLabels, Histogram>,
+    /// Last known pages shown while the database was away.
+    pub stale_pages: Counter<u64, AtomicU64>,
     connections: Gauge,
     idle_connections: Gauge,
 }
@@ -50,6 +52,8 @@ impl Default for Metrics {
         let (connections, idle_connections) = (Gauge::default(), Gauge::default());
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time until the answer", latency.clone());
+        let stale_pages = Counter::default();
+        registry.register("stale_pages", "Last known pages shown without the database", stale_pages.clone());
         registry.register("database_connections", "Connections to the database", connections.clone());
         registry.register(
             "database_connections_idle",
@@ -58,7 +62,7 @@ impl Default for Metrics {
         );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
-        Self { registry: Arc::new(registry), requests, latency, connections, idle_connections }
+        Self { registry: Arc::new(registry), requests, latency, stale_pages, connections, idle_connections }
     }
 }
 

@@ -11,6 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::app::App;
 use crate::assets;
 use crate::error::{Detail, Error};
+use crate::markup::{self, Markup};
 use crate::session::{self, Session};
 use crate::store::posts::Post;
 use crate::store::users::{self, User};
@@ -22,6 +23,12 @@ pub struct Site {
     pub title: String,
     /// The title in the bar, with the version that the deployer named.
     pub header: String,
+    /// What the text of a post is.
+    pub markup: Markup,
+    /// Whether new users may register.
+    pub registration_open: bool,
+    /// The blog's own address, if the deployer named it; without a slash at its end.
+    pub address: Option<String>,
     /// Address of the style sheet.
     pub style: &'static str,
     /// Address of the icon.
@@ -34,7 +41,21 @@ impl Site {
     pub fn new(title: &str, version: Option<&str>) -> Self {
         let header =
             version.map_or_else(|| title.to_owned(), |version| format!("{title} - version {version}"));
-        Self { title: title.to_owned(), header, style: &assets::STYLE_URL, icon: &assets::ICON_URL }
+        Self {
+            title: title.to_owned(),
+            header,
+            markup: Markup::default(),
+            registration_open: true,
+            address: None,
+            style: &assets::STYLE_URL,
+            icon: &assets::ICON_URL,
+        }
+    }
+
+    /// The text of a post as HTML, where it is Markdown.
+    #[must_use]
+    pub fn markdown(&self, text: &str) -> Option<String> {
+        (self.markup == Markup::Markdown).then(|| markup::markdown(text))
     }
 }
 
@@ -50,6 +71,12 @@ pub struct Page {
 }
 
 impl Page {
+    /// For nobody in particular.
+    #[must_use]
+    pub fn anonymous(app: &App) -> Self {
+        Self { site: Arc::clone(&app.site), viewer: None, flashes: Vec::new() }
+    }
+
     /// The same page with a message above its content.
     #[must_use]
     pub fn flash(mut self, message: String) -> Self {
@@ -111,6 +138,10 @@ struct ErrorPage<'a> {
     text: &'a str,
 }
 
+/// Marks an answer whose status says that something failed and whose page is there already.
+#[derive(Clone)]
+pub struct Finished;
+
 /// Gives every error a page, whoever raised it: a handler, the router or a layer. Sets the headers on caching.
 pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let seen = Seen::default();
@@ -118,7 +149,8 @@ pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next
     let anonymous = signed_in(request.headers(), &app).is_none();
     let mut response = next.run(request).await;
     let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
+    let finished = response.extensions().get::<Finished>().is_some();
+    if !finished && (status.is_client_error() || status.is_server_error()) {
         let page = Page { site: Arc::clone(&app.site), viewer: seen.0.get().cloned(), flashes: Vec::new() };
         response = error_page(page, response);
     }

@@ -11,7 +11,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::app::{self, App, LARGE_REQUESTS};
-use crate::cli::ServeArgs;
+use crate::cli::{Registration, ServeArgs};
 use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
 use crate::health::{self, Readiness};
@@ -22,6 +22,7 @@ use crate::password::Passwords;
 use crate::patience::migrate_within;
 use crate::server::{self, Phase};
 use crate::session::Sessions;
+use crate::shelf::Shelf;
 use crate::store::schema;
 use crate::watch::Secrets;
 
@@ -72,6 +73,15 @@ fn parallel_hashes() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into).min(MAX_PARALLEL_HASHES)
 }
 
+fn site(args: &ServeArgs, env: Env<'_>) -> Site {
+    Site {
+        markup: args.markup,
+        registration_open: args.registration == Registration::Open,
+        address: args.address.clone(),
+        ..Site::new(&args.title, env("APP_VERSION").as_deref())
+    }
+}
+
 /// Serves until a signal comes.
 pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
@@ -84,7 +94,8 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         database: database.clone(),
         sessions: sessions.clone(),
         passwords: Passwords::new(parallel_hashes()),
-        site: Arc::new(Site::new(&args.title, env("APP_VERSION").as_deref())),
+        site: Arc::new(site(&args, env)),
+        shelf: Shelf::default(),
         metrics: Metrics::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         trust_proxy: args.trust_proxy,

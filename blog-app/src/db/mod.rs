@@ -188,11 +188,13 @@ pub fn is_refused(error: &sqlx::Error) -> bool {
 pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
     const TOO_LONG: u16 = 1406;
     const INCORRECT_STRING: u16 = 1366;
+    /// The same, told of a parameter and not of a column.
+    const IMPOSSIBLE_CONVERSION: u16 = 3988;
     let reason = error.as_database_error()?;
     let mysql = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
     let too_long = match mysql.number() {
         TOO_LONG => true,
-        INCORRECT_STRING => false,
+        INCORRECT_STRING | IMPOSSIBLE_CONVERSION => false,
         _ => return None,
     };
     let named = |field: &&str| reason.message().contains(&format!(" for column '{field}' at row"));

@@ -44,8 +44,11 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[Migration] =
-    &[migration!(1, from 1, "0001_original_tables"), migration!(2, from 1, "0002_wide_texts")];
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, from 1, "0001_original_tables"),
+    migration!(2, from 1, "0002_wide_texts"),
+    migration!(3, from 1, "0003_author_pages"),
+];
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS blog_schema (\
      version INT NOT NULL PRIMARY KEY, compatible_from INT NOT NULL, \

@@ -29,52 +29,116 @@ impl Post {
     pub fn day(&self) -> &str {
         self.created.get(..10).unwrap_or(&self.created)
     }
+
+    /// Its place in the listing.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { created: self.created.clone(), id: self.id }
+    }
 }
 
-/// One page of the listing, and where the next one starts if there is one.
+/// Which part of the listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Its beginning.
+    #[default]
+    Newest,
+    /// What is older than this.
+    Before(Cursor),
+    /// What is newer than this, and next to it.
+    After(Cursor),
+}
+
+/// One page of the listing, and where the neighbouring ones start if there are any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// The posts, newest first.
     pub posts: Vec<Post>,
+    /// Where newer posts start.
+    pub newer: Option<Cursor>,
     /// Where older posts start.
     pub older: Option<Cursor>,
 }
 
 type Row = (i64, String, String, String, i64, Option<String>);
 
-/// The inner query is answered by the index alone, so that one page of it is read and no more, whatever the server
+/// The inner query is answered by an index alone, so that one page of it is read and no more, whatever the server
 /// thinks of the number of posts. The outer join keeps posts without author in the count, so that such a page doesn't
 /// look like the last.
-const NEWEST: &str = "SELECT p.id, p.title, p.body, CAST(p.created AS CHAR), p.author_id, u.username \
-     FROM (SELECT id FROM post ORDER BY created DESC, id DESC LIMIT ?) newest \
-     JOIN post p ON p.id = newest.id LEFT JOIN user u ON u.id = p.author_id \
-     ORDER BY p.created DESC, p.id DESC";
-const OLDER: &str = "SELECT p.id, p.title, p.body, CAST(p.created AS CHAR), p.author_id, u.username \
-     FROM (SELECT id FROM post WHERE created <= ? AND (created < ? OR id < ?) \
-           ORDER BY created DESC, id DESC LIMIT ?) older \
-     JOIN post p ON p.id = older.id LEFT JOIN user u ON u.id = p.author_id \
-     ORDER BY p.created DESC, p.id DESC";
-
-/// The newest posts, or those older than the cursor.
-pub async fn list(database: &Database, before: Option<&Cursor>, size: usize) -> Result<Listing, Error> {
-    // One more than is shown tells whether there are older ones.
-    let limit = i64::try_from(size).unwrap_or(i64::MAX - 1) + 1;
-    let rows: Vec<Row> = match before {
-        None => read!("list the newest posts", database, connection =>
-            query_as(NEWEST).bind(limit).fetch_all(connection))?,
-        Some(Cursor { created, id }) => read!("list older posts", database, connection =>
-            query_as(OLDER).bind(created).bind(created).bind(*id).bind(limit).fetch_all(connection))?,
+macro_rules! page_of_posts {
+    ($where:literal, $order:literal) => {
+        concat!(
+            "SELECT p.id, p.title, p.body, CAST(p.created AS CHAR), p.author_id, u.username ",
+            "FROM (SELECT id FROM post ",
+            $where,
+            " ORDER BY ",
+            $order,
+            " LIMIT ?) page JOIN post p ON p.id = page.id LEFT JOIN user u ON u.id = p.author_id ",
+            "ORDER BY p.created DESC, p.id DESC"
+        )
     };
-    Ok(listing(rows, size))
 }
 
-fn listing(mut rows: Vec<Row>, size: usize) -> Listing {
+const NEWEST: &str = page_of_posts!("", "created DESC, id DESC");
+const OLDER: &str = page_of_posts!("WHERE created <= ? AND (created < ? OR id < ?)", "created DESC, id DESC");
+const NEWER: &str = page_of_posts!("WHERE created >= ? AND (created > ? OR id > ?)", "created, id");
+const AUTHORS_NEWEST: &str = page_of_posts!("WHERE author_id = ?", "created DESC, id DESC");
+const AUTHORS_OLDER: &str = page_of_posts!(
+    "WHERE author_id = ? AND created <= ? AND (created < ? OR id < ?)",
+    "created DESC, id DESC"
+);
+const AUTHORS_NEWER: &str =
+    page_of_posts!("WHERE author_id = ? AND created >= ? AND (created > ? OR id > ?)", "created, id");
+
+/// A page of the listing, of one author's posts if one is named.
+pub async fn list(
+    database: &Database,
+    author: Option<i64>,
+    place: &Place,
+    size: usize,
+) -> Result<Listing, Error> {
+    // One more than is shown tells whether there are others.
+    let limit = i64::try_from(size).unwrap_or(i64::MAX - 1) + 1;
+    let sql = match (author, place) {
+        (None, Place::Newest) => NEWEST,
+        (None, Place::Before(_)) => OLDER,
+        (None, Place::After(_)) => NEWER,
+        (Some(_), Place::Newest) => AUTHORS_NEWEST,
+        (Some(_), Place::Before(_)) => AUTHORS_OLDER,
+        (Some(_), Place::After(_)) => AUTHORS_NEWER,
+    };
+    let rows: Vec<Row> = match (author, place) {
+        (None, Place::Newest) => read!("list the posts", database, connection =>
+            query_as(sql).bind(limit).fetch_all(connection))?,
+        (None, Place::Before(at) | Place::After(at)) => read!("list the posts", database, connection =>
+            query_as(sql).bind(&at.created).bind(&at.created).bind(at.id).bind(limit).fetch_all(connection))?,
+        (Some(author), Place::Newest) => read!("list the author's posts", database, connection =>
+            query_as(sql).bind(author).bind(limit).fetch_all(connection))?,
+        (Some(author), Place::Before(at) | Place::After(at)) => {
+            read!("list the author's posts", database, connection => query_as(sql)
+                .bind(author).bind(&at.created).bind(&at.created).bind(at.id).bind(limit).fetch_all(connection))?
+        }
+    };
+    Ok(listing(rows, place, size))
+}
+
+fn listing(mut rows: Vec<Row>, place: &Place, size: usize) -> Listing {
     let more = rows.len() > size;
-    rows.truncate(size);
-    let last = rows.last().filter(|_| more);
-    let older = last.map(|row| Cursor { created: row.3.clone(), id: row.0 });
+    if more && matches!(place, Place::After(_)) {
+        rows.remove(0);
+    } else {
+        rows.truncate(size);
+    }
+    let at = |row: Option<&Row>| row.map(|row| Cursor { created: row.3.clone(), id: row.0 });
+    let (has_newer, has_older) = match place {
+        Place::Newest => (false, more),
+        Place::Before(_) => (true, more),
+        Place::After(_) => (more, true),
+    };
+    let newer = at(rows.first().filter(|_| has_newer));
+    let older = at(rows.last().filter(|_| has_older));
     // Like Flaskr's inner join: a post whose author is gone isn't shown.
-    Listing { posts: rows.into_iter().filter_map(post).collect(), older }
+    Listing { posts: rows.into_iter().filter_map(post).collect(), newer, older }
 }
 
 fn post((id, title, body, created, author_id, author): Row) -> Option<Post> {
@@ -129,14 +193,34 @@ mod tests {
         (id, "t".to_owned(), "b".to_owned(), created, 1, author.map(str::to_owned))
     }
 
+    fn ids(cursors: (&Option<Cursor>, &Option<Cursor>)) -> (Option<i64>, Option<i64>) {
+        (cursors.0.as_ref().map(|it| it.id), cursors.1.as_ref().map(|it| it.id))
+    }
+
     #[test]
     fn a_full_page_without_another_row_is_the_last() {
-        assert_eq!(listing(vec![row(2, Some("a")), row(1, Some("a"))], 2).older, None);
+        let page = listing(vec![row(2, Some("a")), row(1, Some("a"))], &Place::Newest, 2);
+        assert_eq!(ids((&page.newer, &page.older)), (None, None));
+    }
+
+    #[test]
+    fn a_page_in_the_middle_leads_both_ways() {
+        let at = Cursor { created: "2026-01-01 00:00:00".to_owned(), id: 9 };
+        let rows = || vec![row(8, Some("a")), row(7, Some("a")), row(6, Some("a"))];
+        let page = listing(rows(), &Place::Before(at.clone()), 2);
+        assert_eq!(ids((&page.newer, &page.older)), (Some(8), Some(7)));
+        let page = listing(rows(), &Place::After(at), 2);
+        assert_eq!(
+            page.posts.iter().map(|post| post.id).collect::<Vec<_>>(),
+            [7, 6],
+            "those next to the place"
+        );
+        assert_eq!(ids((&page.newer, &page.older)), (Some(7), Some(6)));
     }
 
     #[test]
     fn posts_without_author_are_hidden_but_older_ones_stay_reachable() {
-        let page = listing(vec![row(3, Some("a")), row(2, None), row(1, Some("a"))], 2);
+        let page = listing(vec![row(3, Some("a")), row(2, None), row(1, Some("a"))], &Place::Newest, 2);
         assert_eq!(page.posts.len(), 1);
         assert_eq!(page.older.map(|cursor| cursor.id), Some(2));
     }

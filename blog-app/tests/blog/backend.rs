@@ -35,4 +35,4 @@ pub const ORIGINAL_SCHEMA: &[&str] = &[
 ];
 
 /// Statements that all migrations together have.
-pub const STATEMENTS: usize = 3;
+pub const STATEMENTS: usize = 4;

@@ -11,6 +11,9 @@ use crate::program::{Program, eventually, get, post, run};
 use crate::proxy::Proxy;
 use crate::suite::{Blog, keys};
 
+/// A little longer than pages, and answers to readiness, are kept.
+const FRESH: Duration = Duration::from_millis(1100);
+
 async fn blog_behind_proxy() -> (Blog, Proxy) {
     let direct = Blog::with_post().await;
     let proxy = Proxy::start().await;
@@ -22,19 +25,75 @@ async fn blog_behind_proxy() -> (Blog, Proxy) {
 async fn without_its_database_the_blog_answers_503_and_recovers_by_itself() {
     let (blog, proxy) = blog_behind_proxy().await;
     let mut browser = blog.browser_of("test").await;
-    assert_eq!(browser.get("/").await.status, StatusCode::OK);
     proxy.cut().await;
-    for path in ["/", "/create", "/1/update"] {
+    for path in ["/", "/create", "/1/update", "/1", "/author/1", "/feed.atom"] {
         let answer = browser.get(path).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert!(answer.contains("<h1>Service Unavailable</h1>"), "{}", answer.body);
     }
-    let written = browser.post("/create", &[("title", "t"), ("body", "")]).await;
-    assert_eq!(written.status, StatusCode::SERVICE_UNAVAILABLE);
     proxy.mend();
     let answer = browser.get("/").await;
     assert_eq!((answer.status, answer.titles()), (StatusCode::OK, vec!["test title".to_owned()]));
+}
+
+#[tokio::test]
+async fn pages_that_were_read_before_are_shown_with_a_banner_and_the_status_tells_the_truth() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let mut member = blog.browser_of("test").await;
+    for path in ["/", "/1", "/author/1"] {
+        assert_eq!(blog.browser().get(path).await.status, StatusCode::OK, "{path}");
+    }
+    proxy.cut().await;
+    // Until what was read is no longer fresh.
+    tokio::time::sleep(FRESH).await;
+    for mut browser in [blog.browser(), member.clone()] {
+        for path in ["/", "/1", "/author/1"] {
+            let answer = browser.get(path).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(
+                (answer.header("retry-after"), answer.header("cache-control")),
+                (Some("5"), Some("no-store"))
+            );
+            assert!(
+                answer.flash().contains("can't reach its database at the moment. This is the page as it was")
+            );
+            assert!(answer.contains("test title") && answer.contains("test\nbody"), "{}", answer.body);
+        }
+    }
+    let unread = blog.browser().get("/2").await;
+    assert!(unread.contains("<h1>Service Unavailable</h1>"), "{}", unread.body);
+    proxy.mend();
+    tokio::time::sleep(FRESH).await;
+    let answer = member.get("/").await;
+    assert!(answer.status == StatusCode::OK && !answer.contains("can't reach"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn what_was_written_comes_back_in_the_form_when_it_cannot_be_saved() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let mut member = blog.browser_of("test").await;
+    proxy.cut().await;
+    let typed = [("title", "My <title>"), ("body", "hours\nof work")];
+    for path in ["/create", "/1/update"] {
+        let answer = member.post(path, &typed).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.header("retry-after").is_some());
+        assert!(answer.flash().contains("please press Save again"), "{path}: {}", answer.flash());
+        assert_eq!(
+            (answer.field("title").as_str(), answer.field("body").as_str()),
+            ("My <title>", "hours\nof work")
+        );
+    }
+    assert_eq!(
+        blog.browser().post("/create", &typed).await.location(),
+        "/auth/login",
+        "a stranger gets no form"
+    );
+    proxy.mend();
+    for path in ["/create", "/1/update"] {
+        assert_eq!(member.post(path, &typed).await.location(), "/", "{path}");
+    }
 }
 
 #[tokio::test]
@@ -80,6 +139,7 @@ async fn a_database_that_hangs_costs_bounded_time() {
     let (blog, proxy) = blog_behind_proxy().await;
     let mut browser = blog.browser();
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
+    tokio::time::sleep(FRESH).await;
     proxy.stick();
     let started = Instant::now();
     let readiness = Readiness::new(blog.app.database.clone());
@@ -88,6 +148,7 @@ async fn a_database_that_hangs_costs_bounded_time() {
     assert!(!reasons.is_empty());
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
     proxy.mend();
+    tokio::time::sleep(FRESH).await;
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
 }
 
@@ -110,7 +171,7 @@ async fn a_replica_that_was_ready_stays_in_the_load_balancer_while_the_database_
     assert!(readiness.is_serving().await);
     proxy.cut().await;
     // Until the answer of the last look is too old to be given again.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    tokio::time::sleep(FRESH).await;
     assert_ne!(readiness.reasons().await, Vec::<String>::new());
     assert!(readiness.is_serving().await);
     proxy.mend();

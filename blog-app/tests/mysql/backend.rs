@@ -65,4 +65,4 @@ pub const ORIGINAL_SCHEMA: &[&str] = &[
 ];
 
 /// Statements that all migrations together have.
-pub const STATEMENTS: usize = 5;
+pub const STATEMENTS: usize = 6;

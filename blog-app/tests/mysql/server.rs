@@ -83,6 +83,40 @@ async fn the_index_reads_one_page_whatever_the_number_of_posts() {
     }
 }
 
+/// The original's account may only read and write rows, so nothing can be migrated with it.
+#[tokio::test]
+async fn the_originals_tables_and_account_are_enough_and_what_does_not_fit_is_told_in_the_form() {
+    let database = std::sync::Arc::new(TestDatabase::create().await);
+    for statement in crate::backend::ORIGINAL_SCHEMA {
+        crate::suite::execute(&database.connect(), statement).await;
+    }
+    let (name, user) = (database.name().to_owned(), database.name().replace("blog_test_", "f"));
+    as_root(&format!("ALTER TABLE {name}.post MODIFY title VARCHAR(255) CHARACTER SET utf8mb3 NOT NULL"))
+        .await;
+    as_root(&format!("CREATE USER {user}@'%' IDENTIFIED BY 'flask'")).await;
+    as_root(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {user}@'%'")).await;
+    let address = root_url().rsplit('@').next().unwrap().to_owned();
+    let connected = connect(&format!("mysql://{user}:flask@{address}/{name}"));
+    let readiness = blog_app::health::Readiness::new(connected.clone());
+    assert_eq!(readiness.reasons().await, Vec::<String>::new());
+    let blog = Blog::with(connected, database, keys("key", None));
+    blog.register("bob").await;
+    let mut bob = blog.browser_of("bob").await;
+    let long = "x".repeat(256);
+    for (title, body, words) in [
+        ("t", long.as_str(), "Body is longer than this blog's database can hold"),
+        ("\u{1f363}", "b", "Text has characters other than those that this blog's database can hold"),
+    ] {
+        let answer = bob.post("/create", &[("title", title), ("body", body)]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert!(answer.flash().contains(words), "{}", answer.flash());
+        assert_eq!((answer.field("title").as_str(), answer.field("body").as_str()), (title, body));
+    }
+    assert_eq!(bob.post("/create", &[("title", "fits"), ("body", &long[..255])]).await.location(), "/");
+    assert_eq!(bob.get("/").await.titles(), ["fits"]);
+    as_root(&format!("DROP USER {user}@'%'")).await;
+}
+
 #[tokio::test]
 async fn a_second_migrator_waits_until_the_first_is_done() {
     let database = TestDatabase::create().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use blog_app::app::{App, LARGE_REQUESTS, router};
 use blog_app::db::Database;
@@ -11,6 +12,7 @@ use blog_app::metrics::Metrics;
 use blog_app::page::Site;
 use blog_app::password::Passwords;
 use blog_app::session::{Key, Keys, Sessions};
+use blog_app::shelf::Shelf;
 use blog_app::store::migrate::migrate;
 use http_body_util::BodyExt;
 use sqlx::{AssertSqlSafe, Executor};
@@ -32,6 +34,12 @@ impl Blog {
         let connected = database.connect();
         migrate(&connected, &mut |_| std::ops::ControlFlow::Continue(())).await.unwrap();
         Self { app: app(connected, keys("key", None), false), database }
+    }
+
+    /// The same with other settings.
+    pub fn configured(mut self, edit: impl FnOnce(&mut App)) -> Self {
+        edit(Arc::get_mut(&mut self.app).expect("nobody uses it yet"));
+        self
     }
 
     /// With users `test` and `other`, whose passwords are their names, and a post of `test`.
@@ -133,6 +141,7 @@ fn app(database: Database, keys: Keys, trust_proxy: bool) -> Arc<App> {
         sessions: Sessions::new(keys),
         passwords: Passwords::new(2),
         site: Arc::new(Site::new("Flaskr", None)),
+        shelf: Shelf::default(),
         metrics: Metrics::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         trust_proxy,
@@ -158,6 +167,12 @@ impl Browser {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
+    /// Headers and the bytes as they were sent.
+    pub async fn get_bytes(&mut self, path: &str) -> (HeaderMap, Vec<u8>) {
+        let (parts, bytes) = self.exchange(Request::get(path).body(Body::empty()).unwrap()).await;
+        (parts.headers, bytes)
+    }
+
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         self.post_raw(path, form(fields)).await
     }
@@ -172,7 +187,15 @@ impl Browser {
         self.send(request.body(body).unwrap()).await
     }
 
-    pub async fn send(&mut self, mut request: Request<Body>) -> Answer {
+    pub async fn send(&mut self, request: Request<Body>) -> Answer {
+        let (parts, body) = self.exchange(request).await;
+        let answer =
+            Answer { status: parts.status, headers: parts.headers, body: String::from_utf8(body).unwrap() };
+        self.keep_cookie(&answer);
+        answer
+    }
+
+    async fn exchange(&mut self, mut request: Request<Body>) -> (Parts, Vec<u8>) {
         let headers = request.headers_mut();
         headers.entry(header::HOST).or_insert("blog.example.org".parse().unwrap());
         headers.extend(self.headers.clone());
@@ -181,14 +204,7 @@ impl Browser {
         }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.unwrap().to_bytes();
-        let answer = Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
-        };
-        self.keep_cookie(&answer);
-        answer
+        (parts, body.collect().await.unwrap().to_bytes().to_vec())
     }
 
     fn keep_cookie(&mut self, answer: &Answer) {
@@ -236,7 +252,7 @@ impl Answer {
     /// The titles of the posts, in their order.
     pub fn titles(&self) -> Vec<String> {
         let articles = self.body.split("<article class=\"post\">").skip(1);
-        articles.map(|article| between(article, "<h1>", "</h1>")).collect()
+        articles.map(|article| between(&between(article, "<h1>", "</h1>"), "\">", "</a>")).collect()
     }
 
     /// What a form holds.

@@ -8,6 +8,8 @@ mod health;
 mod limits;
 mod migrate;
 mod pages;
+mod passwords;
+mod reading;
 mod sessions;
 
 pub use fixture::{Answer, Blog, Browser, execute, keys};

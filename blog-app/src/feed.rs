@@ -1,0 +1,54 @@
+//! The newest posts as an Atom feed (RFC 4287).
+
+use atom_syndication::{Content, Entry, Feed, Link, Person, Text};
+
+use crate::page::Site;
+use crate::store::posts::{Listing, Post};
+
+/// The feed. `address` is the blog's own, without a slash at its end.
+#[must_use]
+pub fn atom(site: &Site, address: &str, listing: &Listing) -> String {
+    let updated = listing.posts.first().map_or("1970-01-01 00:00:00", |post| post.created.as_str());
+    let feed = Feed {
+        title: Text::plain(site.title.clone()),
+        id: format!("{address}/"),
+        updated: time(updated),
+        links: vec![link("alternate", format!("{address}/")), link("self", format!("{address}/feed.atom"))],
+        entries: listing.posts.iter().map(|post| entry(site, address, post)).collect(),
+        ..Feed::default()
+    };
+    feed.to_string()
+}
+
+fn entry(site: &Site, address: &str, post: &Post) -> Entry {
+    let created = time(&post.created);
+    let body = match site.markdown(&post.body) {
+        Some(html) => Content { value: Some(html), content_type: Some("html".into()), ..Content::default() },
+        None => Content {
+            value: Some(post.body.clone()),
+            content_type: Some("text".into()),
+            ..Content::default()
+        },
+    };
+    Entry {
+        title: Text::plain(post.title.clone()),
+        id: format!("{address}/{}", post.id),
+        published: Some(created),
+        updated: created,
+        authors: vec![Person { name: post.author.clone(), ..Person::default() }],
+        links: vec![link("alternate", format!("{address}/{}", post.id))],
+        content: Some(body),
+        ..Entry::default()
+    }
+}
+
+fn link(rel: &str, href: String) -> Link {
+    Link { rel: rel.to_owned(), href, ..Link::default() }
+}
+
+/// The database writes UTC without saying so. A time that it wrote and can't be read is a bug, and no reason to have no
+/// feed.
+fn time(created: &str) -> atom_syndication::FixedDateTime {
+    let text = format!("{}+00:00", created.replacen(' ', "T", 1));
+    text.parse().unwrap_or_default()
+}

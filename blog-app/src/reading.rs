@@ -1,0 +1,251 @@
+//! What anybody may read: the listing, a post, an author's posts, the feed.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::Deserialize;
+
+use crate::app::{App, found};
+use crate::cursor::Cursor;
+use crate::error::{Cause, Error, RETRY_AFTER, chain};
+use crate::feed;
+use crate::page::{Finished, Page, html};
+use crate::rendered::Rendered;
+use crate::shelf::{Content, Known, Missing, View};
+use crate::store::posts::{Listing, Place, Post};
+use crate::store::users::User;
+
+/// The routes for readers.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/", get(show_index))
+        .route("/{id}", get(show_post))
+        .route("/author/{id}", get(show_author))
+        .route("/feed.atom", get(show_feed))
+}
+
+#[derive(Template)]
+#[template(path = "blog/index.html")]
+struct IndexPage<'a> {
+    page: Page,
+    listing: &'a Listing,
+}
+
+impl IndexPage<'_> {
+    /// The listing's own address, for links to its other pages.
+    fn here(&self) -> &'static str {
+        "/"
+    }
+}
+
+#[derive(Template)]
+#[template(path = "blog/author.html")]
+struct AuthorPage<'a> {
+    page: Page,
+    author: &'a User,
+    listing: &'a Listing,
+}
+
+impl AuthorPage<'_> {
+    fn here(&self) -> String {
+        author_path(self.author.id)
+    }
+}
+
+fn author_path(id: i64) -> String {
+    format!("/author/{id}")
+}
+
+#[derive(Template)]
+#[template(path = "blog/post.html")]
+struct PostPage<'a> {
+    page: Page,
+    post: &'a Post,
+    newer: Option<&'a Post>,
+    older: Option<&'a Post>,
+}
+
+/// The part of the listing that the address names; nothing means the newest posts.
+#[derive(Deserialize)]
+struct PlaceQuery {
+    before: Option<String>,
+    after: Option<String>,
+}
+
+impl PlaceQuery {
+    fn place(self) -> Result<Place, Error> {
+        let cursor = |text: String| text.parse::<Cursor>().map_err(Error::Cursor);
+        match (self.before, self.after) {
+            (Some(before), _) => cursor(before).map(Place::Before),
+            (None, Some(after)) => cursor(after).map(Place::After),
+            (None, None) => Ok(Place::Newest),
+        }
+    }
+}
+
+async fn show_index(
+    State(app): State<Arc<App>>,
+    page: Result<Page, Error>,
+    headers: HeaderMap,
+    Query(query): Query<PlaceQuery>,
+) -> Result<Response, Error> {
+    show(&app, page, &headers, View::Index(query.place()?)).await
+}
+
+async fn show_author(
+    State(app): State<Arc<App>>,
+    page: Result<Page, Error>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Query(query): Query<PlaceQuery>,
+) -> Result<Response, Error> {
+    show(&app, page, &headers, View::Author(number(&id)?, query.place()?)).await
+}
+
+async fn show_post(
+    State(app): State<Arc<App>>,
+    page: Result<Page, Error>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    show(&app, page, &headers, View::Post(number(&id)?)).await
+}
+
+async fn show_feed(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Error> {
+    let view = View::Index(Place::Newest);
+    let known = app.shelf.recent(&app.database, &view).await.map_err(|missing| error(&view, &missing))?;
+    let Content::Index(listing) = &known.content else { return Err(Error::NotFound) };
+    let text = feed::atom(&app.site, &app.address(&headers), listing);
+    Ok(([(header::CONTENT_TYPE, "application/atom+xml; charset=utf-8")], text).into_response())
+}
+
+/// An id as an address names it. Anything but digits is no address of ours.
+pub fn number(id: &str) -> Result<i64, Error> {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Error::NotFound);
+    }
+    id.parse().map_err(|_| Error::NotFound)
+}
+
+/// Shows a view to whoever asks: to a member what there is now, to others what there was at most a second ago, and to
+/// anybody what there was when the database last answered, if it is away.
+async fn show(
+    app: &App,
+    page: Result<Page, Error>,
+    headers: &HeaderMap,
+    view: View,
+) -> Result<Response, Error> {
+    if app.shelf.is_away()
+        && let Some(known) = app.shelf.last_known(&view)
+    {
+        return stale(app, &known, "asked a moment ago");
+    }
+    let page = match page {
+        Ok(page) => page,
+        Err(error) if error.is_unavailable() => return stale_or(app, &view, error),
+        Err(error) => return Err(error),
+    };
+    let anonymous = page.viewer.is_none();
+    let looked = if anonymous {
+        app.shelf.recent(&app.database, &view).await
+    } else {
+        app.shelf.now(&app.database, &view).await
+    };
+    match looked {
+        Ok(known) => answer(page, headers, &view, &known).await,
+        Err(missing) => stale_or(app, &view, error(&view, &missing)),
+    }
+}
+
+async fn answer(page: Page, headers: &HeaderMap, view: &View, known: &Known) -> Result<Response, Error> {
+    if let Some(elsewhere) = beginning(view, &known.content) {
+        return Ok(found_at(&elsewhere));
+    }
+    if page.viewer.is_some() {
+        return html_of(page, &known.content);
+    }
+    let render = async || text_of(page, &known.content).map(Rendered::html);
+    let rendered = known.page.get_or_try_init(render).await?;
+    Ok(rendered.answer(headers).await)
+}
+
+/// Going back page by page ends at the beginning, which has an address of its own.
+fn beginning(view: &View, content: &Content) -> Option<String> {
+    match (view, content) {
+        (View::Index(Place::After(_)), Content::Index(listing)) if listing.newer.is_none() => {
+            Some("/".into())
+        }
+        (View::Author(id, Place::After(_)), Content::Author(_, listing)) if listing.newer.is_none() => {
+            Some(author_path(*id))
+        }
+        _ => None,
+    }
+}
+
+fn found_at(path: &str) -> Response {
+    let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    let mut response = found("/");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
+fn text_of(page: Page, content: &Content) -> Result<String, Error> {
+    match content {
+        Content::Index(listing) => IndexPage { page, listing }.render(),
+        Content::Author(author, listing) => AuthorPage { page, author, listing }.render(),
+        Content::Post(post, newer, older) => {
+            PostPage { page, post, newer: newer.as_ref(), older: older.as_ref() }.render()
+        }
+    }
+    .map_err(Error::Render)
+}
+
+fn html_of(page: Page, content: &Content) -> Result<Response, Error> {
+    match content {
+        Content::Index(listing) => html(&IndexPage { page, listing }),
+        Content::Author(author, listing) => html(&AuthorPage { page, author, listing }),
+        Content::Post(post, newer, older) => {
+            html(&PostPage { page, post, newer: newer.as_ref(), older: older.as_ref() })
+        }
+    }
+}
+
+fn error(view: &View, missing: &Missing) -> Error {
+    match (missing, view) {
+        (Missing::Failed(reason), _) => Error::Shared(Arc::clone(reason)),
+        (Missing::Nothing, View::Post(id)) => Error::NoSuchPost(*id),
+        (Missing::Nothing, _) => Error::NotFound,
+    }
+}
+
+fn stale_or(app: &App, view: &View, error: Error) -> Result<Response, Error> {
+    match app.shelf.last_known(view).filter(|_| error.is_unavailable()) {
+        Some(known) => stale(app, &known, &chain(&error)),
+        None => Err(error),
+    }
+}
+
+/// The last known page, for people. For programs the status tells the truth, so that no search engine or cache takes it
+/// for the page.
+fn stale(app: &App, known: &Known, cause: &str) -> Result<Response, Error> {
+    let age = crate::words::ago(known.age());
+    let message = format!(
+        "The blog can't reach its database at the moment. This is the page as it was {age}; \
+         writing and logging in will work again in a while."
+    );
+    let page = Page { site: Arc::clone(&app.site), viewer: None, flashes: vec![message] };
+    let mut response = html_of(page, &known.content)?;
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers: [(HeaderName, HeaderValue); 2] =
+        [(header::RETRY_AFTER, RETRY_AFTER), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+    response.headers_mut().extend(headers);
+    response.extensions_mut().insert(Finished);
+    response.extensions_mut().insert(Cause(cause.to_owned()));
+    app.metrics.stale_pages.inc();
+    Ok(response)
+}
