@@ -20,8 +20,10 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::page::{self, Page, Site};
 use crate::password::Passwords;
+use crate::proxies::{Proxies, is_secure};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
+use crate::throttle::{Guesses, Registrations};
 use crate::{assets, auth, blog, reading, telemetry};
 
 /// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
@@ -46,17 +48,12 @@ pub struct App {
     pub metrics: Metrics,
     /// Room for large bodies.
     pub large_bodies: Arc<Semaphore>,
-    /// Whether `X-Forwarded-Proto` comes from a proxy of ours.
-    pub trust_proxy: bool,
-}
-
-impl App {
-    /// Whether the browser speaks TLS, so that cookies can be kept off plain connections.
-    #[must_use]
-    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
-        let proto = headers.get("x-forwarded-proto").map(HeaderValue::as_bytes);
-        self.trust_proxy && proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"))
-    }
+    /// Counts tries to log in.
+    pub guesses: Guesses,
+    /// Bounds registrations.
+    pub registrations: Registrations,
+    /// Who may say who the client is.
+    pub proxies: Proxies,
 }
 
 impl App {
@@ -68,7 +65,7 @@ impl App {
         }
         let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
         let host = host.and_then(|host| host.parse::<Authority>().ok());
-        let scheme = if self.is_secure(headers) { "https" } else { "http" };
+        let scheme = if is_secure(headers) { "https" } else { "http" };
         host.map_or_else(|| "http://localhost".to_owned(), |host| format!("{scheme}://{host}"))
     }
 }

@@ -1,6 +1,7 @@
 //! Registering, logging in, logging out: `/auth/…`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
@@ -8,8 +9,8 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -17,11 +18,14 @@ use crate::app::{App, found};
 use crate::blog::misfit;
 use crate::error::Error;
 use crate::forms::{self, Form, Login};
-use crate::page::{Page, html, signed_in};
+use crate::page::{Finished, Page, html, signed_in};
 use crate::password::Verdict;
-use crate::session::{self, Session};
+use crate::proxies::is_secure;
+use crate::session::{self, KnownBrowser, Session};
 use crate::store;
 use crate::store::users::{self, Credentials, User};
+use crate::throttle::Tries;
+use crate::words;
 
 /// The routes below `/auth`.
 pub fn routes() -> Router<Arc<App>> {
@@ -75,6 +79,11 @@ async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Re
     let problem = match login.registration_problem() {
         Some(problem) => problem,
         None => {
+            if let Err(wait) = app.registrations.begin() {
+                let text = "Too many people are registering at the moment. Please try again in a while.";
+                let page = RegisterPage { page: page.flash(text.to_owned()), username: &login.username };
+                return later(html(&page)?, wait);
+            }
             let hash = app.passwords.hash(login.password).await.map_err(Error::Password)?;
             match users::insert(&app.database, &login.username, &hash).await {
                 Ok(()) => return Ok(found("/auth/login")),
@@ -101,19 +110,48 @@ async fn log_in(
 ) -> Result<Response, Error> {
     let Login { username, password } = Login::from_form(body.form()?).map_err(Error::Form)?;
     let found_user = users::find_by_name(&app.database, &username).await.map_err(Error::Store)?;
+    let tries = tries(&app, &headers, &username, found_user.as_ref());
+    if let Err(wait) = app.guesses.begin(tries) {
+        app.metrics.logins("slowed");
+        let text = format!("Too many failed logins. Please try again in {}.", words::span(wait));
+        return later(html(&LoginPage { page: page.flash(text), username: &username })?, wait);
+    }
     let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
     // Without a user a hash is computed all the same: the messages tell who exists, as Flaskr's do, the time doesn't.
     let verdict = app.passwords.verify(password.clone(), hash).await.map_err(Error::Password)?;
     let problem = match (found_user, verdict) {
         (None, _) => "Incorrect username.",
         (Some(_), Verdict::Wrong) => "Incorrect password.",
-        (Some(user), Verdict::Right) => return Ok(start_session(&app, &headers, &user)),
-        (Some(user), Verdict::RightButOutdated) => {
-            let user = with_new_hash(&app, user, password).await;
+        (Some(user), verdict) => {
+            app.guesses.forget(tries);
+            app.metrics.logins("ok");
+            let outdated = verdict == Verdict::RightButOutdated;
+            let user = if outdated { with_new_hash(&app, user, password).await } else { user };
             return Ok(start_session(&app, &headers, &user));
         }
     };
+    app.metrics.logins("failed");
     html(&LoginPage { page: page.flash(problem.to_owned()), username: &username })
+}
+
+/// As whose tries this one counts.
+fn tries<'a>(app: &App, headers: &HeaderMap, name: &'a str, user: Option<&Credentials>) -> Tries<'a> {
+    let known = user.and_then(|found| known_browser(app, headers, found.user.id));
+    known.map_or(Tries::OfStranger(name), |known| Tries::OfKnownBrowser(known.browser, known.user))
+}
+
+fn known_browser(app: &App, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    let mut values = cookies.flat_map(|value| session::cookies(value.as_bytes(), session::KNOWN_COOKIE));
+    values.find_map(|value| app.sessions.open_browser(value).filter(|known| known.user == user))
+}
+
+/// An answer that says when to come back.
+fn later(mut response: Response, wait: Duration) -> Result<Response, Error> {
+    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+    response.extensions_mut().insert(Finished);
+    Ok(response)
 }
 
 /// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
@@ -132,8 +170,14 @@ async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credenti
 fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
     let proof = session::proof(&of.hash);
     let value = app.sessions.seal(&Session { user: of.user.id, issued: session::now(), proof });
-    let cookie = session::set_cookie(&value, app.is_secure(headers));
-    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+    let secure = is_secure(headers);
+    let mut cookies = AppendHeaders(vec![(header::SET_COOKIE, session::set_cookie(&value, secure))]);
+    if known_browser(app, headers, of.user.id).is_none() {
+        let known = KnownBrowser { browser: rand::random(), user: of.user.id };
+        let known = session::set_known_cookie(&app.sessions.seal_browser(&known), secure);
+        cookies.0.push((header::SET_COOKIE, known));
+    }
+    (cookies, found("/")).into_response()
 }
 
 async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
@@ -173,24 +217,24 @@ async fn change_password(
 
 /// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
 /// the button, since a foreign page could have made it.
-async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
+async fn show_logout(page: Page, headers: HeaderMap) -> Result<Response, Error> {
     if page.viewer.is_none() {
         return Ok(found("/"));
     }
-    let site = headers.get("sec-fetch-site").map(axum::http::HeaderValue::as_bytes);
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if matches!(site, Some(b"same-origin" | b"none")) {
-        return Ok(end_session(&app, &headers));
+        return Ok(end_session(&headers));
     }
     html(&LogoutPage { page })
 }
 
 /// Works without the database: who wants to leave can.
-async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    end_session(&app, &headers)
+async fn log_out(headers: HeaderMap) -> Response {
+    end_session(&headers)
 }
 
-fn end_session(app: &App, headers: &HeaderMap) -> Response {
-    let cookie = session::clear_cookie(app.is_secure(headers));
+fn end_session(headers: &HeaderMap) -> Response {
+    let cookie = session::clear_cookie(is_secure(headers));
     ([(header::SET_COOKIE, cookie)], found("/")).into_response()
 }
 

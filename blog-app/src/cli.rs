@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use ipnet::IpNet;
 
 use crate::markup::Markup;
 use crate::telemetry::LogFormat;
@@ -81,7 +82,13 @@ pub struct ServeArgs {
     #[arg(long, env = "BLOG_DRAIN_SECONDS", default_value_t = 5, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(..=3600))]
     pub drain_seconds: u64,
-    /// Whether a proxy in front sets X-Forwarded-Proto; then cookies are Secure behind TLS.
+    /// Networks of the proxies in front, whose X-Forwarded-For and X-Forwarded-Proto are believed.
+    #[arg(long, env = "BLOG_TRUSTED_PROXIES", value_name = "CIDR", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Registrations that are taken in a minute; 0 means any number.
+    #[arg(long, env = "BLOG_REGISTRATIONS_PER_MINUTE", value_name = "NUMBER", default_value_t = 30)]
+    pub registrations_per_minute: u32,
+    /// Believes those headers whoever connects: for where nobody but the proxy can.
     #[arg(long, env = "BLOG_TRUST_PROXY", value_name = "BOOL", default_value_t = false,
           num_args = 0..=1, default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set)]
     pub trust_proxy: bool,

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod page;
 pub mod password;
 mod patience;
+pub mod proxies;
 mod reading;
 mod rendered;
 pub mod run;
@@ -30,6 +31,7 @@ pub mod session;
 pub mod shelf;
 pub mod store;
 pub mod telemetry;
+pub mod throttle;
 pub mod watch;
 mod words;
 

@@ -31,12 +31,18 @@ struct RouteLabels {
     route: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LoginLabels {
+    outcome: &'static str,
+}
+
 /// The counters. Cloning shares them.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Arc<Registry>,
     requests: Family<RequestLabels, Counter<u64, AtomicU64>>,
     latency: Family<RouteLabels, Histogram>,
+    logins: Family<LoginLabels, Counter<u64, AtomicU64>>,
     /// Last known pages shown while the database was away.
     pub stale_pages: Counter<u64, AtomicU64>,
     connections: Gauge,
@@ -52,6 +58,8 @@ impl Default for Metrics {
         let (connections, idle_connections) = (Gauge::default(), Gauge::default());
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time until the answer", latency.clone());
+        let logins = Family::default();
+        registry.register("logins", "Tries to log in: ok, failed, or slowed after failures", logins.clone());
         let stale_pages = Counter::default();
         registry.register("stale_pages", "Last known pages shown without the database", stale_pages.clone());
         registry.register("database_connections", "Connections to the database", connections.clone());
@@ -62,7 +70,15 @@ impl Default for Metrics {
         );
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "What is running", build);
-        Self { registry: Arc::new(registry), requests, latency, stale_pages, connections, idle_connections }
+        Self {
+            registry: Arc::new(registry),
+            requests,
+            latency,
+            logins,
+            stale_pages,
+            connections,
+            idle_connections,
+        }
     }
 }
 
@@ -72,6 +88,11 @@ impl Metrics {
         let route = route.to_owned();
         self.latency.get_or_create(&RouteLabels { route: route.clone() }).observe(latency.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { route, method, status }).inc();
+    }
+
+    /// Counts a try to log in.
+    pub fn logins(&self, outcome: &'static str) {
+        self.logins.get_or_create(&LoginLabels { outcome }).inc();
     }
 
     /// The text for a scraper.

@@ -20,10 +20,12 @@ use crate::metrics::Metrics;
 use crate::page::Site;
 use crate::password::Passwords;
 use crate::patience::migrate_within;
+use crate::proxies::Proxies;
 use crate::server::{self, Phase};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
 use crate::store::schema;
+use crate::throttle::{Guesses, Registrations};
 use crate::watch::Secrets;
 
 /// Logins and registrations that are hashed at the same time; more wait.
@@ -98,7 +100,9 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         shelf: Shelf::default(),
         metrics: Metrics::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
-        trust_proxy: args.trust_proxy,
+        guesses: Guesses::default(),
+        registrations: Registrations::per_minute(args.registrations_per_minute),
+        proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());

@@ -2,6 +2,7 @@
 //! shutdown resets those who have just come.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_io_timeout::TimeoutStream;
+use tower_http::add_extension::AddExtension;
+
+use crate::proxies::Peer;
 
 /// A client that takes nothing of its answer for so long is left, or it would pin the answer's memory for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -100,8 +104,8 @@ async fn accept_until_quiet(
             () = quiet => break,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let connection = connection(stream, router.clone());
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, router.clone());
                 tokio::spawn(attend(connection, phase.clone(), place));
             }
             Err(error) => pause_after(&error).await,
@@ -110,9 +114,9 @@ async fn accept_until_quiet(
 }
 
 type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
-type Connection = http1::Connection<TokioIo<Stream>, TowerToHyperService<Router>>;
+type Connection = http1::Connection<TokioIo<Stream>, TowerToHyperService<AddExtension<Router, Peer>>>;
 
-fn connection(stream: TcpStream, router: Router) -> Connection {
+fn connection(stream: TcpStream, peer: SocketAddr, router: Router) -> Connection {
     // Answers are small: waiting to fill a packet only delays them. Where it isn't supported, they are slower.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
@@ -121,7 +125,10 @@ fn connection(stream: TcpStream, router: Router) -> Connection {
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router))
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(AddExtension::new(router, Peer(peer))),
+        )
 }
 
 /// Runs one connection to its end. When the server leaves, hyper closes at once one that nothing has come over yet,
@@ -170,8 +177,6 @@ async fn pause_after(error: &io::Error) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::task::JoinHandle;
@@ -300,9 +305,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         client.write_all(REQUEST).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
         let endless = Router::new().route("/", get(|| async { "x".repeat(64 * 1024 * 1024) }));
-        let serving = tokio::spawn(connection(stream, endless));
+        let serving = tokio::spawn(connection(stream, peer, endless));
         // The kernel's buffers fill in real time; from then on only the clock can end it.
         sleep(Duration::from_millis(500)).await;
         assert!(!serving.is_finished());

@@ -12,6 +12,10 @@ use sha2::{Digest, Sha256, Sha512};
 
 /// The cookie's name, Flask's.
 pub const COOKIE: &str = "session";
+/// Name of the cookie that a browser keeps after its user has logged out.
+pub const KNOWN_COOKIE: &str = "known";
+/// How long a browser is known: as long as browsers keep cookies.
+const KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// How long a login lasts.
 pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
@@ -58,6 +62,15 @@ pub struct Session {
     pub proof: u64,
 }
 
+/// A browser in which a user has logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownBrowser {
+    /// A random number.
+    pub browser: u64,
+    /// The user.
+    pub user: i64,
+}
+
 /// Ties a session to the password that it was begun with: another password ends it, and so does another user who got
 /// the same id in a database that was begun anew. The hash has a random salt of its own, so no two users share a proof.
 #[must_use]
@@ -89,25 +102,47 @@ impl Sessions {
     /// The value of the cookie.
     #[must_use]
     pub fn seal(&self, session: &Session) -> String {
-        let json = serde_json::to_vec(session).expect("numbers are always valid JSON");
-        let payload = URL_SAFE_NO_PAD.encode(json);
-        let mac = self.keys().current.mac(payload.as_bytes()).finalize().into_bytes();
-        format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac))
+        self.sign("", session)
     }
 
     /// What a cookie says, if one of our keys signed it and it is not too old. Anything else is no session at all.
     #[must_use]
     pub fn open(&self, value: &str, now: u64) -> Option<Session> {
+        let session: Session = self.verified("", value)?;
+        let expires = session.issued.checked_add(MAX_AGE.as_secs())?;
+        (now < expires).then_some(session)
+    }
+
+    /// The value of the cookie that tells a browser that a user has used.
+    #[must_use]
+    pub fn seal_browser(&self, browser: &KnownBrowser) -> String {
+        self.sign("known ", browser)
+    }
+
+    /// Which browser a cookie tells, if one of our keys signed it.
+    #[must_use]
+    pub fn open_browser(&self, value: &str) -> Option<KnownBrowser> {
+        self.verified("known ", value)
+    }
+
+    /// The purpose is signed too, so that no cookie passes for one of the other kind.
+    fn sign(&self, purpose: &str, content: &impl Serialize) -> String {
+        let json = serde_json::to_vec(content).expect("numbers are always valid JSON");
+        let payload = URL_SAFE_NO_PAD.encode(json);
+        let mac = self.keys().current.mac(format!("{purpose}{payload}").as_bytes()).finalize().into_bytes();
+        format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac))
+    }
+
+    fn verified<T: serde::de::DeserializeOwned>(&self, purpose: &str, value: &str) -> Option<T> {
         let (payload, mac) = value.split_once('.')?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+        let signed = format!("{purpose}{payload}");
         let keys = self.keys();
-        let signed_by = |key: &Key| key.mac(payload.as_bytes()).verify_slice(&mac).is_ok();
+        let signed_by = |key: &Key| key.mac(signed.as_bytes()).verify_slice(&mac).is_ok();
         if !signed_by(&keys.current) && !keys.previous.as_ref().is_some_and(signed_by) {
             return None;
         }
-        let session: Session = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-        let expires = session.issued.checked_add(MAX_AGE.as_secs())?;
-        (now < expires).then_some(session)
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 }
 
@@ -138,6 +173,13 @@ pub fn set_cookie(value: &str, secure: bool) -> String {
     format!("{COOKIE}={value}; Max-Age={}; {attributes}", MAX_AGE.as_secs())
 }
 
+/// A `Set-Cookie` that lets a browser be known again. Only the pages below `/auth` need it.
+#[must_use]
+pub fn set_known_cookie(value: &str, secure: bool) -> String {
+    let attributes = attributes(secure).replacen("Path=/", "Path=/auth", 1);
+    format!("{KNOWN_COOKIE}={value}; Max-Age={}; {attributes}", KNOWN_FOR.as_secs())
+}
+
 /// A `Set-Cookie` that logs out.
 #[must_use]
 pub fn clear_cookie(secure: bool) -> String {
@@ -163,6 +205,15 @@ mod tests {
     fn a_sealed_session_opens_with_the_same_key_elsewhere() {
         let value = sessions("one", None).seal(&SESSION);
         assert_eq!(sessions("one", None).open(&value, 1000), Some(SESSION));
+    }
+
+    #[test]
+    fn no_cookie_passes_for_one_of_the_other_kind() {
+        let sessions = sessions("one", None);
+        let browser = KnownBrowser { browser: 7, user: 7 };
+        assert_eq!(sessions.open_browser(&sessions.seal_browser(&browser)), Some(browser));
+        assert_eq!(sessions.open(&sessions.seal_browser(&browser), 0), None);
+        assert_eq!(sessions.open_browser(&sessions.seal(&SESSION)), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tracing_subscriber::fmt;
 
 use crate::app::App;
 use crate::error::Cause;
+use crate::proxies::Peer;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -56,8 +57,10 @@ pub fn init(filter: &str, format: Option<LogFormat>) -> Result<(), InvalidFilter
 const REQUEST_ID: &str = "x-request-id";
 
 /// Measures, counts and logs each request, and gives it an id that a proxy in front may have chosen.
-pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
+    let peer = request.extensions().get::<Peer>().copied();
+    let client = app.proxies.resolve(peer, request.headers_mut()).map(tracing::field::display);
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let id = request_id(request.headers().get(REQUEST_ID));
@@ -69,12 +72,30 @@ pub async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) 
     let id_text = id.to_str().unwrap_or_default();
     match response.extensions().get::<Cause>() {
         Some(Cause(error)) if response.status().is_server_error() => {
-            tracing::error!(method, route, status, latency_ms, request_id = id_text, error, "request");
+            tracing::error!(
+                method,
+                route,
+                status,
+                latency_ms,
+                client,
+                request_id = id_text,
+                error,
+                "request"
+            );
         }
         Some(Cause(reason)) => {
-            tracing::info!(method, route, status, latency_ms, request_id = id_text, reason, "request");
+            tracing::info!(
+                method,
+                route,
+                status,
+                latency_ms,
+                client,
+                request_id = id_text,
+                reason,
+                "request"
+            );
         }
-        None => tracing::info!(method, route, status, latency_ms, request_id = id_text, "request"),
+        None => tracing::info!(method, route, status, latency_ms, client, request_id = id_text, "request"),
     }
     response.headers_mut().insert(REQUEST_ID, id);
     response

@@ -11,9 +11,11 @@ use blog_app::db::Database;
 use blog_app::metrics::Metrics;
 use blog_app::page::Site;
 use blog_app::password::Passwords;
+use blog_app::proxies::Proxies;
 use blog_app::session::{Key, Keys, Sessions};
 use blog_app::shelf::Shelf;
 use blog_app::store::migrate::migrate;
+use blog_app::throttle::{Guesses, Registrations};
 use http_body_util::BodyExt;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::Semaphore;
@@ -33,7 +35,7 @@ impl Blog {
         let database = Arc::new(TestDatabase::create().await);
         let connected = database.connect();
         migrate(&connected, &mut |_| std::ops::ControlFlow::Continue(())).await.unwrap();
-        Self { app: app(connected, keys("key", None), false), database }
+        Self { app: app(connected, keys("key", None), Proxies::none()), database }
     }
 
     /// The same with other settings.
@@ -62,7 +64,7 @@ impl Blog {
 
     /// A process with connections of its own to that database.
     pub fn with(connected: Database, database: Arc<TestDatabase>, keys: Keys) -> Self {
-        Self { app: app(connected, keys, false), database }
+        Self { app: app(connected, keys, Proxies::none()), database }
     }
 
     /// Another process on the same database.
@@ -72,12 +74,17 @@ impl Blog {
 
     /// The same behind a proxy that may be trusted.
     pub fn behind_proxy(&self) -> Self {
-        let app = app(self.database.connect(), keys("key", None), true);
+        let app = app(self.database.connect(), keys("key", None), Proxies::All);
         Self { app, database: Arc::clone(&self.database) }
     }
 
     pub fn browser(&self) -> Browser {
-        Browser { router: router(Arc::clone(&self.app)), cookie: None, headers: HeaderMap::new() }
+        Browser {
+            router: router(Arc::clone(&self.app)),
+            cookie: None,
+            known: None,
+            headers: HeaderMap::new(),
+        }
     }
 
     /// A browser that is logged in.
@@ -135,7 +142,7 @@ pub fn keys(current: &str, previous: Option<&str>) -> Keys {
     Keys { current: derive(current), previous: previous.map(derive) }
 }
 
-fn app(database: Database, keys: Keys, trust_proxy: bool) -> Arc<App> {
+fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
     Arc::new(App {
         database,
         sessions: Sessions::new(keys),
@@ -144,7 +151,9 @@ fn app(database: Database, keys: Keys, trust_proxy: bool) -> Arc<App> {
         shelf: Shelf::default(),
         metrics: Metrics::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
-        trust_proxy,
+        guesses: Guesses::default(),
+        registrations: Registrations::per_minute(0),
+        proxies,
     })
 }
 
@@ -153,6 +162,8 @@ fn app(database: Database, keys: Keys, trust_proxy: bool) -> Arc<App> {
 pub struct Browser {
     router: Router,
     pub cookie: Option<String>,
+    /// Lets it be known again after its user has logged out.
+    pub known: Option<String>,
     headers: HeaderMap,
 }
 
@@ -199,8 +210,9 @@ impl Browser {
         let headers = request.headers_mut();
         headers.entry(header::HOST).or_insert("blog.example.org".parse().unwrap());
         headers.extend(self.headers.clone());
-        if let Some(cookie) = &self.cookie {
-            headers.insert(header::COOKIE, format!("session={cookie}").parse().unwrap());
+        let named = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}"));
+        for cookie in [named("session", &self.cookie), named("known", &self.known)].into_iter().flatten() {
+            headers.append(header::COOKIE, cookie.parse().unwrap());
         }
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -208,9 +220,16 @@ impl Browser {
     }
 
     fn keep_cookie(&mut self, answer: &Answer) {
-        let Some(set) = answer.header("set-cookie") else { return };
-        let value = set.split(';').next().and_then(|pair| pair.strip_prefix("session=")).unwrap();
-        self.cookie = Some(value.to_owned()).filter(|value| !value.is_empty());
+        for set in answer.headers.get_all("set-cookie") {
+            let (name, value) =
+                set.to_str().unwrap().split(';').next().and_then(|pair| pair.split_once('=')).unwrap();
+            let value = Some(value.to_owned()).filter(|value| !value.is_empty());
+            match name {
+                "session" => self.cookie = value,
+                "known" => self.known = value,
+                other => panic!("an unknown cookie {other}"),
+            }
+        }
     }
 }
 

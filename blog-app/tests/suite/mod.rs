@@ -4,6 +4,7 @@ mod auth;
 mod blog;
 mod csrf;
 mod fixture;
+mod guessing;
 mod health;
 mod limits;
 mod migrate;

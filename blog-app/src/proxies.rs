@@ -1,0 +1,106 @@
+//! Which of our neighbours may say who the client is.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// The other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// The proxies that are trusted.
+#[derive(Clone, Debug)]
+pub enum Proxies {
+    /// Whoever connects.
+    All,
+    /// Those in these networks.
+    In(Vec<IpNet>),
+}
+
+impl Proxies {
+    /// No proxy at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::In(Vec::new())
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        match self {
+            Self::All => true,
+            Self::In(networks) => networks.iter().any(|network| network.contains(&address.to_canonical())),
+        }
+    }
+
+    /// Who the client is. What a stranger says of itself is removed, so that nobody downstream believes it.
+    pub fn resolve(&self, peer: Option<Peer>, headers: &mut HeaderMap) -> Option<IpAddr> {
+        let peer = peer.map(|Peer(address)| address.ip().to_canonical());
+        let trusted = peer.map_or(matches!(self, Self::All), |peer| self.trusts(peer));
+        if !trusted {
+            headers.remove(FORWARDED_FOR);
+            headers.remove(FORWARDED_PROTO);
+            return peer;
+        }
+        self.named(headers).or(peer)
+    }
+
+    /// The last address in the list that isn't a trusted proxy itself: each proxy adds the one that it sees at the end,
+    /// and everything before the first stranger's entry is the stranger's word.
+    fn named(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        let values: Vec<&HeaderValue> = headers.get_all(FORWARDED_FOR).iter().collect();
+        let listed =
+            values.iter().rev().filter_map(|value| value.to_str().ok()).flat_map(|text| text.rsplit(','));
+        let mut last = None;
+        for entry in listed {
+            let Ok(address) = entry.trim().parse::<IpAddr>() else { break };
+            last = Some(address.to_canonical());
+            if !self.trusts(address) {
+                break;
+            }
+        }
+        last
+    }
+}
+
+/// Whether the client speaks TLS, as a trusted proxy says; see [`Proxies::resolve`].
+#[must_use]
+pub fn is_secure(headers: &HeaderMap) -> bool {
+    headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(proxies: &Proxies, peer: &str, forwarded: &[&str]) -> (Option<String>, bool) {
+        let mut headers = HeaderMap::new();
+        headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
+        for one in forwarded {
+            headers.append(FORWARDED_FOR, one.parse().unwrap());
+        }
+        let peer = Peer(SocketAddr::new(peer.parse().unwrap(), 1));
+        let client = proxies.resolve(Some(peer), &mut headers).map(|address| address.to_string());
+        (client, is_secure(&headers))
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_is_believed() {
+        let proxies = Proxies::In(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let found = |client: &str, secure| (Some(client.to_owned()), secure);
+        assert_eq!(resolved(&proxies, "192.0.2.1", &["198.51.100.7"]), found("192.0.2.1", false));
+        assert_eq!(resolved(&proxies, "10.1.1.1", &["198.51.100.7"]), found("198.51.100.7", true));
+        assert_eq!(resolved(&proxies, "::ffff:10.1.1.1", &["198.51.100.7"]), found("198.51.100.7", true));
+        assert_eq!(
+            resolved(&proxies, "10.1.1.1", &["6.6.6.6, 198.51.100.7, 10.2.2.2"]),
+            found("198.51.100.7", true)
+        );
+        assert_eq!(resolved(&proxies, "10.1.1.1", &["6.6.6.6", "198.51.100.7"]), found("198.51.100.7", true));
+        assert_eq!(resolved(&proxies, "10.1.1.1", &["junk"]), found("10.1.1.1", true));
+        assert_eq!(resolved(&proxies, "10.1.1.1", &[]), found("10.1.1.1", true));
+        assert_eq!(resolved(&Proxies::none(), "10.1.1.1", &["6.6.6.6"]), found("10.1.1.1", false));
+        assert_eq!(resolved(&Proxies::All, "10.1.1.1", &["6.6.6.6, 7.7.7.7"]), found("6.6.6.6", true));
+    }
+}

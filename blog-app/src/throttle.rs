@@ -1,0 +1,160 @@
+//! What slows down those who guess passwords and those who register by the thousand.
+//!
+//! Guesses are counted by account, and not by address: an office behind one address is many people, and a botnet is many
+//! addresses. So that nobody can lock an owner out by guessing wrong on purpose, a browser in which the owner has logged in
+//! before is counted by itself. Counts are each replica's own; with more replicas a guesser gets a few more tries.
+
+use std::time::{Duration, Instant};
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+
+/// Tries in a row that cost nothing but the hash.
+const FREE_TRIES: u32 = 5;
+/// However often somebody failed, the next try comes after this.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// Accounts that are counted at once; past that, those that nobody tries are forgotten first.
+const ACCOUNTS: u64 = 50_000;
+/// A count that nobody adds to is forgotten after this.
+const MEMORY: Duration = Duration::from_secs(60 * 60);
+
+/// Who tries to log in.
+#[derive(Clone, Copy, Debug)]
+pub enum Tries<'a> {
+    /// Anybody, at the account of this name.
+    OfStranger(&'a str),
+    /// A browser, by its number, in which this user has logged in before.
+    OfKnownBrowser(u64, i64),
+}
+
+type Key = [u8; 16];
+
+impl Tries<'_> {
+    /// Names are as long as people make them; their digest isn't.
+    fn key(self) -> Key {
+        let digest = match self {
+            Self::OfStranger(name) => Sha256::new_with_prefix(b"name ").chain_update(name),
+            Self::OfKnownBrowser(browser, user) => Sha256::new_with_prefix(b"browser ")
+                .chain_update(browser.to_be_bytes())
+                .chain_update(user.to_be_bytes()),
+        }
+        .finalize();
+        std::array::from_fn(|index| digest[index])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Count {
+    tries: u32,
+    free_at: Instant,
+}
+
+/// Counts tries to log in.
+pub struct Guesses(Cache<Key, Count>);
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(ACCOUNTS).time_to_idle(MEMORY).build())
+    }
+}
+
+impl Guesses {
+    /// Counts a try before it is made, so that many at once are no way around; or says how long to wait.
+    pub fn begin(&self, who: Tries<'_>) -> Result<(), Duration> {
+        self.begin_at(who, Instant::now())
+    }
+
+    fn begin_at(&self, who: Tries<'_>, now: Instant) -> Result<(), Duration> {
+        let mut wait = None;
+        self.0.entry(who.key()).and_upsert_with(|found| {
+            let count = found.map_or(Count { tries: 0, free_at: now }, moka::Entry::into_value);
+            if count.free_at > now {
+                wait = Some(count.free_at - now);
+                return count;
+            }
+            let tries = count.tries.saturating_add(1);
+            Count { tries, free_at: now + wait_after(tries) }
+        });
+        wait.map_or(Ok(()), Err)
+    }
+
+    /// The try was right: whoever it was knows the password.
+    pub fn forget(&self, who: Tries<'_>) {
+        self.0.invalidate(&who.key());
+    }
+}
+
+fn wait_after(tries: u32) -> Duration {
+    if tries < FREE_TRIES {
+        return Duration::ZERO;
+    }
+    Duration::from_secs(1 << (tries - FREE_TRIES).min(16)).min(LONGEST_WAIT)
+}
+
+/// Bounds how many may register.
+pub struct Registrations(Option<DefaultDirectRateLimiter>);
+
+impl Registrations {
+    /// So many a minute, and as many at once; 0 means no bound.
+    #[must_use]
+    pub fn per_minute(number: u32) -> Self {
+        Self(std::num::NonZeroU32::new(number).map(|number| RateLimiter::direct(Quota::per_minute(number))))
+    }
+
+    /// Counts one; or says how long to wait.
+    pub fn begin(&self) -> Result<(), Duration> {
+        let Some(limiter) = &self.0 else { return Ok(()) };
+        limiter.check().map_err(|until| until.wait_time_from(DefaultClock::default().now()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOB: Tries<'static> = Tries::OfStranger("bob");
+
+    #[test]
+    fn after_a_few_tries_each_waits_twice_as_long_as_the_one_before() {
+        let (guesses, start) = (Guesses::default(), Instant::now());
+        let mut now = start;
+        let mut waits = Vec::new();
+        for _ in 0..16 {
+            while let Err(wait) = guesses.begin_at(BOB, now) {
+                waits.push(wait.as_secs());
+                now += wait;
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]);
+    }
+
+    #[test]
+    fn many_at_once_are_counted_one_by_one() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        assert_eq!((0..100).filter(|_| guesses.begin_at(BOB, now).is_ok()).count(), FREE_TRIES as usize);
+    }
+
+    #[test]
+    fn others_names_and_a_browser_that_the_owner_used_are_counted_by_themselves() {
+        let (guesses, now) = (Guesses::default(), Instant::now());
+        while guesses.begin_at(BOB, now).is_ok() {}
+        assert!(guesses.begin_at(Tries::OfStranger("Bob"), now).is_ok());
+        let known = Tries::OfKnownBrowser(7, 1);
+        while guesses.begin_at(known, now).is_ok() {}
+        assert!(guesses.begin_at(Tries::OfKnownBrowser(8, 1), now).is_ok());
+        guesses.forget(known);
+        assert!(guesses.begin_at(known, now).is_ok());
+        assert!(guesses.begin_at(BOB, now).is_err(), "a stranger's count stays");
+    }
+
+    #[test]
+    fn a_flood_of_registrations_is_bounded() {
+        let bounded = Registrations::per_minute(10);
+        assert_eq!((0..100).filter(|_| bounded.begin().is_ok()).count(), 10);
+        assert!(bounded.begin().is_err_and(|wait| wait <= Duration::from_secs(7)));
+        let open = Registrations::per_minute(0);
+        assert!((0..1000).all(|_| open.begin().is_ok()));
+    }
+}
