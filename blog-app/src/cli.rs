@@ -18,6 +18,8 @@ Examples:
   BLOG_DATABASE_HOST=db BLOG_DATABASE_NAME=flaskr BLOG_DATABASE_USER=blog \\
   BLOG_DATABASE_PASSWORD_FILE=/run/secrets/db BLOG_SESSION_KEY_FILE=/run/secrets/key blog-app serve
       The same on MySQL. Run `blog-app migrate` with the same settings before.
+  blog-app import instance/flaskr.sqlite
+      Takes over a Flaskr blog.
   MYSQL_HOSTNAME=db MYSQL_DB_NAME=flaskr MYSQL_FLASK_USER=flask MYSQL_FLASK_PASSWORD=… \\
   FLASK_APP_SECRET_KEY=… blog-app serve
       With the variables of the Flask original.
@@ -43,6 +45,14 @@ pub enum Command {
     Serve(Box<ServeArgs>),
     /// Bring the database's schema to this program's version, waiting for the database.
     Migrate(Box<MigrateArgs>),
+    /// Take over a Flaskr database (SQLite), or what `export` wrote.
+    Import(ImportArgs),
+    /// Write everything as JSON lines, for `import` to read.
+    Export(ExportArgs),
+    /// Make, list and change users.
+    User(UserArgs),
+    /// Show what the settings of `serve` mean, and whether they work.
+    CheckConfig(Box<ServeArgs>),
     /// Print a completion script.
     Completions {
         /// For which shell.
@@ -98,6 +108,83 @@ pub struct ServeArgs {
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Settings of `import`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  blog-app import --dry-run instance/flaskr.sqlite     look what it would do
+  blog-app import instance/flaskr.sqlite               users keep their passwords, posts their ids
+  blog-app import backup.jsonl
+
+Nothing is imported if anything is in the way; what is there already is left as it is.")]
+pub struct ImportArgs {
+    /// A Flaskr database, or an export.
+    pub file: PathBuf,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The database to import into.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Settings of `export`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  blog-app export backup.jsonl
+  blog-app export | zstd > backup.jsonl.zst
+
+The file holds the hashes of all passwords: keep it as safe as the database.")]
+pub struct ExportArgs {
+    /// The file to write, which must not exist yet; standard output if none is named.
+    pub file: Option<PathBuf>,
+    /// The database to export.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// Settings of `user`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  blog-app user add ada                 asks for the password
+  blog-app user add ada < password.txt  or reads it from standard input
+  blog-app user list
+  blog-app user disable mallory")]
+pub struct UserArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+}
+
+/// What can be done with users.
+#[derive(Clone, Debug, Subcommand)]
+pub enum UserCommand {
+    /// Make a user; the password is asked for, or read from standard input.
+    Add {
+        /// The name.
+        name: String,
+    },
+    /// List all users.
+    List,
+    /// Give a user another password, which ends all sessions.
+    SetPassword {
+        /// The name.
+        name: String,
+    },
+    /// Keep a user from logging in; posts stay.
+    Disable {
+        /// The name.
+        name: String,
+    },
+    /// Let a disabled user log in again, with the old password.
+    Enable {
+        /// The name.
+        name: String,
+    },
 }
 
 /// Who may register.

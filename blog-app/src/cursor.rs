@@ -39,7 +39,7 @@ impl std::str::FromStr for Cursor {
 }
 
 /// Strict, since MySQL answers an impossible date with an error and not with an empty page.
-fn is_time(text: &str) -> bool {
+pub fn is_time(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
     let fraction_fits = fraction.is_none_or(|digits| (1..=6).contains(&digits.len()) && is_digits(digits));
     fraction_fits && is_whole_time(whole.as_bytes())

@@ -3,6 +3,7 @@
 //! A request goes one way: `server` accepts it, the layers of `app` guard it, a handler of `auth`, `blog` or `reading`
 //! answers it with SQL from `store` and a template framed by `page`. SQL is nowhere else; neither is the text of an error on a page.
 
+pub mod admin;
 pub mod app;
 mod assets;
 mod auth;

@@ -6,6 +6,7 @@ use std::{fs, io};
 use anyhow::bail;
 use clap::CommandFactory;
 
+use crate::admin;
 use crate::cli::{Cli, Command, LogArgs, MigrateArgs};
 use crate::config::{DatabaseConfig, process_env};
 use crate::db::Database;
@@ -29,6 +30,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             start_log(&args.log)?;
             migrate_or_stop(&args).await
         }
+        Some(Command::Import(args)) => admin::import::run(&args).await,
+        Some(Command::Export(args)) => admin::export::run(&args).await,
+        Some(Command::User(args)) => admin::users::run(&args).await,
+        Some(Command::CheckConfig(args)) => admin::check::run(&args, &process_env).await,
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "blog-app", &mut io::stdout());
             Ok(())

@@ -65,6 +65,13 @@ impl Database {
         }
     }
 
+    /// A SQLite file that is only looked at, and not migrated either.
+    #[must_use]
+    pub fn read_only(file: &std::path::Path) -> Self {
+        let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
+        Self::Sqlite(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options))
+    }
+
     /// Connections that exist, and how many of them are idle.
     #[must_use]
     pub fn pool_usage(&self) -> (u32, usize) {

@@ -9,6 +9,7 @@ use crate::db::{self, Held};
 pub mod migrate;
 pub mod posts;
 pub mod schema;
+pub mod transfer;
 pub mod users;
 
 /// Why a statement gave no answer.

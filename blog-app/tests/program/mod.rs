@@ -21,6 +21,18 @@ pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     command(arguments, settings).output().unwrap()
 }
 
+/// Runs it to its end, with this on its standard input.
+pub fn run_with(arguments: &[&str], settings: &[(&str, &str)], input: &str) -> Output {
+    let mut child = command(arguments, settings)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 /// A running blog, killed at the end of the test if it still runs.
 pub struct Program {
     child: Child,

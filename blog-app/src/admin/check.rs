@@ -1,0 +1,95 @@
+//! `blog-app check-config`: what the settings mean, and whether that works.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::ValueEnum;
+use tokio::time::timeout;
+
+use crate::cli::ServeArgs;
+use crate::config::{DatabaseConfig, Env};
+use crate::db::{Database, Redacted, Target};
+use crate::error::chain;
+use crate::keys::KeySource;
+use crate::store::schema;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Prints one line for each thing that was looked at; fails if one of them doesn't work.
+pub async fn run(args: &ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
+    let mut failed = 0;
+    let mut tell = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(text) => println!("ok    {what}: {text}"),
+        Err(text) => {
+            failed += 1;
+            println!("FAIL  {what}: {text}");
+        }
+    };
+    let (registration, markup) = (word(&args.registration), word(&args.markup));
+    tell("site", Ok(format!("{}; registration is {registration}; posts are {markup} text", args.title)));
+    tell("listens on", Ok(format!("{} for readers, {} for probes", args.listen, args.admin_listen)));
+    match DatabaseConfig::resolve(&args.database, env) {
+        Err(error) => tell("database", Err(chain(&error))),
+        Ok(config) => {
+            tell("database", Ok(place(&config.target)));
+            tell("session key", key(args, &config.target, env));
+            tell("schema", schema_of(&config.target).await);
+        }
+    }
+    if failed > 0 {
+        bail!("{failed} of the settings don't work");
+    }
+    Ok(())
+}
+
+/// As one writes it on the command line.
+fn word(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+fn place(target: &Target) -> String {
+    match target {
+        Target::Sqlite(file) => format!("SQLite in {}", file.display()),
+        Target::MySql(Redacted(options)) => format!(
+            "MySQL at {}:{}, database {}, account {}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or_default(),
+            options.get_username()
+        ),
+    }
+}
+
+fn key(args: &ServeArgs, target: &Target, env: Env<'_>) -> Result<String, String> {
+    let source = KeySource::resolve(args, target, env).map_err(|error| chain(&error))?;
+    let text = match &source {
+        KeySource::Files { current, .. } => format!("in {}", current.display()),
+        KeySource::Phrase(_) => "from FLASK_APP_SECRET_KEY".to_owned(),
+        // Looking must not make it.
+        KeySource::Beside(path) => {
+            return Ok(format!("beside the database in {}, made when it is missing", path.display()));
+        }
+    };
+    source.load().map(|_| text).map_err(|error| chain(&error))
+}
+
+async fn schema_of(target: &Target) -> Result<String, String> {
+    if let Target::Sqlite(file) = target
+        && !file.exists()
+    {
+        return Ok("will be made at the first start".to_owned());
+    }
+    let database = Database::lazy(target);
+    let found = timeout(PATIENCE, schema::current(&database)).await;
+    database.close().await;
+    match found {
+        Err(_) => Err(format!("the database did not answer within {} s", PATIENCE.as_secs())),
+        Ok(Err(error)) => Err(chain(&error)),
+        Ok(Ok(schema)) if schema.is_supported() => Ok(format!("version {}", schema.version)),
+        // An embedded database is migrated by `serve` itself.
+        Ok(Ok(schema)) if matches!(target, Target::Sqlite(_)) && !schema.is_ahead() => {
+            Ok(format!("version {}, migrated at the next start", schema.version))
+        }
+        Ok(Ok(schema)) => Err(schema.refusal()),
+    }
+}

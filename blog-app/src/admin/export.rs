@@ -1,0 +1,93 @@
+//! `blog-app export`: everything as JSON lines.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::{Progress, open};
+use crate::cli::ExportArgs;
+use crate::store::transfer::{self, Record};
+
+/// Version of the format.
+pub const FORMAT: u32 = 1;
+
+/// The first line.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Header {
+    /// The format's version.
+    pub flaskblog_export: u32,
+}
+
+/// The last line: without it the file is not whole.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trailer {
+    /// How many users came before.
+    pub users: usize,
+    /// How many posts.
+    pub posts: usize,
+}
+
+/// The last line as it is written.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct End {
+    /// The numbers.
+    pub end: Trailer,
+}
+
+/// Writes the file, or to standard output.
+pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
+    let database = open(&args.database).await?;
+    let mut out = output(args.file.as_deref())?;
+    let mut progress = Progress::new("exported");
+    line(&mut out, &Header { flaskblog_export: FORMAT })?;
+    let (mut users, mut posts, mut after) = (0, 0, 0);
+    // Noted before the users are read, so that no post comes without its author, who may register meanwhile.
+    let last_post = transfer::last_post(&database).await?;
+    loop {
+        let batch = transfer::users_after(&database, after).await?;
+        let Some(last) = batch.last() else { break };
+        after = last.id;
+        users += batch.len();
+        batch.into_iter().try_for_each(|user| line(&mut out, &Record::User(user)))?;
+        progress.at(users);
+    }
+    after = 0;
+    'posts: loop {
+        let batch = transfer::posts_after(&database, after).await?;
+        let Some(last) = batch.last() else { break };
+        after = last.id;
+        for post in batch {
+            if post.id > last_post {
+                break 'posts;
+            }
+            posts += 1;
+            line(&mut out, &Record::Post(post))?;
+        }
+        progress.at(users + posts);
+    }
+    line(&mut out, &End { end: Trailer { users, posts } })?;
+    out.flush().context("failed to write the export")?;
+    eprintln!("exported {users} users and {posts} posts");
+    database.close().await;
+    Ok(())
+}
+
+/// A file that is there already is not overwritten: it may be the only copy of something.
+fn output(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
+    match file.filter(|file| file.as_os_str() != "-") {
+        None => Ok(Box::new(BufWriter::new(std::io::stdout().lock()))),
+        Some(path) => {
+            let file =
+                File::create_new(path).with_context(|| format!("failed to create {}", path.display()))?;
+            Ok(Box::new(BufWriter::new(file)))
+        }
+    }
+}
+
+fn line(out: &mut impl Write, value: &impl Serialize) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *out, value).context("failed to write the export")?;
+    out.write_all(b"\n").context("failed to write the export")
+}

@@ -1,0 +1,164 @@
+//! `blog-app import`: takes over a Flaskr database, or an export, with all ids, so that addresses stay.
+//!
+//! First everything is looked at, and nothing is written if anything is in the way; then all of it is written in one
+//! transaction. So an import can be repeated: what is there already is left as it is.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use tokio::sync::mpsc;
+
+use super::source::Source;
+use super::{Progress, open};
+use crate::cli::ImportArgs;
+use crate::cursor;
+use crate::db::Database;
+use crate::forms::NAME_LIMIT;
+use crate::store::transfer::{self, PostRow, Record, UserRow};
+
+/// MySQL's `MEDIUMTEXT`, in bytes.
+const LONGEST_BODY: usize = 16 * 1024 * 1024 - 1;
+/// Problems that are listed; the rest is counted.
+const LISTED: usize = 20;
+
+/// What a look at the source found.
+#[derive(Debug, Default)]
+struct Findings {
+    new_users: usize,
+    new_posts: usize,
+    present: HashSet<(bool, i64)>,
+    orphans: HashSet<i64>,
+    authors: HashSet<i64>,
+    problems: usize,
+    listed: Vec<String>,
+}
+
+impl Findings {
+    fn problem(&mut self, text: String) {
+        self.problems += 1;
+        if self.listed.len() < LISTED {
+            self.listed.push(text);
+        }
+    }
+
+    fn is_wanted(&self, record: &Record) -> bool {
+        match record {
+            Record::User(user) => !self.present.contains(&(true, user.id)),
+            Record::Post(post) => {
+                !self.present.contains(&(false, post.id)) && !self.orphans.contains(&post.id)
+            }
+        }
+    }
+}
+
+/// Imports the file, or says what importing it would do.
+pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
+    let database = open(&args.database).await?;
+    let findings = look(&database, &args.file).await?;
+    for text in &findings.listed {
+        eprintln!("{text}");
+    }
+    if findings.problems > 0 {
+        bail!("{} rows are in the way; nothing was imported", findings.problems);
+    }
+    let (users, posts) = (findings.new_users, findings.new_posts);
+    let (present, orphans) = (findings.present.len(), findings.orphans.len());
+    if args.dry_run {
+        println!("would import {users} users and {posts} posts");
+    } else {
+        write(&database, &args.file, findings).await?;
+        println!("imported {users} users and {posts} posts");
+    }
+    println!("{present} rows were there already");
+    if orphans > 0 {
+        println!("{orphans} posts without an author, which Flaskr doesn't show, were left out");
+    }
+    database.close().await;
+    Ok(())
+}
+
+async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
+    let (mut source, mut findings) = (Source::open(file)?, Findings::default());
+    let (mut progress, mut seen) = (Progress::new("looked at"), 0);
+    loop {
+        let batch = source.batch().await?;
+        if batch.is_empty() {
+            return Ok(findings);
+        }
+        for record in batch {
+            seen += 1;
+            match record {
+                Record::User(user) => look_at_user(database, user, &mut findings).await?,
+                Record::Post(post) => look_at_post(database, post, &mut findings).await?,
+            }
+        }
+        progress.at(seen);
+    }
+}
+
+async fn look_at_user(database: &Database, user: UserRow, findings: &mut Findings) -> anyhow::Result<()> {
+    let UserRow { id, username, .. } = &user;
+    if !findings.authors.insert(*id) {
+        findings.problem(format!("user {id}: the id comes twice"));
+    } else if username.chars().count() > NAME_LIMIT {
+        findings.problem(format!("user {id}: the name is longer than {NAME_LIMIT} characters"));
+    } else {
+        match transfer::user_like(database, &user).await? {
+            None => findings.new_users += 1,
+            Some(there) if there.id == *id && there.username == *username => {
+                findings.present.insert((true, *id));
+            }
+            Some(there) => findings.problem(format!(
+                "user {id} ({username}): the blog has user {} ({}) already",
+                there.id, there.username
+            )),
+        }
+    }
+    Ok(())
+}
+
+async fn look_at_post(database: &Database, post: PostRow, findings: &mut Findings) -> anyhow::Result<()> {
+    let id = post.id;
+    if !findings.authors.contains(&post.author_id) {
+        findings.orphans.insert(id);
+    } else if post.title.chars().count() > NAME_LIMIT {
+        findings.problem(format!("post {id}: the title is longer than {NAME_LIMIT} characters"));
+    } else if post.body.len() > LONGEST_BODY {
+        findings.problem(format!("post {id}: the text is longer than {LONGEST_BODY} bytes"));
+    } else if !cursor::is_time(&post.created.replacen(' ', "T", 1)) {
+        findings.problem(format!("post {id}: {:?} is no time", post.created));
+    } else {
+        match transfer::post_like(database, id).await? {
+            None => findings.new_posts += 1,
+            Some(there) if there == post => {
+                findings.present.insert((false, id));
+            }
+            Some(_) => findings.problem(format!("post {id}: the blog has another post of this id already")),
+        }
+    }
+    Ok(())
+}
+
+async fn write(database: &Database, file: &Path, findings: Findings) -> anyhow::Result<()> {
+    let mut source = Source::open(file)?;
+    let (sender, receiver) = mpsc::channel(2);
+    let reading = async move {
+        loop {
+            let mut batch = source.batch().await?;
+            let at_end = batch.is_empty();
+            batch.retain(|record| findings.is_wanted(record));
+            let sent = sender.send((!at_end).then_some(batch)).await;
+            // If there is nobody to send to, the writer has failed and says why itself.
+            if at_end || sent.is_err() {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    let mut progress = Progress::new("imported");
+    let writing = transfer::write_all(database, receiver, |done| progress.at(done));
+    let (read, written) = tokio::join!(reading, writing);
+    read.context("nothing was imported")?;
+    written.context("nothing was imported")?;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `blog-app user …`: users made, listed, disabled, given another password.
+//!
+//! A disabled user's hash begins with a mark that no hash has, as in `/etc/shadow`: no password fits it, every session ends,
+//! and enabling the user again gives the old password back. It works on the original's tables too.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, bail};
+
+use super::open;
+use crate::cli::{UserArgs, UserCommand};
+use crate::db::Database;
+use crate::forms::{self, Login};
+use crate::password::Passwords;
+use crate::store::users::{self, Credentials};
+use crate::store::{self, transfer};
+
+/// Begins the hash of a disabled user.
+const DISABLED: char = '!';
+
+/// Does what the command says.
+pub async fn run(args: &UserArgs) -> anyhow::Result<()> {
+    let database = open(&args.database).await?;
+    match &args.command {
+        UserCommand::Add { name } => add(&database, name).await?,
+        UserCommand::List => list(&database).await?,
+        UserCommand::SetPassword { name } => set_password(&database, name).await?,
+        UserCommand::Disable { name } => disable(&database, name, true).await?,
+        UserCommand::Enable { name } => disable(&database, name, false).await?,
+    }
+    database.close().await;
+    Ok(())
+}
+
+async fn add(database: &Database, name: &str) -> anyhow::Result<()> {
+    let login = Login { username: name.to_owned(), password: read_password()? };
+    if let Some(problem) = login.registration_problem() {
+        bail!("{problem}");
+    }
+    let hash = Passwords::new(1).hash(login.password).await?;
+    match users::insert(database, name, &hash).await {
+        Err(store::Error::NameTaken { .. }) => bail!("User {name} is already registered."),
+        Err(error) => return Err(error.into()),
+        Ok(()) => println!("added {name}"),
+    }
+    Ok(())
+}
+
+async fn list(database: &Database) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{:>8}  {:>8}  {:<8}  NAME", "ID", "POSTS", "STATE")?;
+    let mut after = 0;
+    loop {
+        let batch = transfer::users_after(database, after).await?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        after = last.id;
+        for user in batch {
+            let posts = transfer::posts_of(database, user.id).await?;
+            let state = if user.password.starts_with(DISABLED) { "disabled" } else { "active" };
+            writeln!(out, "{:>8}  {posts:>8}  {state:<8}  {}", user.id, user.username)?;
+        }
+    }
+}
+
+async fn set_password(database: &Database, name: &str) -> anyhow::Result<()> {
+    let user = find(database, name).await?;
+    let password = read_password()?;
+    if let Some(problem) = forms::password_problem(&password) {
+        bail!("{problem}");
+    }
+    let hash = Passwords::new(1).hash(password).await?;
+    let mark = if user.hash.starts_with(DISABLED) { "!" } else { "" };
+    replace(database, &user, &format!("{mark}{hash}")).await?;
+    println!("changed the password of {name}; every session of theirs has ended");
+    Ok(())
+}
+
+async fn disable(database: &Database, name: &str, wanted: bool) -> anyhow::Result<()> {
+    let user = find(database, name).await?;
+    let bare = user.hash.trim_start_matches(DISABLED);
+    let hash = if wanted { format!("{DISABLED}{bare}") } else { bare.to_owned() };
+    if hash != user.hash {
+        replace(database, &user, &hash).await?;
+    }
+    println!("{name} is {}", if wanted { "disabled" } else { "enabled" });
+    Ok(())
+}
+
+async fn find(database: &Database, name: &str) -> anyhow::Result<Credentials> {
+    users::find_by_name(database, name).await?.with_context(|| format!("there is no user {name}"))
+}
+
+async fn replace(database: &Database, user: &Credentials, hash: &str) -> anyhow::Result<()> {
+    if !users::replace_hash(database, user.user.id, &user.hash, hash).await? {
+        bail!("{} was changed by somebody else at the same time; try again", user.user.name);
+    }
+    Ok(())
+}
+
+/// Twice from a terminal, unseen; once from anything else. Never from the command line, which everybody can see.
+fn read_password() -> anyhow::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).context("failed to read the password from standard input")?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let ask = |prompt| rpassword::prompt_password(prompt).context("failed to read the password");
+    let password = ask("Password: ")?;
+    if ask("The same again: ")? != password {
+        bail!("the two passwords differ");
+    }
+    Ok(password)
+}

@@ -1,0 +1,153 @@
+//! Everything that a blog holds, row by row: for moving in and out.
+
+use serde::{Deserialize, Serialize};
+use sqlx::{Connection, query, query_as, query_scalar};
+
+use super::{Error, read};
+use crate::db::{Database, acquire_checked};
+
+/// Rows that are read or written in one go.
+pub const BATCH: usize = 500;
+
+/// A user as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[serde(deny_unknown_fields)]
+pub struct UserRow {
+    /// Its id.
+    pub id: i64,
+    /// The name.
+    pub username: String,
+    /// The password's hash.
+    pub password: String,
+}
+
+/// A post as stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
+#[serde(deny_unknown_fields)]
+pub struct PostRow {
+    /// Its id.
+    pub id: i64,
+    /// Who wrote it.
+    pub author_id: i64,
+    /// When, UTC, `YYYY-MM-DD HH:MM:SS`.
+    pub created: String,
+    /// The title.
+    pub title: String,
+    /// The text.
+    pub body: String,
+}
+
+/// One row of either kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Record {
+    /// A user.
+    User(UserRow),
+    /// A post.
+    Post(PostRow),
+}
+
+const USERS_AFTER: &str = "SELECT id, username, password FROM user WHERE id > ? ORDER BY id LIMIT ?";
+const POSTS_AFTER: &str = "SELECT id, author_id, CAST(created AS CHAR) AS created, title, body FROM post \
+     WHERE id > ? ORDER BY id LIMIT ?";
+
+/// The next users by id.
+pub async fn users_after(database: &Database, id: i64) -> Result<Vec<UserRow>, Error> {
+    read!("read the users", database, connection =>
+        query_as(USERS_AFTER).bind(id).bind(BATCH as i64).fetch_all(connection))
+}
+
+/// The next posts by id.
+pub async fn posts_after(database: &Database, id: i64) -> Result<Vec<PostRow>, Error> {
+    read!("read the posts", database, connection =>
+        query_as(POSTS_AFTER).bind(id).bind(BATCH as i64).fetch_all(connection))
+}
+
+/// The user of this id or this name, the id's first.
+pub async fn user_like(database: &Database, row: &UserRow) -> Result<Option<UserRow>, Error> {
+    const SQL: &str = "SELECT id, username, password FROM user WHERE id = ? OR username = ? \
+         ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
+    read!("look for the user", database, connection =>
+        query_as(SQL).bind(row.id).bind(&row.username).bind(row.id).fetch_optional(connection))
+}
+
+/// The post of this id.
+pub async fn post_like(database: &Database, id: i64) -> Result<Option<PostRow>, Error> {
+    const SQL: &str =
+        "SELECT id, author_id, CAST(created AS CHAR) AS created, title, body FROM post WHERE id = ?";
+    read!("look for the post", database, connection => query_as(SQL).bind(id).fetch_optional(connection))
+}
+
+/// The newest post's id; 0 without any.
+pub async fn last_post(database: &Database) -> Result<i64, Error> {
+    let last: Option<i64> = read!("look for the newest post", database, connection =>
+        query_scalar("SELECT MAX(id) FROM post").fetch_one(connection))?;
+    Ok(last.unwrap_or(0))
+}
+
+/// How many posts a user has written.
+pub async fn posts_of(database: &Database, user: i64) -> Result<i64, Error> {
+    read!("count the posts", database, connection =>
+        query_scalar("SELECT COUNT(*) FROM post WHERE author_id = ?").bind(user).fetch_one(connection))
+}
+
+macro_rules! write_all {
+    ($held:ident, $records:ident, $progress:ident) => {{
+        let mut transaction = $held.connection().begin().await?;
+        let mut done = 0;
+        loop {
+            let batch = match $records.recv().await {
+                Some(Some(batch)) => batch,
+                Some(None) => break,
+                None => return Err(sqlx::Error::Protocol("the source of the rows ended early".into())),
+            };
+            for record in batch {
+                match record {
+                    Record::User(UserRow { id, username, password }) => {
+                        let sql = "INSERT INTO user (id, username, password) VALUES (?, ?, ?)";
+                        query(sql).bind(id).bind(username).bind(password).execute(&mut *transaction).await?;
+                    }
+                    Record::Post(PostRow { id, author_id, created, title, body }) => {
+                        let sql =
+                            "INSERT INTO post (id, author_id, created, title, body) VALUES (?, ?, ?, ?, ?)";
+                        let insert = query(sql).bind(id).bind(author_id).bind(created).bind(title).bind(body);
+                        insert.execute(&mut *transaction).await?;
+                    }
+                }
+                done += 1;
+            }
+            $progress(done);
+        }
+        transaction.commit().await?;
+        Ok::<usize, sqlx::Error>(done)
+    }};
+}
+
+/// Batches of records, and nothing in the place of one at their end.
+pub type Batches = tokio::sync::mpsc::Receiver<Option<Vec<Record>>>;
+
+/// Writes all records that come, in one transaction: all of them, or none if their end doesn't come. Says how many there
+/// were so far after each batch.
+pub async fn write_all(
+    database: &Database,
+    mut records: Batches,
+    mut progress: impl FnMut(usize),
+) -> Result<usize, Error> {
+    let written = async {
+        match database {
+            Database::MySql(pool) => {
+                let mut held = acquire_checked(pool).await?;
+                let written = write_all!(held, records, progress);
+                held.release();
+                written
+            }
+            Database::Sqlite(pool) => {
+                let mut held = acquire_checked(pool).await?;
+                let written = write_all!(held, records, progress);
+                held.release();
+                written
+            }
+        }
+    };
+    written.await.map_err(|reason| Error::new("write the imported rows", reason))
+}
