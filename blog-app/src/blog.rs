@@ -15,6 +15,7 @@ use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::forms::Draft;
 use crate::page::{Finished, Page, html};
 use crate::reading::number;
+use crate::session::SET_WROTE_COOKIE;
 use crate::store;
 use crate::store::posts::{self, Post};
 use crate::store::users::User;
@@ -122,10 +123,7 @@ async fn save(
         return form(page.flash(problem), subject, title, draft);
     }
     match store_draft(app, &user, subject, &draft).await {
-        Ok(()) => {
-            app.shelf.changed();
-            Ok(found("/"))
-        }
+        Ok(()) => Ok(written(app)),
         Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
             form(page.flash(misfit(field, too_long)), subject, title, draft)
         }
@@ -189,8 +187,16 @@ async fn delete_post(
 ) -> Result<Response, Error> {
     let Post { id, .. } = own_post(&app, &user, number(&id)?).await?;
     let deleted = posts::delete(&app.database, id, user.id).await.map_err(Error::Store)?;
+    if deleted { Ok(written(&app)) } else { Err(Error::NoSuchPost(id)) }
+}
+
+/// Back to the listing, which shows at once what was written: here, since what was kept is forgotten, and at the other
+/// replicas, since the browser tells them.
+fn written(app: &App) -> Response {
     app.shelf.changed();
-    if deleted { Ok(found("/")) } else { Err(Error::NoSuchPost(id)) }
+    let mut response = found("/");
+    response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(SET_WROTE_COOKIE));
+    response
 }
 
 /// The post, if there is one and it is the user's own.

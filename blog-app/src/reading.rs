@@ -16,6 +16,7 @@ use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::feed;
 use crate::page::{Finished, Page, html};
 use crate::rendered::Rendered;
+use crate::session;
 use crate::shelf::{Content, Known, Missing, View};
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;
@@ -132,8 +133,8 @@ pub fn number(id: &str) -> Result<i64, Error> {
     id.parse().map_err(|_| Error::NotFound)
 }
 
-/// Shows a view to whoever asks: to a member what there is now, to others what there was at most a second ago, and to
-/// anybody what there was when the database last answered, if it is away.
+/// Shows a view to whoever asks: to who has just written what there is now, to others what there was at most a second ago,
+/// and to anybody what there was when the database last answered, if it is away.
 async fn show(
     app: &App,
     page: Result<Page, Error>,
@@ -150,16 +151,20 @@ async fn show(
         Err(error) if error.is_unavailable() => return stale_or(app, &view, error),
         Err(error) => return Err(error),
     };
-    let anonymous = page.viewer.is_none();
-    let looked = if anonymous {
-        app.shelf.recent(&app.database, &view).await
-    } else {
+    let looked = if has_just_written(headers) {
         app.shelf.now(&app.database, &view).await
+    } else {
+        app.shelf.recent(&app.database, &view).await
     };
     match looked {
         Ok(known) => answer(page, headers, &view, &known).await,
         Err(missing) => stale_or(app, &view, error(&view, &missing)),
     }
+}
+
+fn has_just_written(headers: &HeaderMap) -> bool {
+    let cookies = headers.get_all(header::COOKIE).iter();
+    cookies.flat_map(|value| session::cookies(value.as_bytes(), session::WROTE_COOKIE)).next().is_some()
 }
 
 async fn answer(page: Page, headers: &HeaderMap, view: &View, known: &Known) -> Result<Response, Error> {

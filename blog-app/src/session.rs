@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256, Sha512};
 pub const COOKIE: &str = "session";
 /// Name of the cookie that a browser keeps after its user has logged out.
 pub const KNOWN_COOKIE: &str = "known";
+/// Name of the cookie that a browser keeps for a moment after its user has written something.
+pub const WROTE_COOKIE: &str = "wrote";
 /// How long a browser is known: as long as browsers keep cookies.
 const KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// How long a login lasts.
@@ -179,6 +181,9 @@ pub fn set_known_cookie(value: &str, secure: bool) -> String {
     let attributes = attributes(secure).replacen("Path=/", "Path=/auth", 1);
     format!("{KNOWN_COOKIE}={value}; Max-Age={}; {attributes}", KNOWN_FOR.as_secs())
 }
+
+/// A `Set-Cookie` that says that what other replicas have kept for a second is too old for who has just written.
+pub const SET_WROTE_COOKIE: &str = "wrote=1; Max-Age=3; Path=/; HttpOnly; SameSite=Lax";
 
 /// A `Set-Cookie` that logs out.
 #[must_use]

@@ -13,7 +13,7 @@ use crate::store;
 use crate::store::posts::{self, Listing, Place, Post};
 use crate::store::users::{self, User};
 
-/// How long an anonymous reader may be shown what was read before: also how old it may be after a write at another replica.
+/// How long a reader may be shown what was read before: also how old it may be after a write at another replica.
 const FRESH: Duration = Duration::from_secs(1);
 /// After the database was found to be away it isn't asked again for so long, if there is a last known page.
 const AWAY: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ impl Default for Shelf {
 }
 
 impl Shelf {
-    /// For anonymous readers: what was read at most a second ago. Many who ask at once cost one query.
+    /// What was read at most a second ago. Many who ask at once cost one query.
     pub async fn recent(&self, database: &Database, view: &View) -> Result<Arc<Known>, Missing> {
         let read = self.fresh.try_get_with_by_ref(view, self.now(database, view)).await;
         read.map_err(|missing| Missing::clone(&missing))

@@ -154,6 +154,19 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     )
 }
 
+/// Whether the server takes no writes, as one that was the primary until a failover: another connection may lead to the new
+/// one, this one never will.
+#[must_use]
+pub fn is_read_only(error: &sqlx::Error) -> bool {
+    const READ_ONLY: [u16; 3] = [1290, 1792, 1836];
+    mysql_number(error).is_some_and(|number| READ_ONLY.contains(&number))
+}
+
+fn mysql_number(error: &sqlx::Error) -> Option<u16> {
+    let reason = error.as_database_error()?;
+    Some(reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
+}
+
 /// MySQL's errors that pass by themselves: too many connections, account or database not there yet, shutdown,
 /// read-only during a failover, lock waits, deadlocks, a killed session.
 const PASSING_MYSQL: &[u16] = &[
@@ -184,9 +197,7 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
 #[must_use]
 pub fn is_refused(error: &sqlx::Error) -> bool {
     const REFUSED: [u16; 3] = [1044, 1045, 1049];
-    let reason = error.as_database_error();
-    let mysql = reason.and_then(|reason| reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>());
-    mysql.is_some_and(|mysql| REFUSED.contains(&mysql.number()))
+    mysql_number(error).is_some_and(|number| REFUSED.contains(&number))
 }
 
 /// Which text didn't fit into its column, and whether for its length; nothing if that isn't what the error is about.
@@ -198,8 +209,7 @@ pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
     /// The same, told of a parameter and not of a column.
     const IMPOSSIBLE_CONVERSION: u16 = 3988;
     let reason = error.as_database_error()?;
-    let mysql = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?;
-    let too_long = match mysql.number() {
+    let too_long = match mysql_number(error)? {
         TOO_LONG => true,
         INCORRECT_STRING | IMPOSSIBLE_CONVERSION => false,
         _ => return None,

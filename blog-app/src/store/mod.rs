@@ -77,7 +77,8 @@ impl Error {
     }
 }
 
-/// Gives the connection back to the pool, or throws it away when nobody knows in which state it is.
+/// Gives the connection back to the pool, or throws it away when nobody knows in which state it is, or when it leads to a
+/// server that takes no writes any more.
 fn settle<DB: sqlx::Database, T>(
     held: Held<DB>,
     outcome: Result<sqlx::Result<T>, Elapsed>,
@@ -85,7 +86,8 @@ fn settle<DB: sqlx::Database, T>(
     let outcome = outcome.unwrap_or_else(|_| {
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out")))
     });
-    if !outcome.as_ref().is_err_and(db::is_connection_lost) {
+    let useless = |error: &sqlx::Error| db::is_connection_lost(error) || db::is_read_only(error);
+    if !outcome.as_ref().is_err_and(useless) {
         held.release();
     }
     outcome

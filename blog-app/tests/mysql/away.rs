@@ -227,6 +227,20 @@ async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
     as_root(&format!("DROP USER {user}@'%'")).await;
 }
 
+/// After a failover the old primary still answers, and takes no writes.
+#[tokio::test]
+async fn a_server_that_became_read_only_is_noticed_and_left() {
+    let blog = Blog::with_post().await;
+    let mut member = blog.browser_of("test").await;
+    // One connection is enough for requests one after another; it is made like one to an old primary.
+    blog.execute("SET SESSION transaction_read_only = ON").await;
+    let form = [("title", "t"), ("body", "typed")];
+    let refused = member.post("/create", &form).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.body);
+    assert_eq!(refused.field("body"), "typed");
+    assert_eq!(member.post("/create", &form).await.location(), "/", "the next one takes another connection");
+}
+
 /// Settings of a program that reaches its database through the proxy.
 fn settings<'a>(url: &'a str, key: &'a str) -> [(&'a str, &'a str); 3] {
     [("BLOG_DATABASE_URL", url), ("BLOG_SESSION_KEY_FILE", key), ("BLOG_DRAIN_SECONDS", "0")]

@@ -83,6 +83,7 @@ impl Blog {
             router: router(Arc::clone(&self.app)),
             cookie: None,
             known: None,
+            wrote: None,
             headers: HeaderMap::new(),
         }
     }
@@ -164,6 +165,8 @@ pub struct Browser {
     pub cookie: Option<String>,
     /// Lets it be known again after its user has logged out.
     pub known: Option<String>,
+    /// Tells every replica that its user has just written.
+    pub wrote: Option<String>,
     headers: HeaderMap,
 }
 
@@ -211,7 +214,11 @@ impl Browser {
         headers.entry(header::HOST).or_insert("blog.example.org".parse().unwrap());
         headers.extend(self.headers.clone());
         let named = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}"));
-        for cookie in [named("session", &self.cookie), named("known", &self.known)].into_iter().flatten() {
+        for cookie in
+            [named("session", &self.cookie), named("known", &self.known), named("wrote", &self.wrote)]
+                .into_iter()
+                .flatten()
+        {
             headers.append(header::COOKIE, cookie.parse().unwrap());
         }
         let response = self.router.clone().oneshot(request).await.unwrap();
@@ -227,6 +234,7 @@ impl Browser {
             match name {
                 "session" => self.cookie = value,
                 "known" => self.known = value,
+                "wrote" => self.wrote = value,
                 other => panic!("an unknown cookie {other}"),
             }
         }

@@ -156,6 +156,11 @@ async fn a_write_at_one_replica_is_seen_at_every_other_within_about_a_second() {
     let mut writer = blog.browser_of("test").await;
     writer.post("/create", &[("title", "new"), ("body", "")]).await;
     assert_eq!(writer.get("/").await.titles().len(), 2, "at once for who wrote it");
+    let mut elsewhere = replica.browser();
+    elsewhere.cookie.clone_from(&writer.cookie);
+    assert_eq!(elsewhere.get("/").await.titles().len(), 1, "kept there for a second");
+    elsewhere.wrote.clone_from(&writer.wrote);
+    assert_eq!(elsewhere.get("/").await.titles().len(), 2, "at every replica");
     assert_eq!(blog.browser().get("/").await.titles().len(), 2, "and for who asks the same replica");
     tokio::time::sleep(std::time::Duration::from_millis(1050)).await;
     assert_eq!(replica.browser().get("/").await.titles().len(), 2);
