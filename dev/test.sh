@@ -61,10 +61,11 @@ charts() { "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"; }
 cluster() {
   "$DEV_DIR/browser.sh"
   "$DEV_DIR/up.sh"
-  local bin
+  local bin axe
   bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4)
+  axe=$("$DEV_DIR/axe.sh")
   # One at a time: the tests kill pods of the same cluster.
-  PATH=$bin:$PATH cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1
+  PATH=$bin:$PATH AXE_JS=$axe cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1
 }
 
 if [[ ${1:-} == --body ]]; then

@@ -11,12 +11,16 @@ const LOOKS: [(&str, u32, &[&str]); 3] =
     [("light", 1000, &[]), ("dark", 1000, &["--force-dark-mode"]), ("phone", 390, &[])];
 
 /// Name of the picture, address, and whether one has to be logged in.
-const PAGES: [(&str, &str, bool); 5] = [
+const PAGES: [(&str, &str, bool); 9] = [
     ("index", "/", true),
     ("login", "/auth/login", false),
     ("register", "/auth/register", false),
     ("create", "/create", true),
     ("update", "/1/update", true),
+    ("post", "/2", false),
+    ("author", "/author/1", false),
+    ("password", "/auth/password", true),
+    ("not-found", "/nowhere", false),
 ];
 
 #[tokio::main]

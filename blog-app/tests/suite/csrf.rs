@@ -64,7 +64,15 @@ async fn forged_posts_are_refused_and_our_own_are_not() {
 #[tokio::test]
 async fn no_route_takes_a_forged_post() {
     let blog = Blog::with_post().await;
-    for path in ["/auth/register", "/auth/login", "/auth/logout", "/create", "/1/update", "/1/delete"] {
+    for path in [
+        "/auth/register",
+        "/auth/login",
+        "/auth/logout",
+        "/auth/password",
+        "/create",
+        "/1/update",
+        "/1/delete",
+    ] {
         let mut browser = blog.browser_of("test").await.with("sec-fetch-site", "cross-site");
         let form = [("username", "x"), ("password", "x"), ("title", "x"), ("body", "x")];
         assert_eq!(browser.post(path, &form).await.status, StatusCode::FORBIDDEN, "{path}");

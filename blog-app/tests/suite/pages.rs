@@ -30,7 +30,18 @@ async fn every_answer_carries_the_security_headers() {
 async fn no_page_needs_an_inline_script_or_style() {
     let blog = Blog::with_post().await;
     let mut browser = blog.browser_of("test").await;
-    for path in ["/", "/auth/login", "/auth/register", "/auth/logout", "/create", "/1/update", "/nowhere"] {
+    for path in [
+        "/",
+        "/1",
+        "/author/1",
+        "/auth/login",
+        "/auth/register",
+        "/auth/logout",
+        "/auth/password",
+        "/create",
+        "/1/update",
+        "/nowhere",
+    ] {
         let page = browser.get(path).await;
         assert!(page.contains("<!doctype html>"), "{path}");
         for forbidden in ["<script", "<style", " style=", " onclick=", " onsubmit=", "javascript:"] {

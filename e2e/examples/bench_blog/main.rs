@@ -166,6 +166,7 @@ fn measure(places: &Places, case: &Case, servers: &[Server]) -> BTreeMap<&'stati
             let url = format!("http://127.0.0.1:{}{}", server.port, case.path);
             let cookie = cookies.get(server.name).map(String::as_str);
             all.entry(server.name).or_default().push(load(&url, SECONDS, cookie, script.as_deref()));
+            server.settle();
         }
     }
     all.into_iter().map(|(name, figures)| (name, median(figures))).collect()

@@ -40,7 +40,10 @@ impl Places {
     }
 
     fn settings(&self) -> [(&'static str, String); 4] {
-        let url = format!("mysql://root:{}@127.0.0.1:{}/bench_blog", self.mysql_password, self.mysql_port);
+        let url = format!(
+            "mysql://root:{}@127.0.0.1:{}/bench_blog?ssl-mode=DISABLED",
+            self.mysql_password, self.mysql_port
+        );
         let key = self.work.join("key");
         fs::write(&key, [7; 64]).expect("the key is written");
         [
@@ -67,9 +70,10 @@ impl Places {
 
     /// Statements for the test server, as root.
     pub fn sql(&self, statements: &str) {
-        let client = "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysql --protocol=tcp -h127.0.0.1 -uroot";
+        let client = "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysql --protocol=tcp -h127.0.0.1 -P$PORT -uroot";
+        let port = format!("PORT={}", self.mysql_port);
         let mut child = Command::new("docker")
-            .args(["exec", "-i", "flaskblog-test-mysql", "bash", "-c", client])
+            .args(["exec", "-i", "--env", &port, "flaskblog-test-mysql", "bash", "-c", client])
             .stdin(Stdio::piped())
             .spawn()
             .expect("docker starts");
@@ -126,7 +130,7 @@ impl Places {
         let configuration = format!(
             "daemon off; worker_processes auto; pid {work}/nginx.pid; error_log /dev/null; user root;\n\
              events {{ worker_connections 1024; }}\n\
-             http {{ access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type text/html;\n\
+             http {{ access_log {work}/access.log; sendfile on; tcp_nopush on; keepalive_requests 1000000; default_type text/html;\n\
              server {{ listen 127.0.0.1:6004; root {work}/html; }} }}\n",
             work = self.work.display()
         );
@@ -162,6 +166,23 @@ impl Server {
         server
     }
 
+    /// Waits until it has finished what it was asked before; a slow one still has requests of clients that are gone.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let worked = || -> u64 {
+            std::iter::once(self.child.id()).chain(children(self.child.id())).map(processor_ticks).sum()
+        };
+        let mut before = worked();
+        loop {
+            sleep(Duration::from_millis(250));
+            let now = worked();
+            if now <= before + 1 || Instant::now() > deadline {
+                return;
+            }
+            before = now;
+        }
+    }
+
     /// Resident memory of it and its children, in MiB.
     pub fn memory(&self) -> f64 {
         let kib: u64 = std::iter::once(self.child.id()).chain(children(self.child.id())).map(resident).sum();
@@ -185,4 +206,11 @@ fn resident(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Ticks that a process has worked, of which the kernel counts a hundred a second.
+fn processor_ticks(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = text.rsplit(')').next().unwrap_or_default();
+    after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }

@@ -86,6 +86,61 @@ async fn the_keyboard_alone_is_enough_to_log_in() {
     browser.close().await;
 }
 
+/// axe-core checks what can be checked without a person: names, roles, contrast, order of headings
+/// (<https://github.com/dequelabs/axe-core>).
+#[tokio::test]
+async fn axe_finds_nothing_serious_on_any_page_in_light_and_in_dark() {
+    let axe = std::env::var("AXE_JS").expect("AXE_JS is not set: run dev/test.sh cluster");
+    let axe = std::fs::read_to_string(axe).unwrap();
+    for arguments in [&[][..], &["--force-dark-mode"]] {
+        let browser = Browser::open(URL, 1200, 900, arguments).await;
+        let name = unique("axe");
+        browser.go("/auth/register").await;
+        browser.fill("Username", &name).await;
+        browser.fill("Password", "correct horse").await;
+        browser.press("Register").await;
+        let visitors = check(&browser, &axe, &["/", "/auth/login", "/auth/register", "/nowhere"]).await;
+        browser.go("/auth/login").await;
+        browser.fill("Username", &name).await;
+        browser.fill("Password", "correct horse").await;
+        browser.press("Log In").await;
+        browser.go("/create").await;
+        browser.fill("Title", &unique("Checked by axe")).await;
+        browser.press("Save").await;
+        let edit =
+            browser.page.find(Locator::LinkText("Edit")).await.unwrap().attr("href").await.unwrap().unwrap();
+        let post = edit.trim_end_matches("/update").to_owned();
+        let author = browser.page.find(Locator::Css("a[rel=author]")).await.unwrap();
+        let author = author.attr("href").await.unwrap().unwrap();
+        let members = check(&browser, &axe, &["/", &edit, &post, &author, "/create", "/auth/password"]).await;
+        browser.close().await;
+        assert!(visitors.is_empty() && members.is_empty(), "{arguments:?}: {visitors:#?} {members:#?}");
+    }
+}
+
+/// What axe finds to be serious or critical, page by page.
+async fn check(browser: &Browser, axe: &str, paths: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for path in paths {
+        browser.go(path).await;
+        // Under WebDriver a script of ours runs whatever the page's policy says of scripts.
+        browser.page.execute(&format!("{axe}; window.axe = axe;"), vec![]).await.unwrap();
+        let script = "const done = arguments[arguments.length - 1]; \
+                      axe.run().then(result => done(result), error => done({error: String(error)}));";
+        let result = browser.page.execute_async(script, vec![]).await.unwrap();
+        let violations =
+            result["violations"].as_array().unwrap_or_else(|| panic!("axe failed on {path}: {result}"));
+        assert!(
+            result["passes"].as_array().is_some_and(|passes| passes.len() > 5),
+            "axe saw no page at {path}"
+        );
+        let serious =
+            violations.iter().filter(|one| one["impact"] == "serious" || one["impact"] == "critical");
+        found.extend(serious.map(|one| format!("{path}: {} {}", one["help"], one["nodes"])));
+    }
+    found
+}
+
 #[tokio::test]
 async fn on_a_phone_no_page_scrolls_sideways() {
     let browser = Browser::open(URL, 390, 844, &[]).await;
