@@ -159,7 +159,8 @@ async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credenti
     let Ok(hash) = app.passwords.hash(password).await else { return of };
     match users::replace_hash(&app.database, of.user.id, &of.hash, &hash).await {
         Ok(true) => Credentials { hash, ..of },
-        Ok(false) => of,
+        // Another login was faster: the session has to be tied to the hash that is there now.
+        Ok(false) => users::find(&app.database, of.user.id).await.ok().flatten().unwrap_or(of),
         Err(error) => {
             tracing::warn!(%error, "failed to renew a password's hash");
             of
@@ -197,7 +198,17 @@ async fn change_password(
     let Some(found) = users::find(&app.database, user.id).await.map_err(Error::Store)? else {
         return Err(Error::Forbidden);
     };
+    // Who has found a session, on a lent computer for example, could guess here.
+    let tries = Tries::OfKnownBrowser(session::proof(&found.hash), user.id);
+    if let Err(wait) = app.guesses.begin(tries) {
+        app.metrics.logins("slowed");
+        let text = format!("Too many wrong passwords. Please try again in {}.", words::span(wait));
+        return later(html(&PasswordPage { page: page.flash(text) })?, wait);
+    }
     let verdict = app.passwords.verify(current, Some(found.hash.clone())).await.map_err(Error::Password)?;
+    if verdict != Verdict::Wrong {
+        app.guesses.forget(tries);
+    }
     let problem = if verdict == Verdict::Wrong {
         Some("Incorrect password.".to_owned())
     } else {

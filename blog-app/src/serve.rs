@@ -1,10 +1,11 @@
 //! `blog-app serve`: from settings to a running blog, and to its orderly end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle};
@@ -35,6 +36,9 @@ const SCHEMA_CHECK: Duration = Duration::from_secs(2);
 
 /// After the drain, a proxy that still sends visitors hasn't learnt of the end. On a busy node that may take a while.
 const QUIET: Duration = Duration::from_secs(3);
+
+/// Visitors who wait to be let in; the kernel's own limit is usually this as well.
+const QUEUE: u32 = 4096;
 
 const SQLITE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -87,6 +91,7 @@ fn site(args: &ServeArgs, env: Env<'_>) -> Site {
 /// Serves until a signal comes.
 pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
+    server::make_room_for_connections();
     let config = DatabaseConfig::resolve(&args.database, env)?;
     let source = KeySource::resolve(&args, &config.target, env)?;
     let sessions = Sessions::new(source.load()?);
@@ -115,16 +120,25 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// With a long queue: a visitor who finds it full tries again only after a second.
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let listening = socket.and_then(|socket| {
+        // As the standard library does: a restart need not wait for the connections of the one before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(QUEUE)
+    });
+    listening.with_context(|| format!("failed to listen on {address}"))
+}
+
 async fn serve_both(
     args: &ServeArgs,
     app: Arc<App>,
     drain: Duration,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
-    let bind = async |address| {
-        TcpListener::bind(address).await.with_context(|| format!("failed to listen on {address}"))
-    };
-    let (pages, admin) = (bind(args.listen).await?, bind(args.admin_listen).await?);
+    let (pages, admin) = (listen(args.listen)?, listen(args.admin_listen)?);
     let readiness = Arc::new(Readiness::new(app.database.clone()));
     let admin_router = health::router(Arc::clone(&readiness), app.metrics.clone(), app.database.clone());
     let (address, admin_address) = (pages.local_addr()?, admin.local_addr()?);

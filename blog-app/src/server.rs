@@ -113,6 +113,19 @@ async fn accept_until_quiet(
     }
 }
 
+/// Lets the process hold as many connections as it accepts, and some files besides: many systems start programs with room
+/// for a thousand and let them ask for more.
+pub fn make_room_for_connections() {
+    let wanted = u64::from(MAX_CONNECTIONS) + 512;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(given) if given < wanted => {
+            tracing::warn!(given, wanted, "few files may be open at once: some visitors will wait");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "failed to ask for more open files"),
+    }
+}
+
 type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
 type Connection = http1::Connection<TokioIo<Stream>, TowerToHyperService<AddExtension<Router, Peer>>>;
 

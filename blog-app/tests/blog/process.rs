@@ -89,6 +89,31 @@ fn a_request_in_flight_is_finished_before_the_end() {
     assert!(program.wait().success());
 }
 
+fn resident_mib(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
+}
+
+/// Fault case 19. Each costs what its buffers cost, and who comes after them is served.
+#[test]
+fn ten_thousand_idle_connections_keep_nobody_out_and_fit_into_the_containers_memory() {
+    rlimit::increase_nofile_limit(10_500).unwrap();
+    let place = place();
+    let program = Program::start(&["serve"], &[("BLOG_DATABASE_URL", &place.url)]);
+    // Many at once: who meets a full queue waits for a second, and the others needn't.
+    let connect = || (0..250).map(|_| TcpStream::connect(program.pages).unwrap()).collect::<Vec<_>>();
+    let idle: Vec<TcpStream> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..40).map(|_| scope.spawn(connect)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let (status, page) = get(program.pages, "/");
+    assert!(status == 200 && page.contains("Flaskr"), "{page}");
+    let mib = resident_mib(program.child.id());
+    // In a release build it is half of that.
+    assert!(mib < 256, "{mib} MiB for {} connections", idle.len());
+}
+
 #[test]
 fn logs_hold_no_secret_no_name_and_no_text() {
     let place = place();

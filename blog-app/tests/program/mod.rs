@@ -35,7 +35,7 @@ pub fn run_with(arguments: &[&str], settings: &[(&str, &str)], input: &str) -> O
 
 /// A running blog, killed at the end of the test if it still runs.
 pub struct Program {
-    child: Child,
+    pub child: Child,
     log: Arc<Mutex<String>>,
     pub pages: SocketAddr,
     pub admin: SocketAddr,

@@ -70,6 +70,23 @@ async fn a_known_browser_is_no_licence_to_guess() {
 }
 
 #[tokio::test]
+async fn a_found_session_is_no_licence_to_guess_the_password() {
+    let blog = Blog::with_post().await;
+    let mut thief = blog.browser_of("test").await;
+    let mut slowed = false;
+    for _ in 0..20 {
+        let answer = thief.post("/auth/password", &[("current", "wrong"), ("new", "mine")]).await;
+        slowed |= answer.status == StatusCode::TOO_MANY_REQUESTS;
+    }
+    assert!(slowed);
+    assert_eq!(
+        log_in(&mut blog.browser(), "test", "test").await.location(),
+        "/",
+        "logging in is counted by itself"
+    );
+}
+
+#[tokio::test]
 async fn the_right_password_ends_the_counting() {
     let blog = Blog::with_post().await;
     for _ in 0..6 {

@@ -48,6 +48,26 @@ async fn users_of_the_original_log_in_with_their_old_passwords_and_get_better_ha
 }
 
 #[tokio::test]
+async fn two_first_logins_of_a_user_of_the_original_at_once_both_last() {
+    let blog = Blog::new().await;
+    blog.execute(
+        "INSERT INTO user (username, password) VALUES ('old', \
+         'pbkdf2:sha256:50000$TCI4GzcX$0de171a4f4dac32e3364c7ddc7c14f3e2fa61f2d17574483f7ffbb431b4acb2f')",
+    )
+    .await;
+    let log_in = async || {
+        let mut browser = blog.browser();
+        let answer = browser.post("/auth/login", &[("username", "old"), ("password", "test")]).await;
+        assert_eq!(answer.location(), "/");
+        browser
+    };
+    let (mut one, mut two) = tokio::join!(log_in(), log_in());
+    for browser in [&mut one, &mut two] {
+        assert!(browser.get("/").await.contains("Log Out"));
+    }
+}
+
+#[tokio::test]
 async fn a_closed_registration_takes_nobody_and_is_not_offered() {
     let blog = Blog::with_post()
         .await
