@@ -6,7 +6,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use crate::app::{App, found};
 use crate::cursor::Cursor;
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::feed;
-use crate::page::{Finished, Page, html};
+use crate::page::{Finished, Page};
 use crate::rendered::Rendered;
 use crate::session;
 use crate::shelf::{Content, Known, Missing, View};
@@ -211,13 +211,7 @@ fn text_of(page: Page, content: &Content) -> Result<String, Error> {
 }
 
 fn html_of(page: Page, content: &Content) -> Result<Response, Error> {
-    match content {
-        Content::Index(listing) => html(&IndexPage { page, listing }),
-        Content::Author(author, listing) => html(&AuthorPage { page, author, listing }),
-        Content::Post(post, newer, older) => {
-            html(&PostPage { page, post, newer: newer.as_ref(), older: older.as_ref() })
-        }
-    }
+    Ok(Html(text_of(page, content)?).into_response())
 }
 
 fn error(view: &View, missing: &Missing) -> Error {
