@@ -40,7 +40,7 @@ start_etcd() {
 }
 
 start_apiserver() {
-  PORT=$(free_port 36443)
+  PORT=$(free_port 26443) # below the ports that the kernel gives to outgoing connections
   TOKEN=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
   (umask 077 && echo "$TOKEN,admin,admin,system:masters" >"$WORK/tokens.csv")
   openssl genrsa -out "$WORK/service-account.key" 2048 2>/dev/null

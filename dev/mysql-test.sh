@@ -16,12 +16,13 @@ new_password() {
 
 port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
+# Below the ports that the kernel gives to outgoing connections: one of those may hold a port that nobody listens on.
 free_port() {
   local port
-  for ((port = 33306; port < 33406; port++)); do
+  for ((port = 23306; port < 23406; port++)); do
     port_in_use "$port" || { echo "$port"; return; }
   done
-  die "No free port between 33306 and 33406 for the test database; end what holds them and try again."
+  die "No free port between 23306 and 23406 for the test database; end what holds them and try again."
 }
 
 # The password goes in as an environment variable that docker reads from ours: not on a command line. Durability is
