@@ -15,14 +15,9 @@ fetch_axe() { # DIRECTORY
   rm "axe-core-$VERSION.tgz"
 }
 
-install_npm() {
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm
-}
-
 if [[ ! -d $(cache_dir)/artefacts/axe/$VERSION ]] && ! have npm; then
   ((EUID == 0)) && have apt-get || die "npm is needed to fetch axe-core for the browser tests; install it and try again."
   step "Installing npm"
-  logged apt-npm install_npm
+  logged apt-npm apt_install npm
 fi
 printf '%s/axe.min.js\n' "$(artefact axe "$VERSION" fetch_axe)"

@@ -18,11 +18,6 @@ require_load_programs() {
   logged apt-bench apt_install "${missing[@]}"
 }
 
-apt_install() {
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-}
-
 # A Python environment with Flask and gunicorn, and Flaskr with our db.py in it.
 build_flaskr() { # DIRECTORY
   python3 -m venv "$1/venv"

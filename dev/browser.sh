@@ -6,13 +6,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
-install_browser() {
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core
-}
-
 have chromium && have chromedriver && exit 0
 have apt-get || die "chromium and chromedriver are needed for the browser tests and there is no apt here; install both and try again."
 ((EUID == 0)) || die "chromium and chromedriver are needed for the browser tests: run apt-get install chromium chromium-driver as root, and try again."
 step "Installing Chromium for the browser tests"
-logged apt-chromium install_browser
+logged apt-chromium apt_install chromium chromium-driver fonts-dejavu-core

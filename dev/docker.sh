@@ -39,11 +39,6 @@ install_packages() {
   logged apt-docker apt_install "${missing[@]}"
 }
 
-apt_install() {
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-}
-
 lacks_sys_resource() { # bit 24 of the bounding set
   local bounding
   bounding=$(awk '/^CapBnd/ {print $2}' /proc/self/status)

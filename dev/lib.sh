@@ -53,6 +53,12 @@ at_least() { # VERSION MINIMUM
   [[ -n $1 && $(printf '%s\n' "$2" "${1#v}" | sort -V | head -n 1) == "$2" ]]
 }
 
+# As root, on a machine with apt.
+apt_install() {
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
 # Rust builds the images and the tests; the version is the one that Cargo.toml asks for.
 require_rust() {
   local oldest found

@@ -18,7 +18,7 @@ use crate::app::{App, found};
 use crate::blog::misfit;
 use crate::error::Error;
 use crate::forms::{self, Form, Login};
-use crate::page::{Finished, Page, html, signed_in};
+use crate::page::{Page, failed_with, html, signed_in};
 use crate::password::Verdict;
 use crate::proxies::is_secure;
 use crate::session::{self, KnownBrowser, Session};
@@ -82,7 +82,7 @@ async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Re
             if let Err(wait) = app.registrations.begin() {
                 let text = "Too many people are registering at the moment. Please try again in a while.";
                 let page = RegisterPage { page: page.flash(text.to_owned()), username: &login.username };
-                return later(html(&page)?, wait);
+                return later(&page, wait);
             }
             let hash = app.passwords.hash(login.password).await.map_err(Error::Password)?;
             match users::insert(&app.database, &login.username, &hash).await {
@@ -114,7 +114,7 @@ async fn log_in(
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many failed logins. Please try again in {}.", words::span(wait));
-        return later(html(&LoginPage { page: page.flash(text), username: &username })?, wait);
+        return later(&LoginPage { page: page.flash(text), username: &username }, wait);
     }
     let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
     // Without a user a hash is computed all the same: the messages tell who exists, as Flaskr's do, the time doesn't.
@@ -141,17 +141,14 @@ fn tries<'a>(app: &App, headers: &HeaderMap, name: &'a str, user: Option<&Creden
 }
 
 fn known_browser(app: &App, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
-    let cookies = headers.get_all(header::COOKIE).iter();
-    let mut values = cookies.flat_map(|value| session::cookies(value.as_bytes(), session::KNOWN_COOKIE));
+    let mut values = session::cookies(headers, session::KNOWN_COOKIE);
     values.find_map(|value| app.sessions.open_browser(value).filter(|known| known.user == user))
 }
 
-/// An answer that says when to come back.
-fn later(mut response: Response, wait: Duration) -> Result<Response, Error> {
-    *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
-    response.extensions_mut().insert(Finished);
-    Ok(response)
+/// The page for who has to wait.
+fn later(page: &impl Template, wait: Duration) -> Result<Response, Error> {
+    let seconds = HeaderValue::from(wait.as_secs() + 1);
+    Ok(failed_with(html(page)?, StatusCode::TOO_MANY_REQUESTS, seconds))
 }
 
 /// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
@@ -203,7 +200,7 @@ async fn change_password(
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many wrong passwords. Please try again in {}.", words::span(wait));
-        return later(html(&PasswordPage { page: page.flash(text) })?, wait);
+        return later(&PasswordPage { page: page.flash(text) }, wait);
     }
     let verdict = app.passwords.verify(current, Some(found.hash.clone())).await.map_err(Error::Password)?;
     if verdict != Verdict::Wrong {

@@ -79,9 +79,7 @@ impl Error {
             }
         }
     }
-}
 
-impl Error {
     /// Whether the database is away.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

@@ -111,18 +111,14 @@ impl FromRequestParts<Arc<App>> for Page {
             // Set already only if a handler asked twice, and then to the same.
             let _ = seen.set(user.clone());
         }
-        Ok(Self { site: Arc::clone(&app.site), viewer, flashes: Vec::new() })
+        Ok(Self { viewer, ..Self::anonymous(app) })
     }
 }
 
 /// What the session cookie says, without a look at the database.
 pub fn signed_in(headers: &HeaderMap, app: &App) -> Option<Session> {
     let now = session::now();
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .flat_map(|value| session::cookie_values(value.as_bytes()))
-        .find_map(|value| app.sessions.open(value, now))
+    session::cookies(headers, session::COOKIE).find_map(|value| app.sessions.open(value, now))
 }
 
 /// Renders a template; only a bug makes that fail.
@@ -140,7 +136,16 @@ struct ErrorPage<'a> {
 
 /// Marks an answer whose status says that something failed and whose page is there already.
 #[derive(Clone)]
-pub struct Finished;
+struct Finished;
+
+/// Sends a page of its own under a status that says that something failed, and when to come back.
+#[must_use]
+pub fn failed_with(mut page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+    *page.status_mut() = status;
+    page.headers_mut().insert(header::RETRY_AFTER, retry_after);
+    page.extensions_mut().insert(Finished);
+    page
+}
 
 /// Gives every error a page, whoever raised it: a handler, the router or a layer. Sets the headers on caching.
 pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -151,7 +156,7 @@ pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next
     let status = response.status();
     let finished = response.extensions().get::<Finished>().is_some();
     if !finished && (status.is_client_error() || status.is_server_error()) {
-        let page = Page { site: Arc::clone(&app.site), viewer: seen.0.get().cloned(), flashes: Vec::new() };
+        let page = Page { viewer: seen.0.get().cloned(), ..Page::anonymous(&app) };
         response = error_page(page, response);
     }
     let caching = if anonymous && !response.headers().contains_key(header::SET_COOKIE) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use crate::app::{App, found};
 use crate::cursor::Cursor;
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::feed;
-use crate::page::{Finished, Page};
+use crate::page::{Page, failed_with};
 use crate::rendered::Rendered;
 use crate::session;
 use crate::shelf::{Content, Known, Missing, View};
@@ -163,8 +163,7 @@ async fn show(
 }
 
 fn has_just_written(headers: &HeaderMap) -> bool {
-    let cookies = headers.get_all(header::COOKIE).iter();
-    cookies.flat_map(|value| session::cookies(value.as_bytes(), session::WROTE_COOKIE)).next().is_some()
+    session::cookies(headers, session::WROTE_COOKIE).next().is_some()
 }
 
 async fn answer(page: Page, headers: &HeaderMap, view: &View, known: &Known) -> Result<Response, Error> {
@@ -237,13 +236,9 @@ fn stale(app: &App, known: &Known, cause: &str) -> Result<Response, Error> {
         "The blog can't reach its database at the moment. This is the page as it was {age}; \
          writing and logging in will work again in a while."
     );
-    let page = Page { site: Arc::clone(&app.site), viewer: None, flashes: vec![message] };
-    let mut response = html_of(page, &known.content)?;
-    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    let headers: [(HeaderName, HeaderValue); 2] =
-        [(header::RETRY_AFTER, RETRY_AFTER), (header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
-    response.headers_mut().extend(headers);
-    response.extensions_mut().insert(Finished);
+    let page = html_of(Page::anonymous(app).flash(message), &known.content)?;
+    let mut response = failed_with(page, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(Cause(cause.to_owned()));
     app.metrics.stale_pages.inc();
     Ok(response)

@@ -3,6 +3,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
@@ -154,14 +155,13 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The session cookies of a `Cookie` header. Several can come: cookies of other ports on the same host arrive too, and
-/// those may hold any bytes.
-pub fn cookie_values(header: &[u8]) -> impl Iterator<Item = &str> {
-    cookies(header, COOKIE)
+/// The values of the cookies of that name. Several can come: cookies of other ports on the same host arrive too.
+pub fn cookies<'a>(headers: &'a HeaderMap, wanted: &'static str) -> impl Iterator<Item = &'a str> {
+    headers.get_all(header::COOKIE).iter().flat_map(move |value| values_in(value.as_bytes(), wanted))
 }
 
-/// The values of the cookies of that name; what isn't ASCII is none of ours.
-pub fn cookies<'a>(header: &'a [u8], wanted: &'static str) -> impl Iterator<Item = &'a str> {
+/// Cookies of others may hold any bytes; what isn't UTF-8 is none of ours.
+fn values_in<'a>(header: &'a [u8], wanted: &'static str) -> impl Iterator<Item = &'a str> {
     header.split(|byte| *byte == b';').filter_map(move |pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;
         (name == wanted).then_some(value)
@@ -259,7 +259,7 @@ mod tests {
     #[test]
     fn all_session_cookies_of_a_header_are_tried() {
         let values: Vec<&str> =
-            cookie_values(b"a=b; \xff=\xfe; session=x;session=y; csession=z; session").collect();
+            values_in(b"a=b; \xff=\xfe; session=x;session=y; csession=z; session", COOKIE).collect();
         assert_eq!(values, ["x", "y"]);
     }
 
@@ -271,7 +271,7 @@ mod tests {
 
         #[test]
         fn no_header_makes_the_parser_panic(bytes in proptest::prelude::any::<Vec<u8>>()) {
-            let _ = cookie_values(&bytes).count();
+            let _ = values_in(&bytes, COOKIE).count();
         }
     }
 }

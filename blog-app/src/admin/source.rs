@@ -1,6 +1,5 @@
 //! Where an import comes from: a Flaskr database on SQLite, or an export.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -108,7 +107,7 @@ impl Lines {
     }
 
     fn batch(&mut self) -> anyhow::Result<Vec<Record>> {
-        let mut records = VecDeque::new();
+        let mut records = Vec::new();
         while records.len() < BATCH && !self.ended {
             let Some(text) = self.line()? else {
                 bail!("the export is cut off: its last line is missing");
@@ -129,8 +128,8 @@ impl Lines {
                 Record::User(_) => self.seen.users += 1,
                 Record::Post(_) => self.seen.posts += 1,
             }
-            records.push_back(record);
+            records.push(record);
         }
-        Ok(records.into())
+        Ok(records)
     }
 }

@@ -69,8 +69,8 @@ async fn set_password(database: &Database, name: &str) -> anyhow::Result<()> {
         bail!("{problem}");
     }
     let hash = Passwords::new(1).hash(password).await?;
-    let mark = if user.hash.starts_with(DISABLED) { "!" } else { "" };
-    replace(database, &user, &format!("{mark}{hash}")).await?;
+    let hash = if user.hash.starts_with(DISABLED) { format!("{DISABLED}{hash}") } else { hash };
+    replace(database, &user, &hash).await?;
     println!("changed the password of {name}; every session of theirs has ended");
     Ok(())
 }
