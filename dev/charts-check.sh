@@ -87,6 +87,10 @@ for helm in helm helm4; do
     --set podLabels.a=b --set podAnnotations.a=b --set nodeSelector.a=b --set priorityClassName=high \
     --set 'imagePullSecrets[0].name=pull' --set 'tolerations[0].operator=Exists' --set serviceAccount.annotations.a=b
   check_rendering "$helm" flask-blog everything --set image=a:b --set service.nodePort=30500 --set resources.limits.memory=1Gi \
-    --set database.storage.storageClassName=fast --set database.resources.limits.memory=1Gi --set deletionPolicy=Delete
+    --set database.storage.storageClassName=fast --set database.resources.limits.memory=1Gi --set deletionPolicy=Delete \
+    --set registration=Closed --set markup=Markdown --set ingress.host=a.example.org --set networkPolicy.enabled=false \
+    --set podTemplate.labels.a=b --set autoscaling.maxReplicas=4 --set-string database.config.max_connections=200 \
+    --set suspend=true --set hibernate=true --set rolloutPolicy=Manual
+  check_rendering "$helm" flask-blog external --set database.external.host=db --set database.external.credentialsSecret=s
 done
 echo "$PASSED passed, 0 failed"

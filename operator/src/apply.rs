@@ -6,7 +6,10 @@ use flaskblog_api::{Child, OwnedKind, children::MANAGER};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, ValidationDirective},
+    api::{
+        DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+        ValidationDirective,
+    },
 };
 use rand::Rng;
 use serde_json::json;
@@ -19,13 +22,17 @@ use crate::{
     identity::Identity,
     metrics::Metrics,
     observe::{Observed, child_api},
+    pending::{Held, needs_recreation},
     stuck::stuck_database_pod,
 };
+
+/// Field manager that holds the number of replicas while it passes from us to the autoscaler.
+const HANDOVER: &str = "flaskblog-operator-replicas";
 
 /// One change that was made, for Events and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `Created`, `Updated` or `Deleted`.
+    /// `Created`, `Updated`, `Recreating` or `Deleted`.
     pub reason: &'static str,
     /// Kind of the object.
     pub kind: String,
@@ -34,7 +41,7 @@ pub struct Change {
 }
 
 /// Writes what differs and returns every object as the API server now has it. `changes` tells what was done, also when
-/// an error ends the work halfway.
+/// an error ends the work halfway. What is `held` stays as it is.
 ///
 /// # Errors
 /// [`Error::Write`] for the first write that fails; what comes after it in apply order was not touched.
@@ -43,6 +50,7 @@ pub async fn apply(
     id: &Identity,
     desired: &Objects<Desired>,
     observed: &Observed,
+    held: &Held,
     metrics: &Metrics,
     changes: &mut Vec<Change>,
 ) -> Result<Objects<Applied>, Error> {
@@ -50,13 +58,20 @@ pub async fn apply(
     let mut applied = BTreeMap::new();
     for (role, wanted) in desired.iter() {
         let object = match observed.children.get(&role) {
-            Some(live) if is_as_wanted(wanted, live) => live.clone(),
+            Some(live) if held.roles.contains(&role) || is_as_wanted(wanted, live) => live.clone(),
+            Some(live) if role == Child::Database && needs_recreation(wanted, live) => {
+                writer.orphan(role, live, changes).await?
+            }
+            live if role == Child::App && wanted.data.pointer("/spec/replicas").is_none() => {
+                writer.write_without_replicas(wanted, live, bounds(desired), changes).await?
+            }
             live => writer.write(role, wanted, live, changes).await?,
         };
         applied.insert(role, object);
     }
     for (role, live) in &observed.children {
-        if desired.get(*role).is_none() {
+        // What holds the keys to data is never pruned, whatever a spec says.
+        if desired.get(*role).is_none() && !role.outlives_the_blog() {
             writer.prune(*role, live, changes).await?;
         }
     }
@@ -64,6 +79,13 @@ pub async fn apply(
         writer.replace_pod(pod, changes).await?;
     }
     Ok(Objects::applied(applied))
+}
+
+/// The autoscaler's bounds.
+fn bounds(desired: &Objects<Desired>) -> (i64, i64) {
+    let autoscaler = desired.get(Child::Autoscaler);
+    let bound = |path: &str| autoscaler.and_then(|object| object.data.pointer(path)?.as_i64()).unwrap_or(1);
+    (bound("/spec/minReplicas"), bound("/spec/maxReplicas"))
 }
 
 struct Writer<'a> {
@@ -108,6 +130,57 @@ impl Writer<'_> {
         let reason = if live.is_none() { "Created" } else { "Updated" };
         changes.push(Change { reason, kind: role.kind().api_resource().kind, name });
         Ok(object)
+    }
+
+    /// Lets go of the number of replicas. If it simply went from what we apply, the API server would set its default of 1:
+    /// so the present number passes to another field manager first, from which the autoscaler takes it by its first change
+    /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>).
+    async fn write_without_replicas(
+        &self,
+        wanted: &DynamicObject,
+        live: Option<&DynamicObject>,
+        (fewest, most): (i64, i64),
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let Some(live) = live else {
+            let created = self.write(Child::App, wanted, None, changes).await?;
+            return self.hand_over(&created, fewest).await;
+        };
+        let present = live.data.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(0);
+        // A Deployment at 0 is off limits for an autoscaler; it starts at its lower bound.
+        if present == 0 || owns_replicas(live) {
+            self.hand_over(live, present.clamp(fewest, most.max(fewest))).await?;
+        }
+        self.write(Child::App, wanted, Some(live), changes).await
+    }
+
+    async fn hand_over(&self, deployment: &DynamicObject, replicas: i64) -> Result<DynamicObject, Error> {
+        let kind = Child::App.kind();
+        let resource = kind.api_resource();
+        let name = Child::App.name(&self.id.name);
+        let patch = json!({"apiVersion": resource.api_version, "kind": resource.kind,
+            "metadata": {"name": name, "uid": deployment.metadata.uid}, "spec": {"replicas": replicas}});
+        self.metrics.api_writes.get_or_create(&("apply", kind).into()).inc();
+        let params = PatchParams::apply(HANDOVER).force();
+        let outcome = child_api(self.client, self.id, kind).patch(&name, &params, &Patch::Apply(patch)).await;
+        outcome.map_err(|source| write_error("hand over the replicas of", kind, &name, source))
+    }
+
+    /// Deletes a StatefulSet without its pod, so that the next look makes it anew around it.
+    async fn orphan(
+        &self,
+        role: Child,
+        live: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let name = role.name(&self.id.name);
+        let params =
+            DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..exactly(live.uid()) };
+        self.metrics.api_writes.get_or_create(&("delete", role.kind()).into()).inc();
+        tolerate_gone(child_api(self.client, self.id, role.kind()).delete(&name, &params).await.map(|_| ()))
+            .map_err(|source| write_error("delete", role.kind(), &name, source))?;
+        changes.push(Change { reason: "Recreating", kind: role.kind().api_resource().kind, name });
+        Ok(live.clone())
     }
 
     /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
@@ -163,6 +236,15 @@ impl Writer<'_> {
         changes.push(Change { reason: "Deleted", kind: "Pod".into(), name });
         Ok(())
     }
+}
+
+/// Whether the number of replicas is among the fields that we have applied.
+fn owns_replicas(live: &DynamicObject) -> bool {
+    let ours = live.managed_fields().iter().find(|entry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    });
+    ours.and_then(|entry| entry.fields_v1.as_ref())
+        .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
 /// Deletes this very object and not one that took its name since it was read.

@@ -17,7 +17,9 @@ pub fn is_as_wanted(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     covers(&metadata(live), &metadata(wanted)) && covers(&live.data, &wanted.data)
 }
 
-fn covers(live: &Value, wanted: &Value) -> bool {
+/// Whether `live` holds everything that `wanted` says.
+#[must_use]
+pub fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => covers_object(live, wanted),
         (Value::Array(live), Value::Array(wanted)) => covers_list(live, wanted),
@@ -50,6 +52,18 @@ fn covers_list(live: &[Value], wanted: &[Value]) -> bool {
 #[must_use]
 pub fn same_quantity(left: &str, right: &str) -> bool {
     matches!((milli(left), milli(right)), (Some(left), Some(right)) if (left - right).abs() < 0.5)
+}
+
+/// Whether an amount is as large as another one. What isn't a quantity is compared with nothing.
+#[must_use]
+pub fn at_least(amount: &str, wanted: &str) -> bool {
+    matches!((milli(amount), milli(wanted)), (Some(amount), Some(wanted)) if amount > wanted - 0.5)
+}
+
+/// A quantity in whole units, bytes for memory.
+#[must_use]
+pub fn units(text: &str) -> Option<f64> {
+    milli(text).map(|milli| milli / 1e3)
 }
 
 /// A quantity in thousandths, or nothing if the text is none

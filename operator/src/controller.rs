@@ -8,7 +8,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DynamicObject, ListParams, PartialObjectMeta},
     runtime::{
-        Controller, PredicateConfig, WatchStreamExt,
+        Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::Config,
         predicates,
         reflector::{self, ObjectRef, store::Writer},
@@ -62,10 +62,12 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     let store = writer.as_reader();
     let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
     let watch = watcher(blogs, watch_config()).default_backoff().inspect(move |event| health.note(event));
-    // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
-    let changed = reflector::reflector(writer, watch)
-        .applied_objects()
-        .predicate_filter(predicates::generation, PredicateConfig::default());
+    // The operator's own writes to the status are no news: as such they would also overtake the delay after an error. An
+    // annotation is: a person approves by it.
+    let changed = reflector::reflector(writer, watch).applied_objects().predicate_filter(
+        predicates::generation.combine(predicates::annotations),
+        PredicateConfig::default(),
+    );
     let mut controller = Controller::for_stream(changed, store)
         .with_config(Config::default().concurrency(concurrency))
         .trigger_backoff(NoCommonDelay)

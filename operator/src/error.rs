@@ -43,6 +43,9 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A defect: the code of a reconcile panicked.
+    #[error("the operator has a defect that this blog's state brings out ({0}); the blog was left as it is")]
+    Panicked(String),
     /// The whole reconcile took too long.
     #[error("the reconcile took longer than {0} seconds and was given up; it is tried again")]
     Timeout(u64),
@@ -115,6 +118,40 @@ pub enum Invalid {
         /// Its name.
         name: String,
     },
+    /// The Secret that is named for an external database isn't there.
+    #[error(
+        "Secret {name}, which spec.database.external.credentialsSecret names, doesn't exist: create it with the keys \
+         username and password"
+    )]
+    ExternalSecretMissing {
+        /// Its name.
+        name: String,
+    },
+    /// An older MySQL on newer data.
+    #[error(
+        "image {image} is older than MySQL {served}, which has served this data; MySQL can't go back: name the image of \
+         {served} or a newer one, or make a new FlaskBlog with the old image and import an export of the posts"
+    )]
+    DatabaseDowngrade {
+        /// The image that the spec names.
+        image: String,
+        /// The version that has served.
+        served: String,
+    },
+    /// Another series of MySQL, which can't be taken back.
+    #[error(
+        "image {image} is of another series than MySQL {served}, which has served this data, and the data can't go back \
+         afterwards: make a copy of the posts (blog-app export), then say so with the annotation \
+         flaskblog.dev/allow-database-upgrade={wanted}"
+    )]
+    UpgradeUnconfirmed {
+        /// The image that the spec names.
+        image: String,
+        /// The version that has served.
+        served: String,
+        /// The series of the image.
+        wanted: String,
+    },
     /// The object has no namespace, name or uid, which the API server never sends.
     #[error("the FlaskBlog lacks metadata.{0}")]
     Incomplete(&'static str),
@@ -137,7 +174,12 @@ impl Error {
                 Invalid::NameConflict { .. } | Invalid::UnmarkedSecret { .. } | Invalid::UnmarkedClaim { .. },
             ) => reasons::NAME_CONFLICT,
             Self::Invalid(Invalid::UselessClaim { .. }) => reasons::STORAGE_MISMATCH,
-            Self::Invalid(Invalid::CredentialsMissing { .. }) => reasons::CREDENTIALS_MISSING,
+            Self::Invalid(Invalid::DatabaseDowngrade { .. }) => reasons::DATABASE_DOWNGRADE,
+            Self::Invalid(Invalid::UpgradeUnconfirmed { .. }) => reasons::UPGRADE_UNCONFIRMED,
+            Self::Panicked(_) => reasons::PANICKED,
+            Self::Invalid(Invalid::CredentialsMissing { .. } | Invalid::ExternalSecretMissing { .. }) => {
+                reasons::CREDENTIALS_MISSING
+            }
             Self::Invalid(Invalid::WaitingForCleanup { .. }) => reasons::WAITING_FOR_CLEANUP,
             Self::Invalid(Invalid::Incomplete(_)) => reasons::INVALID_SPEC,
             Self::Read { source, .. } | Self::Write { source, .. } => client_reason(source),

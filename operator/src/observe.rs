@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use flaskblog_api::{
-    Child, OwnedKind,
+    Child, FlaskBlogSpec, OwnedKind,
     children::{Component, data_claim, database_pod, selector_text},
 };
 use futures::{StreamExt, TryStreamExt, future, stream};
@@ -31,17 +31,43 @@ pub struct Observed {
     pub database_pod: Option<Pod>,
     /// The blog's pods.
     pub app_pods: Vec<Pod>,
+    /// The Secret that the spec names for an external database isn't there.
+    pub external_secret_missing: bool,
+}
+
+/// How much storage a claim asks for.
+#[must_use]
+pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    requests.get("storage").map(|size| size.0.clone())
 }
 
 /// Reads everything that the next steps decide on.
 ///
 /// # Errors
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
-pub async fn observe(client: &Client, id: &Identity) -> Result<Observed, Error> {
-    let (children, data_claim, database_pod, app_pods) =
-        future::try_join4(children(client, id), claim(client, id), pod(client, id), app_pods(client, id))
-            .await?;
-    Ok(Observed { children, data_claim, database_pod, app_pods })
+pub async fn observe(client: &Client, id: &Identity, spec: &FlaskBlogSpec) -> Result<Observed, Error> {
+    let (children, data_claim, database_pod, app_pods, external_secret_missing) = future::try_join5(
+        children(client, id),
+        claim(client, id),
+        pod(client, id),
+        app_pods(client, id),
+        external_secret_missing(client, id, spec),
+    )
+    .await?;
+    Ok(Observed { children, data_claim, database_pod, app_pods, external_secret_missing })
+}
+
+/// Only whether it is there: its data is for the pods.
+async fn external_secret_missing(
+    client: &Client,
+    id: &Identity,
+    spec: &FlaskBlogSpec,
+) -> Result<bool, Error> {
+    let Some(external) = &spec.database.external else { return Ok(false) };
+    let name = &external.credentials_secret;
+    let found = child_api(client, id, OwnedKind::Secret).get_metadata_opt(name).await;
+    found.map(|found| found.is_none()).map_err(|source| read_error("Secret", name.clone(), source))
 }
 
 async fn children(client: &Client, id: &Identity) -> Result<BTreeMap<Child, DynamicObject>, Error> {

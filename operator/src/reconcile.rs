@@ -1,8 +1,9 @@
 //! The story of one reconcile: observe → validate → desired → apply → status.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use flaskblog_api::FlaskBlog;
+use futures::FutureExt;
 use kube::runtime::controller::Action;
 use rand::Rng;
 use tokio::time::{Instant, timeout};
@@ -12,13 +13,15 @@ use crate::{
     apply::{Change, apply},
     claim::{release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
-    desired::desired,
+    desired::{Objects, desired},
     error::{Error, Invalid},
     events,
     identity::Identity,
     metrics::Outcome,
-    observe::observe,
+    observe::{Observed, observe},
+    pending::{held, pending},
     status::{self, Done, Published},
+    storage::{Growth, grow},
     validate::validate,
 };
 
@@ -48,9 +51,13 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
         return Ok(Action::await_change());
     }
     let mut changes = Vec::new();
-    let outcome = timeout(RECONCILE_LIMIT, converge(&blog, &id, &ctx, &mut changes))
-        .await
-        .unwrap_or(Err(Error::Timeout(RECONCILE_LIMIT.as_secs())));
+    // Nothing that a panic leaves half done is used afterwards: the next reconcile looks anew.
+    let work = AssertUnwindSafe(converge(&blog, &id, &ctx, &mut changes)).catch_unwind();
+    let outcome = match timeout(RECONCILE_LIMIT, work).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
+        Err(_) => Err(Error::Timeout(RECONCILE_LIMIT.as_secs())),
+    };
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
     let next = status::merged(&blog, &report);
     let published = status::publish(&ctx, &blog, &id, next.as_ref()).await; // client required
@@ -67,12 +74,14 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
         );
     }
     ctx.metrics.duration.observe(started.elapsed().as_secs_f64());
+    let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
     let published = result?;
     ctx.forget_failures(&id.uid);
-    Ok(Action::requeue(next_look(&ctx, report.settled, published)))
+    // The StatefulSet follows the claim, which is not watched.
+    Ok(Action::requeue(if growing { OVERTAKEN } else { next_look(&ctx, report.settled, published) }))
 }
 
 /// When to look again though nobody tells of a change.
@@ -93,13 +102,32 @@ async fn converge(
 ) -> Result<Done, Error> {
     let client = &ctx.client.0;
     let policy = blog.spec.deletion_policy;
-    let observed = observe(client, id).await?; // client required
+    let observed = observe(client, id, &blog.spec).await?; // client required
+    if blog.spec.suspend {
+        return look_only(blog, id, ctx, observed);
+    }
     release_data(ctx, id, policy, &observed).await?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let wanted = desired(&plan); // no client required
-    let applied = apply(client, id, &wanted, &observed, &ctx.metrics, changes).await?; // client required
+    let held = held(&plan, &wanted, &pending(&id.name, &wanted, &observed)); // no client required
+    let applied = apply(client, id, &wanted, &observed, &held, &ctx.metrics, changes).await?; // client required
     take_data(ctx, id, policy, &observed).await?; // client required
-    Ok(Done { observed, plan, applied })
+    let growth = grow(ctx, id, &plan, &observed).await?; // client required
+    Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
+}
+
+/// A suspended blog: what there is, and what would be changed.
+fn look_only(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed) -> Result<Done, Error> {
+    let plan = validate(blog, id, &observed, &ctx.settings)?;
+    let suspended = pending(&id.name, &desired(&plan), &observed).iter().map(ToString::to_string).collect();
+    let applied = Objects::applied(observed.children.clone());
+    Ok(Done { observed, plan, applied, growth: Growth::None, held: Vec::new(), suspended: Some(suspended) })
+}
+
+/// Like any other error, so that one blog's misfortune is no other's: the panic hook has logged where it was.
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let words = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panicked(words.unwrap_or("no message").to_owned())
 }
 
 /// When to try again after an error: later each time, with jitter, for each blog by itself.
@@ -108,7 +136,9 @@ pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> A
     let delay = ctx.count_failure(uid, rand::rng().random_range(0.0..1.0));
     let delay = match error {
         // Somebody else's work is under way and usually ends within a minute or two.
-        Error::Invalid(Invalid::WaitingForCleanup { .. }) => delay.min(LONGEST_CLEANUP),
+        Error::Invalid(Invalid::WaitingForCleanup { .. } | Invalid::ExternalSecretMissing { .. }) => {
+            delay.min(LONGEST_CLEANUP)
+        }
         _ => delay,
     };
     Action::requeue(delay)

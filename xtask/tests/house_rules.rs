@@ -142,7 +142,7 @@ fn used() -> Rights {
     for kind in OwnedKind::ALL {
         let resource = kind.api_resource();
         let mut verbs = vec!["get", "list", "watch", "create", "patch"];
-        if kind == OwnedKind::PodDisruptionBudget {
+        if kind.is_optional() {
             verbs.push("delete");
         }
         rules.push(json!({"apiGroups": [resource.group], "resources": [resource.plural], "verbs": verbs}));

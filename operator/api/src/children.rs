@@ -15,6 +15,13 @@ pub const DESIRED_HASH: &str = "flaskblog.dev/desired-hash";
 /// On the Deployment: the default image that a blog without `spec.image` was first given.
 pub const DEFAULT_IMAGE: &str = "flaskblog.dev/default-image";
 
+/// On Deployment and StatefulSet: hash of the pod template that the operator last wanted; another one means a restart.
+pub const TEMPLATE_HASH: &str = "flaskblog.dev/template-hash";
+/// On the FlaskBlog, by a person: the token of the restarts that may go ahead under `rolloutPolicy: Manual`.
+pub const APPROVE: &str = "flaskblog.dev/approve";
+/// On the FlaskBlog, by a person: the MySQL series, such as `9.7`, that the data may be upgraded to.
+pub const ALLOW_UPGRADE: &str = "flaskblog.dev/allow-database-upgrade";
+
 /// The kinds that the operator owns, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnedKind {
@@ -24,37 +31,57 @@ pub enum OwnedKind {
     Secret,
     /// `v1` Service.
     Service,
+    /// `networking.k8s.io/v1` NetworkPolicy.
+    NetworkPolicy,
     /// `apps/v1` StatefulSet.
     StatefulSet,
     /// `apps/v1` Deployment.
     Deployment,
     /// `policy/v1` PodDisruptionBudget.
     PodDisruptionBudget,
+    /// `autoscaling/v2` HorizontalPodAutoscaler.
+    HorizontalPodAutoscaler,
+    /// `networking.k8s.io/v1` Ingress.
+    Ingress,
 }
 
 impl OwnedKind {
     /// All of them, in apply order: what others need comes first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::ServiceAccount,
         Self::Secret,
         Self::Service,
+        Self::NetworkPolicy,
         Self::StatefulSet,
         Self::Deployment,
         Self::PodDisruptionBudget,
+        Self::HorizontalPodAutoscaler,
+        Self::Ingress,
     ];
 
     /// Group, version, kind and plural, as the dynamic client wants them.
     #[must_use]
     pub fn api_resource(self) -> ApiResource {
-        let (group, kind, plural) = match self {
-            Self::ServiceAccount => ("", "ServiceAccount", "serviceaccounts"),
-            Self::Secret => ("", "Secret", "secrets"),
-            Self::Service => ("", "Service", "services"),
-            Self::StatefulSet => ("apps", "StatefulSet", "statefulsets"),
-            Self::Deployment => ("apps", "Deployment", "deployments"),
-            Self::PodDisruptionBudget => ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+        let (group, version, kind, plural) = match self {
+            Self::ServiceAccount => ("", "v1", "ServiceAccount", "serviceaccounts"),
+            Self::Secret => ("", "v1", "Secret", "secrets"),
+            Self::Service => ("", "v1", "Service", "services"),
+            Self::NetworkPolicy => ("networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies"),
+            Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
+            Self::PodDisruptionBudget => ("policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+            Self::HorizontalPodAutoscaler => {
+                ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+            }
+            Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
         };
-        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, "v1", kind), plural)
+        ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    /// Whether objects of this kind come and go with fields of the spec, so that the operator also deletes them.
+    #[must_use]
+    pub fn is_optional(self) -> bool {
+        !matches!(self, Self::ServiceAccount | Self::Secret | Self::Deployment)
     }
 }
 
@@ -71,25 +98,37 @@ pub enum Child {
     DatabaseService,
     /// The Service that people reach.
     AppService,
+    /// Lets only the blog reach MySQL.
+    DatabasePolicy,
+    /// Lets only the blog's two ports be reached.
+    AppPolicy,
     /// MySQL.
     Database,
     /// The blog.
     App,
     /// Keeps a replica up while nodes are drained; from two replicas on.
     DisruptionBudget,
+    /// Sets the number of replicas by load, where the spec asks for it.
+    Autoscaler,
+    /// Leads a host name to the blog, where the spec asks for it.
+    Ingress,
 }
 
 impl Child {
     /// All of them, in apply order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::ServiceAccount,
         Self::DatabaseSecret,
         Self::SessionSecret,
         Self::DatabaseService,
         Self::AppService,
+        Self::DatabasePolicy,
+        Self::AppPolicy,
         Self::Database,
         Self::App,
         Self::DisruptionBudget,
+        Self::Autoscaler,
+        Self::Ingress,
     ];
 
     /// What kind of object plays this role.
@@ -99,9 +138,12 @@ impl Child {
             Self::ServiceAccount => OwnedKind::ServiceAccount,
             Self::DatabaseSecret | Self::SessionSecret => OwnedKind::Secret,
             Self::DatabaseService | Self::AppService => OwnedKind::Service,
+            Self::DatabasePolicy | Self::AppPolicy => OwnedKind::NetworkPolicy,
             Self::Database => OwnedKind::StatefulSet,
             Self::App => OwnedKind::Deployment,
             Self::DisruptionBudget => OwnedKind::PodDisruptionBudget,
+            Self::Autoscaler => OwnedKind::HorizontalPodAutoscaler,
+            Self::Ingress => OwnedKind::Ingress,
         }
     }
 
@@ -109,9 +151,17 @@ impl Child {
     #[must_use]
     pub fn name(self, blog: &str) -> String {
         match self {
-            Self::DatabaseSecret | Self::DatabaseService | Self::Database => format!("{blog}-mysql"),
+            Self::DatabaseSecret | Self::DatabaseService | Self::DatabasePolicy | Self::Database => {
+                format!("{blog}-mysql")
+            }
             Self::SessionSecret => format!("{blog}-session"),
-            Self::ServiceAccount | Self::AppService | Self::App | Self::DisruptionBudget => blog.to_owned(),
+            Self::ServiceAccount
+            | Self::AppService
+            | Self::AppPolicy
+            | Self::App
+            | Self::DisruptionBudget
+            | Self::Autoscaler
+            | Self::Ingress => blog.to_owned(),
         }
     }
 
@@ -119,7 +169,9 @@ impl Child {
     #[must_use]
     pub fn component(self) -> Component {
         match self {
-            Self::DatabaseSecret | Self::DatabaseService | Self::Database => Component::Database,
+            Self::DatabaseSecret | Self::DatabaseService | Self::DatabasePolicy | Self::Database => {
+                Component::Database
+            }
             _ => Component::App,
         }
     }

@@ -13,6 +13,16 @@ pub const PROGRESSING: &str = "Progressing";
 /// Something needs a look: the message says what.
 pub const DEGRADED: &str = "Degraded";
 
+/// Only while `spec.suspend` is true.
+pub const SUSPENDED: &str = "Suspended";
+/// Only while `spec.hibernate` is true, or while the blog wakes.
+pub const HIBERNATED: &str = "Hibernated";
+/// Only while the volume grows, or where it can't.
+pub const STORAGE_RESIZING: &str = "StorageResizing";
+
+/// The conditions that are there only while their feature is in use.
+pub const OF_FEATURES: [&str; 3] = [SUSPENDED, HIBERNATED, STORAGE_RESIZING];
+
 /// Why a condition has its status; PascalCase, as the API conventions ask.
 pub mod reasons {
     /// Everything that the spec asks for is in place and serving.
@@ -53,6 +63,28 @@ pub mod reasons {
     pub const FORBIDDEN: &str = "Forbidden";
     /// The API server refused an object as invalid.
     pub const REJECTED: &str = "Rejected";
+    /// The blog sleeps as asked: no replica, no database, the data kept.
+    pub const HIBERNATED: &str = "Hibernated";
+    /// The replicas are ending; the database goes after them.
+    pub const HIBERNATING: &str = "Hibernating";
+    /// The database is being started; the replicas come after it.
+    pub const WAKING: &str = "Waking";
+    /// The operator leaves the blog alone, as asked.
+    pub const SUSPENDED: &str = "Suspended";
+    /// A restart waits for a person's approval, under `rolloutPolicy: Manual`.
+    pub const APPROVAL_PENDING: &str = "ApprovalPending";
+    /// The volume is growing.
+    pub const RESIZING: &str = "Resizing";
+    /// The cluster refused to let the volume grow; it stays as it is.
+    pub const EXPANSION_REFUSED: &str = "ExpansionRefused";
+    /// No replica has reached the external database yet.
+    pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
+    /// The image's MySQL is older than the one that wrote the data.
+    pub const DATABASE_DOWNGRADE: &str = "DatabaseDowngrade";
+    /// The image's MySQL is of a newer series, and nobody has said that a copy of the data exists.
+    pub const UPGRADE_UNCONFIRMED: &str = "UpgradeUnconfirmed";
+    /// A defect in the operator; other blogs are unharmed, and it is tried again.
+    pub const PANICKED: &str = "Panicked";
     /// The API server could not be reached, or answered with a passing error; it is tried again.
     pub const API_ERROR: &str = "ApiError";
     /// A reconcile took longer than its limit; it is tried again.
@@ -81,5 +113,16 @@ pub mod reasons {
         REJECTED,
         API_ERROR,
         TIMEOUT,
+        HIBERNATED,
+        HIBERNATING,
+        WAKING,
+        SUSPENDED,
+        APPROVAL_PENDING,
+        RESIZING,
+        EXPANSION_REFUSED,
+        DATABASE_UNREACHABLE,
+        DATABASE_DOWNGRADE,
+        UPGRADE_UNCONFIRMED,
+        PANICKED,
     ];
 }

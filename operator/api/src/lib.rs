@@ -2,6 +2,7 @@
 //!
 //! No client and no async runtime in here, so that a tool can use the types without either.
 
+mod bounded;
 pub mod children;
 pub mod conditions;
 mod quantity;
@@ -10,6 +11,7 @@ pub mod v1alpha1;
 pub use children::{Child, OwnedKind};
 pub use quantity::{Quantity, ResourceList, Resources};
 pub use v1alpha1::{
-    Database, DeletionPolicy, FlaskBlog, FlaskBlogSpec, FlaskBlogStatus, ImagePullPolicy, ManagedDatabase,
-    Service, ServiceType, Storage,
+    Autoscaling, Database, DeletionPolicy, ExternalDatabase, FlaskBlog, FlaskBlogSpec, FlaskBlogStatus,
+    ImagePullPolicy, Ingress, ManagedDatabase, Markup, NetworkPolicy, PodTemplate, Registration,
+    RolloutPolicy, Service, ServiceType, Storage, TlsMode,
 };

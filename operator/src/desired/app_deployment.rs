@@ -1,24 +1,24 @@
 use flaskblog_api::{
-    Child,
+    Child, Markup, Registration,
     children::{Component, DEFAULT_IMAGE},
 };
 use k8s_openapi::{
     api::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
-            Container, ContainerPort, EnvVar, HTTPGetAction, PodSpec, PodTemplateSpec, Probe,
-            ResourceRequirements, SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
+            Container, ContainerPort, HTTPGetAction, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
+            SecretVolumeSource, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
         },
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::pods::{
-    MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod, template_metadata,
+use super::{
+    database_access,
+    pods::{env, literal, pod_selector, resources, restricted, restricted_pod, template_metadata},
 };
 use crate::validate::Plan;
 
-const DATABASE_SECRETS: &str = "/etc/blog/database";
 const SESSION_KEYS: &str = "/etc/blog/session";
 /// The uid of the image; a number, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
@@ -43,7 +43,7 @@ pub(super) fn app_deployment(plan: &Plan) -> Deployment {
             ..ObjectMeta::default()
         },
         spec: Some(DeploymentSpec {
-            replicas: Some(plan.app.replicas),
+            replicas: plan.app.replicas,
             selector: pod_selector(plan, Component::App),
             revision_history_limit: Some(3),
             progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),
@@ -54,18 +54,33 @@ pub(super) fn app_deployment(plan: &Plan) -> Deployment {
                     max_unavailable: Some(IntOrString::Int(0)),
                 }),
             }),
-            template: PodTemplateSpec {
-                metadata: Some(template_metadata(plan, Component::App)),
-                spec: Some(pod_spec(plan)),
-            },
+            template: PodTemplateSpec { metadata: Some(pod_metadata(plan)), spec: Some(pod_spec(plan)) },
             ..DeploymentSpec::default()
         }),
         ..Deployment::default()
     }
 }
 
+/// The user's labels and annotations, and ours over them.
+fn pod_metadata(plan: &Plan) -> ObjectMeta {
+    let mut metadata = template_metadata(plan, Component::App);
+    let mut labels = plan.app.pod_template.labels.clone();
+    labels.extend(metadata.labels.take().unwrap_or_default());
+    let annotations = &plan.app.pod_template.annotations;
+    ObjectMeta {
+        labels: Some(labels),
+        annotations: (!annotations.is_empty()).then(|| annotations.clone()),
+        ..metadata
+    }
+}
+
 fn pod_spec(plan: &Plan) -> PodSpec {
+    let wanted = &plan.app.pod_template;
     PodSpec {
+        node_selector: (!wanted.node_selector.is_empty()).then(|| wanted.node_selector.clone()),
+        tolerations: (!wanted.tolerations.is_empty())
+            .then(|| wanted.tolerations.iter().map(toleration).collect()),
+        affinity: wanted.affinity.clone(),
         topology_spread_constraints: Some(vec![TopologySpreadConstraint {
             max_skew: 1,
             topology_key: "kubernetes.io/hostname".into(),
@@ -75,10 +90,7 @@ fn pod_spec(plan: &Plan) -> PodSpec {
         }]),
         init_containers: Some(vec![migrate_container(plan)]),
         containers: vec![serve_container(plan)],
-        volumes: Some(vec![
-            secret_volume("database", Child::DatabaseSecret.name(&plan.id.name), Some("password")),
-            secret_volume("session", Child::SessionSecret.name(&plan.id.name), None),
-        ]),
+        volumes: Some(vec![database_access::volume(plan), session_volume(plan)]),
         ..restricted_pod(plan, USER, TERMINATION_SECONDS)
     }
 }
@@ -89,10 +101,10 @@ fn migrate_container(plan: &Plan) -> Container {
         image: Some(plan.app.image.clone()),
         image_pull_policy: Some(plan.app.image_pull_policy.as_str().into()),
         args: Some(vec!["migrate".into()]),
-        env: Some(database_env(plan)),
+        env: Some(database_access::variables(plan)),
         resources: Some(app_resources(plan)),
         security_context: Some(restricted()),
-        volume_mounts: Some(vec![mount("database", DATABASE_SECRETS)]),
+        volume_mounts: Some(vec![database_access::mount()]),
         // The schema version that it reports, or the end of its log if it fails, becomes part of the blog's status.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
@@ -100,14 +112,20 @@ fn migrate_container(plan: &Plan) -> Container {
 }
 
 fn serve_container(plan: &Plan) -> Container {
-    let mut variables = database_env(plan);
+    let mut variables = database_access::variables(plan);
     variables.extend([
-        // Kubernetes expands `$(NAME)` in values and makes `$` of `$$`; the title is nobody's program.
-        env("BLOG_TITLE", plan.app.title.replace('$', "$$")),
+        env("BLOG_TITLE", literal(&plan.app.title)),
         env("BLOG_DRAIN_SECONDS", DRAIN_SECONDS),
         env("BLOG_SESSION_KEY_FILE", format!("{SESSION_KEYS}/current")),
         env("BLOG_SESSION_PREVIOUS_KEY_FILE", format!("{SESSION_KEYS}/previous")),
     ]);
+    // The blog's own defaults aren't repeated.
+    if plan.app.registration == Registration::Closed {
+        variables.push(env("BLOG_REGISTRATION", "closed"));
+    }
+    if plan.app.markup == Markup::Markdown {
+        variables.push(env("BLOG_MARKUP", "markdown"));
+    }
     Container {
         name: "blog".into(),
         image: Some(plan.app.image.clone()),
@@ -117,7 +135,7 @@ fn serve_container(plan: &Plan) -> Container {
         ports: Some(vec![port("http", 5000), port("admin", 9090)]),
         resources: Some(app_resources(plan)),
         security_context: Some(restricted()),
-        volume_mounts: Some(vec![mount("database", DATABASE_SECRETS), mount("session", SESSION_KEYS)]),
+        volume_mounts: Some(vec![database_access::mount(), session_mount()]),
         startup_probe: Some(probe("/healthz", 1, 60)),
         // Not /readyz, which follows the database: when that is away, every replica would leave the Service, and readers
         // would get a refused connection instead of the page that says so. A new replica still proves itself first.
@@ -129,41 +147,49 @@ fn serve_container(plan: &Plan) -> Container {
     }
 }
 
-fn database_env(plan: &Plan) -> Vec<EnvVar> {
-    vec![
-        env("BLOG_DATABASE_HOST", Child::DatabaseService.name(&plan.id.name)),
-        env("BLOG_DATABASE_PORT", MYSQL_PORT.to_string()),
-        env_from_secret(plan, "BLOG_DATABASE_NAME", "database"),
-        env_from_secret(plan, "BLOG_DATABASE_USER", "username"),
-        env("BLOG_DATABASE_PASSWORD_FILE", format!("{DATABASE_SECRETS}/password")),
-    ]
-}
-
 /// Two Argon2 computations at once take 38 MiB; the rest is headroom.
 fn app_resources(plan: &Plan) -> ResourceRequirements {
     resources(plan.app.resources.as_ref(), &[("cpu", "25m"), ("memory", "64Mi")], &[("memory", "256Mi")])
 }
 
-fn secret_volume(name: &str, secret: String, only_key: Option<&str>) -> Volume {
-    use k8s_openapi::api::core::v1::KeyToPath;
+fn session_volume(plan: &Plan) -> Volume {
     Volume {
-        name: name.into(),
+        name: "session".into(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(secret),
+            secret_name: Some(Child::SessionSecret.name(&plan.id.name)),
             default_mode: Some(0o440),
-            items: only_key.map(|key| vec![KeyToPath { key: key.into(), path: key.into(), mode: None }]),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()
     }
 }
 
-fn mount(name: &str, path: &str) -> VolumeMount {
+fn session_mount() -> VolumeMount {
     VolumeMount {
-        name: name.into(),
-        mount_path: path.into(),
+        name: "session".into(),
+        mount_path: SESSION_KEYS.into(),
         read_only: Some(true),
         ..VolumeMount::default()
+    }
+}
+
+fn toleration(wanted: &flaskblog_api::v1alpha1::Toleration) -> Toleration {
+    use flaskblog_api::v1alpha1::{TaintEffect, TolerationOperator};
+    let operator = wanted.operator.map(|operator| match operator {
+        TolerationOperator::Equal => "Equal",
+        TolerationOperator::Exists => "Exists",
+    });
+    let effect = wanted.effect.map(|effect| match effect {
+        TaintEffect::NoSchedule => "NoSchedule",
+        TaintEffect::PreferNoSchedule => "PreferNoSchedule",
+        TaintEffect::NoExecute => "NoExecute",
+    });
+    Toleration {
+        key: wanted.key.clone(),
+        operator: operator.map(Into::into),
+        value: wanted.value.clone(),
+        effect: effect.map(Into::into),
+        toleration_seconds: wanted.toleration_seconds,
     }
 }
 

@@ -11,8 +11,9 @@ use crate::validate::Plan;
 ///
 /// Addresses are published before readiness, so that a name lookup doesn't fail while MySQL starts; who connects too
 /// early gets a refused connection, which clients retry, instead of a negative DNS answer, which they cache.
-pub(super) fn database_service(plan: &Plan) -> Service {
-    Service {
+pub(super) fn database_service(plan: &Plan) -> Option<Service> {
+    plan.database.managed()?;
+    Some(Service {
         spec: Some(ServiceSpec {
             cluster_ip: Some("None".into()),
             publish_not_ready_addresses: Some(true),
@@ -27,5 +28,5 @@ pub(super) fn database_service(plan: &Plan) -> Service {
             ..ServiceSpec::default()
         }),
         ..Service::default()
-    }
+    })
 }

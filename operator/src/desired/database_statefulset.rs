@@ -17,10 +17,14 @@ use k8s_openapi::{
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 
-use super::pods::{
-    MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod, template_metadata,
+use super::{
+    mysql_settings::{DEFAULT_MEMORY, arguments},
+    pods::{
+        MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod,
+        template_metadata,
+    },
 };
-use crate::validate::Plan;
+use crate::validate::{ManagedPlan, Plan};
 
 const SECRETS: &str = "/etc/mysql-credentials";
 /// The image runs what lies here at the end of its first initialisation.
@@ -31,8 +35,6 @@ const USER: i64 = 999;
 const TERMINATION_SECONDS: i64 = 120;
 /// Where the whole volume is mounted; MySQL's own directory is a folder in it.
 const VOLUME: &str = "/var/lib/flaskblog";
-/// 50 replicas, each with a pool of ten, and one more during a roll-out; MySQL's default of 151 is enough for 15.
-const MAX_CONNECTIONS: &str = "--max-connections=600";
 /// The image initialises an empty directory in several steps, and takes any directory with something in it for a finished
 /// one. If the first start is interrupted (out of memory, a lost node), what is left would never work. So a marker lies
 /// beside the directory from before the first step until the last one, which removes it; where it is found, MySQL has never
@@ -51,10 +53,11 @@ echo 'rm -f /var/lib/flaskblog/mysql.initialising' >/docker-entrypoint-initdb.d/
 const STARTUP_FAILURES: i32 = 900;
 
 /// MySQL: one pod with one volume. More than one primary is where users of comparable operators lost data.
-pub(super) fn database_statefulset(plan: &Plan) -> StatefulSet {
-    StatefulSet {
+pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
+    let database = plan.database.managed()?;
+    Some(StatefulSet {
         spec: Some(StatefulSetSpec {
-            replicas: Some(1),
+            replicas: Some(database.replicas),
             service_name: Some(Child::DatabaseService.name(&plan.id.name)),
             selector: pod_selector(plan, Component::Database),
             revision_history_limit: Some(3),
@@ -70,42 +73,42 @@ pub(super) fn database_statefulset(plan: &Plan) -> StatefulSet {
             }),
             template: PodTemplateSpec {
                 metadata: Some(template_metadata(plan, Component::Database)),
-                spec: Some(pod_spec(plan)),
+                spec: Some(pod_spec(plan, database)),
             },
-            volume_claim_templates: Some(vec![claim(plan)]),
+            volume_claim_templates: Some(vec![claim(plan, database)]),
             ..StatefulSetSpec::default()
         }),
         ..StatefulSet::default()
-    }
+    })
 }
 
-fn pod_spec(plan: &Plan) -> PodSpec {
+fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
-        init_containers: Some(vec![prepare_container(plan)]),
-        containers: vec![mysql_container(plan)],
+        init_containers: Some(vec![prepare_container(database)]),
+        containers: vec![mysql_container(plan, database)],
         volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run"), scratch("initdb")]),
         ..restricted_pod(plan, USER, TERMINATION_SECONDS)
     }
 }
 
-fn prepare_container(plan: &Plan) -> Container {
+fn prepare_container(database: &ManagedPlan) -> Container {
     Container {
         name: "prepare".into(),
         command: Some(["bash", "-c", PREPARE].map(String::from).to_vec()),
         volume_mounts: Some(vec![mount("data", VOLUME, None), mount("initdb", INIT_SCRIPTS, None)]),
-        ..database_container(plan)
+        ..database_container(database)
     }
 }
 
 /// What both containers have in common.
-fn database_container(plan: &Plan) -> Container {
+fn database_container(database: &ManagedPlan) -> Container {
     Container {
-        image: Some(plan.database.image.clone()),
+        image: Some(database.spec.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         resources: Some(resources(
-            plan.database.resources.as_ref(),
+            database.spec.resources.as_ref(),
             &[("cpu", "100m"), ("memory", "512Mi")],
-            &[("memory", "1Gi")],
+            &[("memory", DEFAULT_MEMORY)],
         )),
         security_context: Some(restricted()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
@@ -113,16 +116,17 @@ fn database_container(plan: &Plan) -> Container {
     }
 }
 
-fn mysql_container(plan: &Plan) -> Container {
+fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
+    let secret = Child::DatabaseSecret.name(&plan.id.name);
     Container {
         name: "mysql".into(),
-        args: Some(vec![MAX_CONNECTIONS.into()]),
+        args: Some(arguments(database)),
         env: Some(vec![
             env("MYSQL_ROOT_PASSWORD_FILE", format!("{SECRETS}/root-password")),
             // root is for people inside the pod and is never reachable over the network.
             env("MYSQL_ROOT_HOST", "localhost"),
-            env_from_secret(plan, "MYSQL_DATABASE", "database"),
-            env_from_secret(plan, "MYSQL_USER", "username"),
+            env_from_secret("MYSQL_DATABASE", &secret, "database"),
+            env_from_secret("MYSQL_USER", &secret, "username"),
             env("MYSQL_PASSWORD_FILE", format!("{SECRETS}/password")),
         ]),
         ports: Some(vec![ContainerPort {
@@ -144,7 +148,7 @@ fn mysql_container(plan: &Plan) -> Container {
         startup_probe: Some(ping(2, STARTUP_FAILURES)),
         readiness_probe: Some(ping(5, 2)),
         liveness_probe: Some(ping(10, 6)),
-        ..database_container(plan)
+        ..database_container(database)
     }
 }
 
@@ -161,7 +165,7 @@ fn ping(period_seconds: i32, failures: i32) -> Probe {
     }
 }
 
-fn claim(plan: &Plan) -> PersistentVolumeClaim {
+fn claim(plan: &Plan, database: &ManagedPlan) -> PersistentVolumeClaim {
     PersistentVolumeClaim {
         metadata: ObjectMeta {
             name: Some("data".into()),
@@ -170,9 +174,9 @@ fn claim(plan: &Plan) -> PersistentVolumeClaim {
         },
         spec: Some(PersistentVolumeClaimSpec {
             access_modes: Some(vec!["ReadWriteOnce".into()]),
-            storage_class_name: plan.database.storage.storage_class_name.clone(),
+            storage_class_name: database.spec.storage.storage_class_name.clone(),
             resources: Some(VolumeResourceRequirements {
-                requests: Some([("storage".to_owned(), Quantity(plan.database.storage.size.clone()))].into()),
+                requests: Some([("storage".to_owned(), Quantity(database.template_size.clone()))].into()),
                 ..VolumeResourceRequirements::default()
             }),
             ..PersistentVolumeClaimSpec::default()

@@ -8,7 +8,7 @@ use crate::validate::Plan;
 
 /// Lets one replica go at a time. Below two replicas there is none: it would block every node drain.
 pub(super) fn disruption_budget(plan: &Plan) -> Option<PodDisruptionBudget> {
-    (plan.app.replicas >= 2).then(|| PodDisruptionBudget {
+    (plan.app.fewest_replicas() >= 2).then(|| PodDisruptionBudget {
         spec: Some(PodDisruptionBudgetSpec {
             max_unavailable: Some(IntOrString::Int(1)),
             selector: Some(LabelSelector {

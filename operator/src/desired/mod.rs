@@ -2,9 +2,14 @@
 
 mod app_deployment;
 mod app_service;
+mod autoscaler;
+mod database_access;
 mod database_service;
 mod database_statefulset;
 mod disruption_budget;
+mod ingress;
+mod mysql_settings;
+mod network_policies;
 mod pods;
 mod secrets;
 mod service_account;
@@ -13,7 +18,7 @@ use std::{collections::BTreeMap, marker::PhantomData};
 
 use flaskblog_api::{
     Child,
-    children::{DESIRED_HASH, labels},
+    children::{DESIRED_HASH, TEMPLATE_HASH, labels},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::DynamicObject;
@@ -73,12 +78,17 @@ pub fn desired(plan: &Plan) -> Objects<Desired> {
 fn body(plan: &Plan, role: Child) -> Option<Value> {
     Some(match role {
         Child::ServiceAccount => value(&service_account::service_account()),
-        Child::DatabaseSecret | Child::SessionSecret => json!({}),
-        Child::DatabaseService => value(&database_service::database_service(plan)),
+        Child::SessionSecret => json!({}),
+        Child::DatabaseSecret => plan.database.managed().map(|_| json!({}))?,
+        Child::DatabaseService => value(&database_service::database_service(plan)?),
         Child::AppService => value(&app_service::app_service(plan)),
-        Child::Database => value(&database_statefulset::database_statefulset(plan)),
+        Child::DatabasePolicy => value(&network_policies::database_policy(plan)?),
+        Child::AppPolicy => value(&network_policies::app_policy(plan)?),
+        Child::Database => value(&database_statefulset::database_statefulset(plan)?),
         Child::App => value(&app_deployment::app_deployment(plan)),
         Child::DisruptionBudget => value(&disruption_budget::disruption_budget(plan)?),
+        Child::Autoscaler => value(&autoscaler::autoscaler(plan)?),
+        Child::Ingress => value(&ingress::ingress(plan)?),
     })
 }
 
@@ -102,6 +112,10 @@ fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
     }
     let mut object = DynamicObject::new(&role.name(&plan.id.name), &role.kind().api_resource()).data(body);
     object.metadata = metadata;
+    if let Some(template) = object.data.pointer("/spec/template") {
+        let hash = hash_of(template);
+        object.metadata.annotations.get_or_insert_default().insert(TEMPLATE_HASH.into(), hash);
+    }
     let hash = content_hash(&object);
     object.metadata.annotations.get_or_insert_default().insert(DESIRED_HASH.into(), hash);
     object
@@ -125,6 +139,11 @@ fn content_hash(object: &DynamicObject) -> String {
     for owner in content["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
         owner["uid"].take();
     }
+    hash_of(&content)
+}
+
+/// First 16 hex digits of the SHA-256 of JSON text.
+pub(crate) fn hash_of(content: &Value) -> String {
     let digest = Sha256::digest(content.to_string());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -81,22 +81,23 @@ fn quantities(amounts: BTreeMap<String, String>) -> Option<BTreeMap<String, Quan
         .then(|| amounts.into_iter().map(|(name, amount)| (name, Quantity(amount))).collect())
 }
 
+/// Kubernetes expands `$(NAME)` in values and arguments and makes `$` of `$$`; what a person wrote is nobody's program.
+pub(super) fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
 /// A variable with a plain value.
 pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value.into()), ..EnvVar::default() }
 }
 
-/// A variable from the database Secret. Only names go this way; passwords are mounted as files, since environments
-/// show up in crash dumps and `/proc`.
-pub(super) fn env_from_secret(plan: &Plan, name: &str, key: &str) -> EnvVar {
+/// A variable from a Secret. Only names go this way; passwords are mounted as files, since environments show up in crash
+/// dumps and `/proc`.
+pub(super) fn env_from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: name.into(),
         value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: Child::DatabaseSecret.name(&plan.id.name),
-                key: key.into(),
-                optional: None,
-            }),
+            secret_key_ref: Some(SecretKeySelector { name: secret.into(), key: key.into(), optional: None }),
             ..EnvVarSource::default()
         }),
         ..EnvVar::default()

@@ -4,7 +4,7 @@ use flaskblog_api::conditions::reasons;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::observe::Observed;
+use crate::{observe::Observed, stuck::is_ready, validate::tag_of};
 
 /// Longest message taken over from a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
@@ -90,4 +90,11 @@ fn reported_version(pod: &Pod) -> Option<i64> {
     let migrate = containers.iter().find(|container| container.name == MIGRATE)?;
     let end = migrate.state.as_ref()?.terminated.as_ref().filter(|end| end.exit_code == 0)?;
     end.message.as_deref()?.trim().strip_prefix("schema version ")?.parse().ok()
+}
+
+/// The version of MySQL that serves, as its image's tag tells it.
+pub(super) fn database_version(observed: &Observed) -> Option<String> {
+    let pod = observed.database_pod.as_ref().filter(|pod| is_ready(pod))?;
+    let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == "mysql")?;
+    tag_of(container.image.as_deref()?).map(str::to_owned)
 }

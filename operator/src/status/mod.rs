@@ -2,6 +2,8 @@
 //! differs from what is there.
 
 mod failures;
+mod features;
+mod ready;
 mod workloads;
 
 use flaskblog_api::{
@@ -17,8 +19,10 @@ use kube::{
 use serde_json::{Value, json};
 
 use self::{
-    failures::{Failure, failure, schema_version},
-    workloads::{App, Database, url},
+    failures::{Failure, database_version, failure, schema_version},
+    features::of_features,
+    ready::ready,
+    workloads::{App, Database, DatabaseState, url},
 };
 use crate::{
     config::Settings,
@@ -27,7 +31,8 @@ use crate::{
     error::Error,
     identity::Identity,
     observe::Observed,
-    validate::Plan,
+    storage::Growth,
+    validate::{Plan, Stage},
 };
 
 /// Everything that a reconcile found out and did; status and Events are computed from it.
@@ -39,6 +44,12 @@ pub struct Done {
     pub plan: Plan,
     /// What is there now.
     pub applied: Objects<Applied>,
+    /// How the volume's growth stands.
+    pub growth: Growth,
+    /// Restarts that wait for a person's approval, one line each.
+    pub held: Vec<String>,
+    /// Nothing was done, as the spec asks, and this is what would have been, one line an object.
+    pub suspended: Option<Vec<String>>,
 }
 
 /// What one reconcile has to say. Conditions that it doesn't name stay as they are.
@@ -61,6 +72,8 @@ struct Facts {
     node_port: Option<i32>,
     image: String,
     schema_version: Option<i64>,
+    database_version: Option<String>,
+    pending: Vec<String>,
 }
 
 /// Computes the report (no client required).
@@ -79,21 +92,22 @@ pub fn report(
 
 fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Settings) -> Report {
     let app = App::of(&done.applied, done.plan.app.replicas);
-    let database = Database::of(&done.applied);
+    let database = Database::of(done, &app);
     let problem = failure(&done.observed);
-    let schema = schema_version(&done.observed)
-        .or_else(|| blog.status.as_ref().and_then(|status| status.schema_version));
-    let ready = ready(&app, &database, problem.as_ref());
-    let settled = ready.status == ConditionStatus::True && problem.is_none();
-    let conditions = vec![
+    let before = blog.status.as_ref();
+    let schema = schema_version(&done.observed).or_else(|| before.and_then(|status| status.schema_version));
+    let ready = ready(done, &app, &database, problem.as_ref());
+    let settled = is_settled(done, &ready, problem.as_ref());
+    let mut conditions = vec![
         progressing(settled, &ready),
-        degraded(problem.as_ref()),
+        degraded(done, problem.as_ref()),
         database_ready(&database),
         schema_ready(&app, schema, problem.as_ref()),
         app_available(&app),
         ready,
     ];
-    let (url, node_port) = url(&done.applied, id, settings);
+    conditions.extend(of_features(done));
+    let (url, node_port) = url(done, id, settings);
     Report {
         settled,
         conditions: conditions.into_iter().map(|one| one.observed_generation(id.generation)).collect(),
@@ -105,50 +119,28 @@ fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Sett
             node_port,
             image: done.plan.app.image.clone(),
             schema_version: schema,
+            database_version: database_version(&done.observed)
+                .or_else(|| before.and_then(|status| status.database_version.clone())),
+            pending: done.held.clone(),
         }),
         generation: id.generation,
     }
 }
 
-fn condition(type_: &str, status: bool, reason: &str, message: impl Into<String>) -> DesiredCondition {
-    DesiredCondition::new(type_, ConditionStatus::from(status), reason, message)
+/// Whether there is nothing to wait for that no watch would tell of.
+fn is_settled(done: &Done, ready: &DesiredCondition, problem: Option<&Failure>) -> bool {
+    let calm = match done.plan.stage {
+        Stage::Awake => {
+            ready.status == ConditionStatus::True || !done.held.is_empty() || done.suspended.is_some()
+        }
+        Stage::Asleep => done.observed.database_pod.is_none(),
+        Stage::FallingAsleep | Stage::Waking => false,
+    };
+    calm && problem.is_none() && !matches!(done.growth, Growth::UnderWay(_) | Growth::Requested(_))
 }
 
-/// The summary: every replica of the current spec serves and no other one is left.
-fn ready(app: &App, database: &Database, problem: Option<&Failure>) -> DesiredCondition {
-    let complete = app.complete && database.settled;
-    if app.wanted == 0 && complete {
-        let message = "stopped as asked: spec.replicas is 0; the database runs on";
-        return condition(types::READY, true, reasons::SCALED_TO_ZERO, message);
-    }
-    if complete {
-        let message = format!("{} of {} replicas serve", app.ready, app.wanted);
-        return condition(types::READY, true, reasons::READY, message);
-    }
-    if let Some(problem) = problem {
-        return condition(types::READY, false, problem.reason, &problem.message);
-    }
-    if !database.ready {
-        return condition(
-            types::READY,
-            false,
-            reasons::DATABASE_STARTING,
-            "MySQL doesn't accept connections yet",
-        );
-    }
-    if !database.settled {
-        return condition(
-            types::READY,
-            false,
-            reasons::ROLLING_OUT,
-            "MySQL is about to be restarted with its new settings",
-        );
-    }
-    let message = format!(
-        "{} of {} replicas of the current spec serve, {} in all",
-        app.updated_ready, app.wanted, app.ready
-    );
-    condition(types::READY, false, reasons::ROLLING_OUT, message)
+fn condition(type_: &str, status: bool, reason: &str, message: impl Into<String>) -> DesiredCondition {
+    DesiredCondition::new(type_, ConditionStatus::from(status), reason, message)
 }
 
 fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
@@ -158,7 +150,10 @@ fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
     condition(types::PROGRESSING, true, reasons::ROLLING_OUT, ready.message.clone())
 }
 
-fn degraded(problem: Option<&Failure>) -> DesiredCondition {
+fn degraded(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
+    if let (None, Growth::Refused(words)) = (problem, &done.growth) {
+        return condition(types::DEGRADED, true, reasons::EXPANSION_REFUSED, words);
+    }
     match problem {
         Some(problem) => condition(types::DEGRADED, true, problem.reason, &problem.message),
         None => condition(types::DEGRADED, false, reasons::HEALTHY, "nothing is wrong"),
@@ -166,11 +161,12 @@ fn degraded(problem: Option<&Failure>) -> DesiredCondition {
 }
 
 fn database_ready(database: &Database) -> DesiredCondition {
-    if database.ready {
-        return condition(types::DATABASE_READY, true, reasons::AVAILABLE, "MySQL accepts connections");
-    }
-    let message = "MySQL doesn't accept connections yet";
-    condition(types::DATABASE_READY, false, reasons::DATABASE_STARTING, message)
+    let status = match database.state {
+        DatabaseState::Ready => ConditionStatus::True,
+        DatabaseState::Unknown => ConditionStatus::Unknown,
+        DatabaseState::Away => ConditionStatus::False,
+    };
+    DesiredCondition::new(types::DATABASE_READY, status, database.reason, database.message.clone())
 }
 
 /// A replica reports ready only if it understands the schema, so a ready one of the current template proves it.
@@ -231,6 +227,10 @@ pub fn merged(blog: &FlaskBlog, report: &Report) -> Option<FlaskBlogStatus> {
     for condition in &report.conditions {
         let _ = set(&mut next.conditions, condition.clone());
     }
+    let said = |type_: &str| report.conditions.iter().any(|one| one.type_ == type_);
+    if report.facts.is_some() {
+        next.conditions.retain(|one| !types::OF_FEATURES.contains(&one.type_.as_str()) || said(&one.type_));
+    }
     if let Some(facts) = &report.facts {
         next.replicas = facts.replicas;
         next.ready_replicas = facts.ready_replicas;
@@ -239,6 +239,8 @@ pub fn merged(blog: &FlaskBlog, report: &Report) -> Option<FlaskBlogStatus> {
         next.node_port = facts.node_port;
         next.image = Some(facts.image.clone());
         next.schema_version = facts.schema_version;
+        next.database_version.clone_from(&facts.database_version);
+        next.pending.clone_from(&facts.pending);
     }
     (blog.status.is_none() || next != before).then_some(next)
 }
@@ -285,7 +287,7 @@ pub async fn publish(
 /// A merge patch keeps what it doesn't name, so what is unset has to be named.
 fn with_nulls(status: &FlaskBlogStatus) -> Value {
     let mut value = json!(status);
-    for optional in ["selector", "url", "nodePort", "image", "schemaVersion"] {
+    for optional in ["selector", "url", "nodePort", "image", "schemaVersion", "databaseVersion"] {
         if value.get(optional).is_none() {
             value[optional] = Value::Null;
         }

@@ -1,16 +1,18 @@
 //! How far Deployment and StatefulSet are, from the objects that the API server answered.
 
-use flaskblog_api::Child;
+use flaskblog_api::{Child, conditions::reasons};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     core::v1::Service,
 };
 use serde::de::DeserializeOwned;
 
+use super::Done;
 use crate::{
     config::Settings,
     desired::{Applied, Objects},
     identity::Identity,
+    validate::DatabasePlan,
 };
 
 /// The blog's replicas.
@@ -29,10 +31,12 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn of(applied: &Objects<Applied>, wanted: i32) -> Self {
+    /// `wanted` is nothing where an autoscaler says how many.
+    pub(super) fn of(applied: &Objects<Applied>, wanted: Option<i32>) -> Self {
         let Some(deployment) = typed::<Deployment>(applied, Child::App) else {
-            return Self { wanted, ..Self::default() };
+            return Self { wanted: wanted.unwrap_or(1), ..Self::default() };
         };
+        let wanted = wanted.or(deployment.spec.as_ref().and_then(|spec| spec.replicas)).unwrap_or(1);
         let status = deployment.status.clone().unwrap_or_default();
         // What the controller says of an older spec says nothing of this one.
         let current = status.observed_generation == deployment.metadata.generation;
@@ -49,37 +53,91 @@ impl App {
     }
 }
 
-/// MySQL's pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Whether the database answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DatabaseState {
+    /// It does.
+    Ready,
+    /// It doesn't, or not yet.
+    Away,
+    /// Nobody has tried.
+    Unknown,
+}
+
+/// The blog's own MySQL, or what its replicas found out about somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Database {
-    /// It accepts connections.
-    pub ready: bool,
+    /// Whether it answers.
+    pub state: DatabaseState,
     /// It runs the current template.
     pub settled: bool,
+    /// Reason for the conditions.
+    pub reason: &'static str,
+    /// Words for the conditions.
+    pub message: String,
 }
 
 impl Database {
-    pub(super) fn of(applied: &Objects<Applied>) -> Self {
-        let Some(statefulset) = typed::<StatefulSet>(applied, Child::Database) else {
-            return Self::default();
+    pub(super) fn of(done: &Done, app: &App) -> Self {
+        match &done.plan.database {
+            DatabasePlan::External(server) => {
+                Self::external(&format!("{}:{}", server.host, server.port), app)
+            }
+            DatabasePlan::Managed(managed) => Self::managed(&done.applied, managed.replicas),
+        }
+    }
+
+    /// The operator never connects to a database: a replica that serves has.
+    fn external(server: &str, app: &App) -> Self {
+        let (state, reason, message) = match (app.ready, app.wanted) {
+            (0, 0) => (
+                DatabaseState::Unknown,
+                reasons::SCALED_TO_ZERO,
+                format!("no replica is there to try {server}"),
+            ),
+            (0, _) => (
+                DatabaseState::Away,
+                reasons::DATABASE_UNREACHABLE,
+                format!("no replica has reached {server} yet; see the condition Degraded for what it says"),
+            ),
+            _ => (DatabaseState::Ready, reasons::AVAILABLE, format!("the replicas reach {server}")),
         };
-        let Some(status) = &statefulset.status else { return Self::default() };
-        let current = status.observed_generation == statefulset.metadata.generation;
-        let ready = current && status.ready_replicas == Some(1);
-        // A pod of an older template is counted as ready until it is replaced. updatedReplicas leaves it out, and
-        // currentRevision becomes updateRevision when the replacement is done.
-        let updated = status.updated_replicas == Some(1) && status.current_revision == status.update_revision;
-        Self { ready, settled: ready && updated }
+        Self { state, settled: true, reason, message }
+    }
+
+    fn managed(applied: &Objects<Applied>, wanted: i32) -> Self {
+        let (ready, settled) = progress(applied, wanted);
+        if wanted == 0 {
+            let message = "MySQL sleeps, its data is kept".into();
+            return Self { state: DatabaseState::Away, settled, reason: reasons::HIBERNATED, message };
+        }
+        if ready {
+            let message = "MySQL accepts connections".into();
+            return Self { state: DatabaseState::Ready, settled, reason: reasons::AVAILABLE, message };
+        }
+        let message = "MySQL doesn't accept connections yet".into();
+        Self { state: DatabaseState::Away, settled, reason: reasons::DATABASE_STARTING, message }
     }
 }
 
+/// Whether MySQL's pod accepts connections, and whether it runs the current template.
+fn progress(applied: &Objects<Applied>, wanted: i32) -> (bool, bool) {
+    let Some(statefulset) = typed::<StatefulSet>(applied, Child::Database) else { return (false, false) };
+    let Some(status) = &statefulset.status else { return (false, false) };
+    let current = status.observed_generation == statefulset.metadata.generation;
+    if wanted == 0 {
+        return (false, current && status.replicas == 0);
+    }
+    let ready = current && status.ready_replicas == Some(1);
+    // A pod of an older template is counted as ready until it is replaced. updatedReplicas leaves it out, and
+    // currentRevision becomes updateRevision when the replacement is done.
+    let updated = status.updated_replicas == Some(1) && status.current_revision == status.update_revision;
+    (ready, ready && updated)
+}
+
 /// Where the blog answers, and the port on every node if there is one.
-pub(super) fn url(
-    applied: &Objects<Applied>,
-    id: &Identity,
-    settings: &Settings,
-) -> (Option<String>, Option<i32>) {
-    let Some(service) = typed::<Service>(applied, Child::AppService) else { return (None, None) };
+pub(super) fn url(done: &Done, id: &Identity, settings: &Settings) -> (Option<String>, Option<i32>) {
+    let Some(service) = typed::<Service>(&done.applied, Child::AppService) else { return (None, None) };
     let spec = service.spec.unwrap_or_default();
     let Some(port) = spec.ports.as_ref().and_then(|ports| ports.first()) else { return (None, None) };
     let url = match spec.type_.as_deref() {
@@ -91,7 +149,11 @@ pub(super) fn url(
             .map(|host| format!("http://{host}:{}", port.port)),
         _ => port.node_port.map(|node_port| format!("http://{}:{node_port}", settings.node_address)),
     };
-    (url, port.node_port)
+    let by_name = done.plan.app.ingress.as_ref().map(|ingress| {
+        let scheme = if ingress.tls_secret_name.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", ingress.host)
+    });
+    (by_name.or(url), port.node_port)
 }
 
 fn typed<T: DeserializeOwned>(applied: &Objects<Applied>, role: Child) -> Option<T> {

@@ -86,10 +86,24 @@ impl House {
     pub async fn blog(&self, name: &str, spec: Value) {
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
-            if role != Child::DisruptionBudget {
+            if !matches!(role, Child::DisruptionBudget | Child::Autoscaler | Child::Ingress) {
                 self.child(name, role).await;
             }
         }
+    }
+
+    /// Creates a blog whose spec asks for every child that there can be, and waits until they are there.
+    pub async fn blog_with_every_child(&self, name: &str) {
+        let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4}});
+        self.apply(name, spec).await.unwrap();
+        for role in Child::ALL {
+            self.child(name, role).await;
+        }
+    }
+
+    /// The child of that role, if there is one now.
+    pub async fn child_now(&self, blog: &str, role: Child) -> Option<DynamicObject> {
+        self.objects(role.kind()).get_opt(&role.name(blog)).await.unwrap()
     }
 
     /// Creates or changes a blog as `kubectl apply` would.
@@ -117,7 +131,7 @@ impl House {
         self.patch_status(Child::Database, blog, status).await;
     }
 
-    async fn patch_status(&self, role: Child, blog: &str, status: Value) {
+    pub async fn patch_status(&self, role: Child, blog: &str, status: Value) {
         let api = self.objects(role.kind());
         api.patch_status(&role.name(blog), &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     }

@@ -5,8 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod database;
 mod drift;
+mod features;
 mod house;
 mod leader;
 mod lifecycle;
 mod schema;
+mod sequences;

@@ -41,10 +41,92 @@ fn refused() -> Vec<(Value, &'static str)> {
     ]
 }
 
+/// The same for fields that come and go.
+fn refused_features() -> Vec<(Value, &'static str)> {
+    vec![
+        (json!({"rolloutPolicy": "Never"}), "supported values: \"Immediate\", \"Manual\""),
+        (json!({"registration": "Maybe"}), "supported values: \"Open\", \"Closed\""),
+        (json!({"markup": "Html"}), "supported values: \"Plain\", \"Markdown\""),
+        (
+            json!({"autoscaling": {"minReplicas": 5, "maxReplicas": 4}}),
+            "minReplicas must be at most maxReplicas",
+        ),
+        (json!({"autoscaling": {"maxReplicas": 51}}), "less than or equal to 50"),
+        (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 4}}), "greater than or equal to 1"),
+        (json!({"autoscaling": {"minReplicas": 1}}), "maxReplicas: Required value"),
+        (json!({"ingress": {"host": "Blog_1"}}), "should match"),
+        (json!({"ingress": {"className": "traefik"}}), "host: Required value"),
+        (
+            json!({"ingress": {"host": "a.example", "annotations": {"flaskblog.dev/desired-hash": "x"}}}),
+            "ingress.annotations can't hold keys that begin with flaskblog.dev/",
+        ),
+    ]
+}
+
+fn refused_databases() -> Vec<(Value, &'static str)> {
+    let config = |config: Value| json!({"database": {"managed": {"config": config}}});
+    let external = |field: &str, value: Value| {
+        let mut external = json!({"host": "db.example.org", "credentialsSecret": "blog-db"});
+        external[field] = value;
+        json!({"database": {"external": external}})
+    };
+    let mut rows = vec![
+        (
+            json!({"database": {"managed": {}, "external": {"host": "a", "credentialsSecret": "b"}}}),
+            "managed or external, not both",
+        ),
+        (external("host", json!("a b")), "should match"),
+        (external("port", json!(0)), "greater than or equal to 1"),
+        (external("credentialsSecret", json!("Not a name")), "should match"),
+        (external("tls", json!("Sometimes")), "supported values: \"Disabled\", \"Preferred\""),
+        (external("database", json!("a/b")), "should match"),
+        (config(json!({"Max-Connections": "1"})), "written with small letters"),
+        (config(json!({"max_connections": "1\n2"})), "should match"),
+    ];
+    rows.extend(
+        [
+            "datadir",
+            "datad",
+            "port",
+            "ssl_ca",
+            "skip_grant_tables",
+            "loose_datadir",
+            "init_file",
+            "read_only",
+            "log_raw",
+        ]
+        .map(|name| (config(json!({name: "x"})), "can't set what the operator sets")),
+    );
+    rows
+}
+
+fn refused_pods() -> Vec<(Value, &'static str)> {
+    let pods = |field: &str, value: Value| json!({"podTemplate": {field: value}});
+    vec![
+        (
+            pods("labels", json!({"app.kubernetes.io/name": "mine"})),
+            "can't hold keys that begin with app.kubernetes.io/",
+        ),
+        (pods("labels", json!({"team": "not a label"})), "should match"),
+        (pods("annotations", json!({"flaskblog.dev/x": "y"})), "they are the operator's"),
+        (
+            pods("tolerations", json!([{"operator": "Exists", "key": "a", "value": "b"}])),
+            "with operator Exists has no value",
+        ),
+        (pods("tolerations", json!([{"operator": "Equal"}])), "without a key tolerates every taint"),
+        (pods("tolerations", json!([{"key": "a", "effect": "Never"}])), "supported values: \"NoSchedule\""),
+        (
+            pods("affinity", json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {}}})),
+            "nodeSelectorTerms: Required value",
+        ),
+    ]
+}
+
 #[tokio::test]
 async fn every_illegal_value_is_refused_with_a_message_that_helps() {
     let house = House::open("refused").await;
-    for (spec, words) in refused() {
+    let rules = [refused(), refused_features(), refused_databases(), refused_pods()];
+    for (spec, words) in rules.into_iter().flatten() {
         let error = house.apply("blog", spec.clone()).await.expect_err(&spec.to_string()).to_string();
         let flat = error.to_lowercase();
         assert!(flat.contains(&words.to_lowercase()), "{spec} was refused without {words:?}: {error}");
@@ -74,6 +156,16 @@ async fn legal_but_odd_values_are_accepted() {
         json!({"service": {"nodePort": 30000}}),
         json!({"resources": {"requests": {"cpu": 1, "memory": "64Mi"}, "limits": {"cpu": "1500m"}}}),
         json!({"database": {"managed": {"storage": {"size": "256Mi", "storageClassName": "fast"}}}}),
+        json!({"registration": "Closed", "markup": "Markdown", "suspend": true, "hibernate": true, "rolloutPolicy": "Manual"}),
+        json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50}}),
+        json!({"ingress": {"host": "blog.example.org", "className": "traefik", "tlsSecretName": "t", "annotations": {"a.b/c": "d"}}}),
+        json!({"networkPolicy": {"enabled": false}}),
+        json!({"database": {"external": {"host": "10.0.0.1", "port": 3307, "database": "posts", "credentialsSecret": "blog-db", "tls": "VerifyCA"}}}),
+        json!({"database": {"managed": {"config": {"max_connections": "200", "sql_mode": "", "innodb_flush_log_at_trx_commit": "1"}}}}),
+        json!({"podTemplate": {"labels": {"team": "press", "empty": ""}, "annotations": {"a": "b"}, "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"operator": "Exists"}, {"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute", "tolerationSeconds": 5}],
+            "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone",
+                "labelSelector": {"matchLabels": {"team": "press"}}}]}}}}),
         json!({"imagePullPolicy": "Never", "image": "localhost:5001/a/b@sha256:0123", "deletionPolicy": "Delete"}),
     ];
     for (number, spec) in accepted.into_iter().enumerate() {
@@ -85,18 +177,37 @@ async fn legal_but_odd_values_are_accepted() {
 }
 
 #[tokio::test]
-async fn storage_cannot_be_changed_afterwards_and_the_message_says_so() {
+async fn storage_never_shrinks_or_changes_its_class_and_the_message_says_so() {
     let house = House::open("immutable").await;
-    house.apply("blog", json!({})).await.unwrap();
-    for (storage, words) in [
-        (json!({"size": "2Gi"}), "storage.size can't change after creation"),
-        (json!({"storageClassName": "fast"}), "storageClassName can't change"),
+    let managed = |storage: Value| json!({"database": {"managed": {"storage": storage}}});
+    house.apply("blog", managed(json!({"size": "2Gi", "storageClassName": "fast"}))).await.unwrap();
+    for (spec, words) in [
+        (
+            managed(json!({"size": "1Gi", "storageClassName": "fast"})),
+            "storage.size can grow but never shrink",
+        ),
+        (managed(json!({"size": "2Gi"})), "storageClassName can't change"),
+        (managed(json!({"size": "2Gi", "storageClassName": "slow"})), "storageClassName can't change"),
+        // Leaving it all out would be the default size.
+        (json!({}), "storage.size can grow but never shrink"),
     ] {
-        let spec = json!({"database": {"managed": {"storage": storage}}});
         let error = house.apply("blog", spec).await.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
-    house.apply("blog", json!({"database": {"managed": {"storage": {"size": "1Gi"}}}})).await.unwrap();
+    house.apply("blog", managed(json!({"size": "2048Mi", "storageClassName": "fast"}))).await.unwrap();
+    house.apply("blog", managed(json!({"size": "3Gi", "storageClassName": "fast"}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_blog_never_moves_between_managed_and_external_by_an_edit() {
+    let house = House::open("moves").await;
+    let external = json!({"database": {"external": {"host": "db", "credentialsSecret": "s"}}});
+    house.apply("managed", json!({})).await.unwrap();
+    house.apply("external", external.clone()).await.unwrap();
+    for (name, spec) in [("managed", external), ("external", json!({}))] {
+        let error = house.apply(name, spec).await.unwrap_err().to_string();
+        assert!(error.contains("move the posts with blog-app export and blog-app import"), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -145,7 +256,8 @@ async fn every_field_is_explained() {
                 field["description"].as_str().is_some_and(|text| text.len() > 8),
                 "{path} has no description"
             );
-            if path != ".status.conditions" {
+            // Kubernetes' own type, explained in its own reference.
+            if path != ".status.conditions" && path != ".spec.podTemplate.affinity" {
                 check(&path, field);
             }
         }

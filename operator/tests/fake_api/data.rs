@@ -82,6 +82,8 @@ async fn kept_secrets_are_taken_up_again_unchanged() {
         format!("{NS}/services/daily"),
         format!("{NS}/services/daily-mysql"),
         format!("{NS}/serviceaccounts/daily"),
+        format!("{POLICIES}/daily"),
+        format!("{POLICIES}/daily-mysql"),
         PDB.into(),
     ] {
         fake.remove(&gone);

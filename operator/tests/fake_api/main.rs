@@ -18,6 +18,7 @@ use support::fake::{FakeApi, Fault};
 const NS: &str = "/api/v1/namespaces/press";
 const APPS: &str = "/apis/apps/v1/namespaces/press";
 const BLOG: &str = "/apis/flaskblog.dev/v1alpha1/namespaces/press/flaskblogs/daily";
+const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/press/networkpolicies";
 const PDB: &str = "/apis/policy/v1/namespaces/press/poddisruptionbudgets/daily";
 
 const CLAIM: &str = "/api/v1/namespaces/press/persistentvolumeclaims/data-daily-mysql-0";
@@ -94,6 +95,8 @@ async fn a_new_blog_gets_its_objects_in_apply_order_and_its_status_last() {
             "PATCH secrets/daily-session",
             "PATCH services/daily-mysql",
             "PATCH services/daily",
+            "PATCH networkpolicies/daily-mysql",
+            "PATCH networkpolicies/daily",
             "PATCH statefulsets/daily-mysql",
             "PATCH deployments/daily",
             "PATCH poddisruptionbudgets/daily",

@@ -1,0 +1,198 @@
+//! Where users and posts are kept.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+
+use super::null_is_empty;
+use crate::quantity::Resources;
+
+/// The database that holds users and posts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!(has(self.managed) && has(self.external))")
+    .message("database has managed or external, not both; remove one of them"))]
+#[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)")
+    .message("a blog can't change between a managed and an external database: its posts would be left behind; make a new \
+        FlaskBlog, and move the posts with blog-app export and blog-app import"))]
+// Left out is the default: 1Gi in the default class. Without these rules, leaving `managed` out later would shrink it.
+#[x_kube(validation = Rule::new(
+    "quantity(has(self.managed) ? self.managed.storage.size : '1Gi').compareTo(\
+     quantity(has(oldSelf.managed) ? oldSelf.managed.storage.size : '1Gi')) >= 0")
+    .message("storage.size can grow but never shrink: a volume can't be made smaller; write the old size or a larger one"))]
+#[x_kube(validation = Rule::new(
+    "(has(self.managed) && has(self.managed.storage.storageClassName) ? self.managed.storage.storageClassName : '') == \
+     (has(oldSelf.managed) && has(oldSelf.managed.storage.storageClassName) ? oldSelf.managed.storage.storageClassName : '')")
+    .message("storageClassName can't change: a volume stays in its class; make a new FlaskBlog and move the data"))]
+#[serde(rename_all = "camelCase")]
+pub struct Database {
+    /// A MySQL server that the operator runs for this blog alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedDatabase>,
+    /// A MySQL server that somebody else runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalDatabase>,
+}
+
+/// A MySQL server that somebody else runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalDatabase {
+    /// Host name or address of the server.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9._:]*[A-Za-z0-9])?$"))]
+    pub host: String,
+    /// Its port.
+    #[serde(default = "mysql_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Name of the database on it.
+    #[serde(default = "default_database")]
+    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\x00-\x1f\x7f/`]+$"))]
+    pub database: String,
+    /// Secret in the blog's namespace with the keys `username` and `password`, and `ca.crt` for `VerifyCA` and
+    /// `VerifyIdentity`.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub credentials_secret: String,
+    /// `Disabled`, `Preferred` (TLS where the server offers it), `Required`, `VerifyCA` (and its certificate must be the
+    /// authority's in `ca.crt`) or `VerifyIdentity` (and it must be made for `host`).
+    #[serde(default)]
+    pub tls: TlsMode,
+}
+
+fn mysql_port() -> i32 {
+    3306
+}
+
+fn default_database() -> String {
+    "flaskr".into()
+}
+
+/// How connections to an external server are protected; the names are MySQL's own (`--ssl-mode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TlsMode {
+    /// Never.
+    Disabled,
+    /// Where the server offers it.
+    #[default]
+    Preferred,
+    /// Always, whoever the server is.
+    Required,
+    /// Always, and the server's certificate must be the authority's.
+    #[serde(rename = "VerifyCA")]
+    VerifyCa,
+    /// Always, and the certificate must also be the host's.
+    VerifyIdentity,
+}
+
+impl TlsMode {
+    /// As the resource and the blog spell it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "Disabled",
+            Self::Preferred => "Preferred",
+            Self::Required => "Required",
+            Self::VerifyCa => "VerifyCA",
+            Self::VerifyIdentity => "VerifyIdentity",
+        }
+    }
+
+    /// Whether an authority's certificate is needed.
+    #[must_use]
+    pub fn verifies(self) -> bool {
+        matches!(self, Self::VerifyCa | Self::VerifyIdentity)
+    }
+}
+
+/// A MySQL server that the operator runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedDatabase {
+    /// Image of MySQL: the official one, or one that keeps its contract.
+    #[serde(default = "default_mysql_image")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
+    pub image: String,
+    /// The volume that the data lies on.
+    #[serde(default)]
+    pub storage: Storage,
+    /// What MySQL may use. Left out: 100m CPU and 512Mi memory requested, at most 1Gi memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Settings of MySQL's section `[mysqld]`, for example `max_connections: "200"`. A change restarts MySQL. What the
+    /// operator sets itself can't be set here.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "settings")]
+    #[x_kube(validation = Rule::new("self.all(key, key.matches('^[a-z][a-z0-9_]*$') && size(key) <= 64)")
+        .message("names in database.managed.config are written with small letters, digits and _, for example \
+            max_connections"))]
+    #[x_kube(validation = Rule::new(FORBIDDEN_RULE).message(FORBIDDEN_MESSAGE))]
+    pub config: BTreeMap<String, String>,
+}
+
+/// MySQL also takes the beginning of an option's name for the option, and `loose_` and the like before it, so both are
+/// refused too.
+const FORBIDDEN_RULE: &str = "self.all(key, !key.matches('^(loose|skip|enable|disable|maximum)_') && \
+    !['admin_address', 'admin_port', 'admin_ssl_ca', 'auto_generate_certs', 'basedir', 'bind_address', 'chroot', 'console', 'core_file', \
+    'daemonize', 'datadir', 'default_authentication_plugin', 'defaults_file', 'early_plugin_load', 'gdb', 'help', 'init_connect', 'init_file', \
+    'initialize', 'initialize_insecure', 'innodb_data_file_path', 'innodb_data_home_dir', 'innodb_force_recovery', \
+    'innodb_log_group_home_dir', 'innodb_read_only', 'innodb_undo_directory', 'log_error', 'log_raw', 'lower_case_table_names', \
+    'mandatory_roles', 'pid_file', 'plugin_dir', 'plugin_load', 'plugin_load_add', 'port', 'read_only', 'require_secure_transport', \
+    'secure_file_priv', 'socket', 'ssl', 'ssl_ca', 'ssl_capath', 'ssl_cert', 'ssl_cipher', 'ssl_crl', 'ssl_crlpath', 'ssl_key', \
+    'super_read_only', 'symbolic_links', 'tls_version', 'tmpdir', 'upgrade', 'user', 'validate_config', 'verbose', 'version'\
+    ].exists(forbidden, forbidden.startsWith(key)))";
+
+/// One for all, as CEL's messages can't name the entry.
+const FORBIDDEN_MESSAGE: &str = "database.managed.config can't set what the operator sets or what would lock the data away: \
+    paths, sockets, ports, addresses, TLS, read-only modes, plugins, initialisation, lower_case_table_names and log_raw, nor use \
+    the prefixes loose_, skip_, enable_, disable_ and maximum_; remove the entry";
+
+fn settings(_: &mut SchemaGenerator) -> Schema {
+    schemars::json_schema!({
+        "type": "object", "nullable": true, "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 256, "pattern": r"^[^\x00-\x1f\x7f]*$"},
+    })
+}
+
+fn default_mysql_image() -> String {
+    "mysql:9.7".into()
+}
+
+impl Default for ManagedDatabase {
+    fn default() -> Self {
+        Self {
+            image: default_mysql_image(),
+            storage: Storage::default(),
+            resources: None,
+            config: BTreeMap::new(),
+        }
+    }
+}
+
+/// The volume that the data lies on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Storage {
+    /// Size of the volume. It may grow, where the class lets volumes grow, and never shrinks.
+    #[serde(default = "default_storage_size")]
+    #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(Mi|Gi|Ti)$"))]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('256Mi')) >= 0")
+        .message("storage.size must be at least 256Mi, MySQL's own files need that much"))]
+    #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('64Ti')) <= 0")
+        .message("storage.size must be at most 64Ti; write for example 10Gi"))]
+    pub size: String,
+    /// Class of the volume. Left out, the cluster's default class. It can't be changed after creation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub storage_class_name: Option<String>,
+}
+
+fn default_storage_size() -> String {
+    "1Gi".into()
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { size: default_storage_size(), storage_class_name: None }
+    }
+}

@@ -1,0 +1,109 @@
+//! How a blog is reached.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::null_is_empty;
+
+/// How the blog is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || self.type != 'ClusterIP'")
+    .message("service.nodePort needs service.type NodePort or LoadBalancer; set one of them or remove nodePort"))]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// `NodePort` answers on a port of every node, `LoadBalancer` on an address of the cloud's, `ClusterIP` only inside
+    /// the cluster.
+    #[serde(rename = "type", default)]
+    pub type_: ServiceType,
+    /// Port of the Service inside the cluster.
+    #[serde(default = "default_port")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: i32,
+    /// Port on every node, 30000 to 32767. Left out, the cluster picks one, and it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30000, max = 32767))]
+    pub node_port: Option<i32>,
+}
+
+fn default_port() -> i32 {
+    5000
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self { type_: ServiceType::default(), port: default_port(), node_port: None }
+    }
+}
+
+/// Type of the Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// A port of every node.
+    #[default]
+    NodePort,
+    /// Only inside the cluster.
+    #[serde(rename = "ClusterIP")]
+    ClusterIp,
+    /// An address from the cloud.
+    LoadBalancer,
+}
+
+impl ServiceType {
+    /// As the Service spec spells it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NodePort => "NodePort",
+            Self::ClusterIp => "ClusterIP",
+            Self::LoadBalancer => "LoadBalancer",
+        }
+    }
+}
+
+/// A host name that an ingress controller serves the blog under.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ingress {
+    /// Host name of the blog, for example blog.example.org.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
+    pub host: String,
+    /// Class of the ingress controller. Left out, the cluster's default class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub class_name: Option<String>,
+    /// Secret with certificate and key (`tls.crt`, `tls.key`). Left out, the blog is served without TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub tls_secret_name: Option<String>,
+    /// Annotations of the Ingress, for the controller or a certificate manager.
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "super::pods::texts")]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('flaskblog.dev/'))")
+        .message("ingress.annotations can't hold keys that begin with flaskblog.dev/, they are the operator's"))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Who may connect to the pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NetworkPolicy {
+    /// Only the blog reaches its MySQL, and only the blog's two ports are reached. `false` leaves that to others.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for NetworkPolicy {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}

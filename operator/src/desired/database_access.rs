@@ -1,0 +1,88 @@
+//! How the blog's containers reach their database: variables, and files with what is secret.
+
+use flaskblog_api::Child;
+use k8s_openapi::api::core::v1::{
+    EnvVar, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
+};
+
+use super::pods::{MYSQL_PORT, env, env_from_secret};
+use crate::validate::{DatabasePlan, Plan};
+
+/// Name of the volume.
+const VOLUME: &str = "database";
+const FOLDER: &str = "/etc/blog/database";
+
+/// Where the server is, who asks, and where the passwords lie.
+pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
+    let secret = secret(plan);
+    let password = env("BLOG_DATABASE_PASSWORD_FILE", format!("{FOLDER}/password"));
+    let user = env_from_secret("BLOG_DATABASE_USER", &secret, "username");
+    match &plan.database {
+        DatabasePlan::Managed(_) => vec![
+            env("BLOG_DATABASE_HOST", Child::DatabaseService.name(&plan.id.name)),
+            env("BLOG_DATABASE_PORT", MYSQL_PORT.to_string()),
+            env_from_secret("BLOG_DATABASE_NAME", &secret, "database"),
+            user,
+            password,
+        ],
+        DatabasePlan::External(server) => {
+            let mut variables = vec![
+                env("BLOG_DATABASE_HOST", server.host.clone()),
+                env("BLOG_DATABASE_PORT", server.port.to_string()),
+                env("BLOG_DATABASE_NAME", super::pods::literal(&server.database)),
+                user,
+                password,
+                env("BLOG_DATABASE_TLS", server.tls.as_str()),
+            ];
+            if server.tls.verifies() {
+                variables.push(env("BLOG_DATABASE_CA_FILE", format!("{FOLDER}/ca.crt")));
+            }
+            variables
+        }
+    }
+}
+
+/// The files. Never the whole Secret: the blog has no use for the administrator's password.
+pub(super) fn volume(plan: &Plan) -> Volume {
+    let needed: &[&str] = match &plan.database {
+        DatabasePlan::External(server) if server.tls.verifies() => &["password", "ca.crt"],
+        _ => &["password"],
+    };
+    Volume {
+        name: VOLUME.into(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(vec![projection(secret(plan), needed)]),
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Where the files lie in a container.
+pub(super) fn mount() -> VolumeMount {
+    VolumeMount {
+        name: VOLUME.into(),
+        mount_path: FOLDER.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}
+
+fn secret(plan: &Plan) -> String {
+    match &plan.database {
+        DatabasePlan::Managed(_) => Child::DatabaseSecret.name(&plan.id.name),
+        DatabasePlan::External(server) => server.credentials_secret.clone(),
+    }
+}
+
+fn projection(secret: String, keys: &[&str]) -> VolumeProjection {
+    let file = |key: &&str| KeyToPath { key: (*key).into(), path: (*key).into(), mode: None };
+    VolumeProjection {
+        secret: Some(SecretProjection {
+            name: secret,
+            items: Some(keys.iter().map(file).collect()),
+            optional: None,
+        }),
+        ..VolumeProjection::default()
+    }
+}

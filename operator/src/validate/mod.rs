@@ -1,0 +1,230 @@
+//! Step 2 (no client required): the spec and what exists become a [`Plan`], or a reason why not.
+
+mod database;
+mod ownership;
+mod stages;
+
+use flaskblog_api::{
+    Autoscaling, Child, DeletionPolicy, ExternalDatabase, FlaskBlog, ImagePullPolicy, Ingress,
+    ManagedDatabase, Markup, PodTemplate, Registration, Resources, RolloutPolicy, Service, Storage,
+    children::DEFAULT_IMAGE,
+};
+use kube::ResourceExt;
+
+pub use self::database::tag_of;
+use self::{
+    database::{check_version, template_size},
+    ownership::{check_claim, check_credentials, check_ownership},
+    stages::stage,
+};
+use crate::{config::Settings, error::Invalid, identity::Identity, observe::Observed};
+
+/// What we mean: everything that the builders need, and nothing that they could misuse.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Who the blog is.
+    pub id: Identity,
+    /// The blog.
+    pub app: AppPlan,
+    /// Its database.
+    pub database: DatabasePlan,
+    /// Whether data and credentials outlive the resource.
+    pub deletion_policy: DeletionPolicy,
+    /// Whether network policies are made.
+    pub network_policy: bool,
+    /// How far a blog that goes to sleep or wakes has come.
+    pub stage: Stage,
+    /// The restarts that a person has approved, if those need approval at all.
+    pub approval: Approval,
+}
+
+/// The web application.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppPlan {
+    /// How many pods; nothing if an autoscaler says so.
+    pub replicas: Option<i32>,
+    /// Which image.
+    pub image: String,
+    /// The default image that the blog was first given, if the spec names none.
+    pub default_image: Option<String>,
+    /// When nodes pull it.
+    pub image_pull_policy: ImagePullPolicy,
+    /// Title in the page header.
+    pub title: String,
+    /// Whether visitors may register.
+    pub registration: Registration,
+    /// How bodies of posts are read.
+    pub markup: Markup,
+    /// How it is reached.
+    pub service: Service,
+    /// The host name that leads to it.
+    pub ingress: Option<Ingress>,
+    /// What each pod may use, if the user said so.
+    pub resources: Option<Resources>,
+    /// What else the pods carry, and where they run.
+    pub pod_template: PodTemplate,
+    /// The bounds of the autoscaler.
+    pub autoscaling: Option<Autoscaling>,
+}
+
+impl AppPlan {
+    /// The fewest replicas that there will be once the blog is up.
+    #[must_use]
+    pub fn fewest_replicas(&self) -> i32 {
+        self.replicas.or(self.autoscaling.as_ref().map(|wanted| wanted.min_replicas)).unwrap_or(1)
+    }
+}
+
+/// Where the data is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatabasePlan {
+    /// In a MySQL of the blog's own.
+    Managed(ManagedPlan),
+    /// On a server that somebody else runs.
+    External(ExternalDatabase),
+}
+
+impl DatabasePlan {
+    /// The plan of the blog's own MySQL, if it has one.
+    #[must_use]
+    pub fn managed(&self) -> Option<&ManagedPlan> {
+        match self {
+            Self::Managed(plan) => Some(plan),
+            Self::External(_) => None,
+        }
+    }
+}
+
+/// The managed MySQL.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManagedPlan {
+    /// What the spec says.
+    pub spec: ManagedDatabase,
+    /// How many pods: 1, or 0 in hibernation.
+    pub replicas: i32,
+    /// The size that the StatefulSet's template names: the spec's, once the claim has it.
+    pub template_size: String,
+}
+
+/// How far a blog that goes to sleep or wakes has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Up, or on its way there, with everything at once.
+    Awake,
+    /// The replicas are ending.
+    FallingAsleep,
+    /// The replicas are gone; the database goes or is gone.
+    Asleep,
+    /// The database is coming; the replicas wait for it.
+    Waking,
+}
+
+/// Whether restarts need a person's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// They don't.
+    NotNeeded,
+    /// They do, and this is what was approved last.
+    Given(Option<String>),
+}
+
+/// Turns the spec into a plan.
+///
+/// # Errors
+/// [`Invalid`] when an object is in the way or still going away, when the data's passwords are missing, or when the image
+/// can't take over the data.
+pub fn validate(
+    blog: &FlaskBlog,
+    id: &Identity,
+    observed: &Observed,
+    settings: &Settings,
+) -> Result<Plan, Invalid> {
+    for (role, object) in &observed.children {
+        check_ownership(id, *role, object)?;
+    }
+    let spec = &blog.spec;
+    let stage = stage(spec, observed);
+    let autoscaling = spec.autoscaling.clone().filter(|_| stage == Stage::Awake);
+    let (image, default_image) = app_image(blog, observed, &settings.blog_image);
+    Ok(Plan {
+        id: id.clone(),
+        database: database_plan(blog, id, observed, stage)?,
+        app: AppPlan {
+            replicas: match (stage, &autoscaling) {
+                (Stage::Awake, Some(_)) => None,
+                (Stage::Awake, None) => Some(spec.replicas),
+                _ => Some(0),
+            },
+            image,
+            default_image,
+            image_pull_policy: spec.image_pull_policy,
+            title: spec.title.clone(),
+            registration: spec.registration,
+            markup: spec.markup,
+            service: spec.service.clone(),
+            ingress: spec.ingress.clone(),
+            resources: spec.resources.clone(),
+            pod_template: spec.pod_template.clone().unwrap_or_default(),
+            autoscaling,
+        },
+        deletion_policy: spec.deletion_policy,
+        network_policy: spec.network_policy.enabled,
+        stage,
+        approval: approval(blog),
+    })
+}
+
+fn database_plan(
+    blog: &FlaskBlog,
+    id: &Identity,
+    observed: &Observed,
+    stage: Stage,
+) -> Result<DatabasePlan, Invalid> {
+    if let Some(external) = &blog.spec.database.external {
+        if observed.external_secret_missing {
+            return Err(Invalid::ExternalSecretMissing { name: external.credentials_secret.clone() });
+        }
+        return Ok(DatabasePlan::External(external.clone()));
+    }
+    let spec = blog.spec.database.managed.clone().unwrap_or_default();
+    check_claim(id, observed, &spec.storage)?;
+    check_credentials(id, observed)?;
+    check_version(blog, &spec.image)?;
+    let template_size = template_size(observed, &spec.storage);
+    Ok(DatabasePlan::Managed(ManagedPlan {
+        spec,
+        template_size,
+        replicas: i32::from(stage != Stage::Asleep),
+    }))
+}
+
+fn approval(blog: &FlaskBlog) -> Approval {
+    match blog.spec.rollout_policy {
+        RolloutPolicy::Immediate => Approval::NotNeeded,
+        RolloutPolicy::Manual => {
+            Approval::Given(blog.annotations().get(flaskblog_api::children::APPROVE).cloned())
+        }
+    }
+}
+
+/// The image that the spec names; else the default one that this blog got when it was made, which its Deployment
+/// remembers, and where somebody has deleted that, its status; else the one of this release. So a new operator release
+/// restarts no blog by itself.
+fn app_image(blog: &FlaskBlog, observed: &Observed, release: &str) -> (String, Option<String>) {
+    if let Some(image) = &blog.spec.image {
+        return (image.clone(), None);
+    }
+    let remembered = match observed.children.get(&Child::App) {
+        Some(deployment) => deployment.annotations().get(DEFAULT_IMAGE),
+        None => blog.status.as_ref().and_then(|status| status.image.as_ref()),
+    };
+    let image = remembered.map_or(release, String::as_str);
+    (image.to_owned(), Some(image.to_owned()))
+}
+
+/// The storage that the spec asks for, if the database is the blog's own.
+#[must_use]
+pub fn wanted_storage(blog: &FlaskBlog) -> Option<Storage> {
+    let database = &blog.spec.database;
+    database.external.is_none().then(|| database.managed.clone().unwrap_or_default().storage)
+}
