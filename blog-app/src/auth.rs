@@ -18,7 +18,7 @@ use crate::app::{App, found};
 use crate::blog::misfit;
 use crate::error::Error;
 use crate::forms::{self, Form, Login};
-use crate::page::{Page, failed_with, html, signed_in};
+use crate::page::{Page, failed_with, html, kept, signed_in};
 use crate::password::Verdict;
 use crate::proxies::is_secure;
 use crate::session::{self, KnownBrowser, Session};
@@ -64,6 +64,18 @@ struct PasswordPage {
     page: Page,
 }
 
+/// Above a form that comes back filled. Not the password: it never goes back into a page.
+const AWAY: &str = "The blog can't reach its database at the moment. The name is still here: \
+                    please type the password and try again in a few seconds.";
+
+/// Who is logged in can't be found out while the database is away; the form must come back filled all the same.
+fn page_or_anonymous(app: &App, page: Result<Page, Error>) -> Result<Page, Error> {
+    match page {
+        Err(error) if error.is_unavailable() => Ok(Page::anonymous(app)),
+        other => other,
+    }
+}
+
 async fn show_registration(page: Page) -> Result<Response, Error> {
     if !page.site.registration_open {
         return Err(Error::RegistrationClosed);
@@ -71,7 +83,12 @@ async fn show_registration(page: Page) -> Result<Response, Error> {
     html(&RegisterPage { page, username: "" })
 }
 
-async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Result<Response, Error> {
+async fn register(
+    State(app): State<Arc<App>>,
+    page: Result<Page, Error>,
+    body: FormBody,
+) -> Result<Response, Error> {
+    let page = page_or_anonymous(&app, page)?;
     if !page.site.registration_open {
         return Err(Error::RegistrationClosed);
     }
@@ -85,13 +102,20 @@ async fn register(State(app): State<Arc<App>>, page: Page, body: FormBody) -> Re
                 return later(&page, wait);
             }
             let hash = app.passwords.hash(login.password).await.map_err(Error::Password)?;
-            match users::insert(&app.database, &login.username, &hash).await {
+            let inserted = users::insert(&app.database, &login.username, &hash).await;
+            match inserted.map_err(Error::Store) {
                 Ok(()) => return Ok(found("/auth/login")),
-                Err(store::Error::NameTaken { .. }) => {
+                Err(Error::Store(store::Error::NameTaken { .. })) => {
                     format!("User {} is already registered.", login.username)
                 }
-                Err(store::Error::DoesNotFit { field, too_long, .. }) => misfit(field, too_long),
-                Err(error) => return Err(Error::Store(error)),
+                Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
+                    misfit(field, too_long)
+                }
+                Err(error) if error.is_unavailable() => {
+                    let page = page.flash(AWAY.to_owned());
+                    return Ok(kept(html(&RegisterPage { page, username: &login.username })?, &error));
+                }
+                Err(error) => return Err(error),
             }
         }
     };
@@ -104,12 +128,20 @@ async fn show_login(page: Page) -> Result<Response, Error> {
 
 async fn log_in(
     State(app): State<Arc<App>>,
-    page: Page,
+    page: Result<Page, Error>,
     headers: HeaderMap,
     body: FormBody,
 ) -> Result<Response, Error> {
+    let page = page_or_anonymous(&app, page)?;
     let Login { username, password } = Login::from_form(body.form()?).map_err(Error::Form)?;
-    let found_user = users::find_by_name(&app.database, &username).await.map_err(Error::Store)?;
+    let found_user = match users::find_by_name(&app.database, &username).await.map_err(Error::Store) {
+        Ok(found) => found,
+        Err(error) if error.is_unavailable() => {
+            let page = page.flash(AWAY.to_owned());
+            return Ok(kept(html(&LoginPage { page, username: &username })?, &error));
+        }
+        Err(error) => return Err(error),
+    };
     let tries = tries(&app, &headers, &username, found_user.as_ref());
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");

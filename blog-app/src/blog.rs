@@ -5,15 +5,15 @@ use std::sync::Arc;
 use askama::Template;
 use axum::Router;
 use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::app::{App, found};
 use crate::auth::{FormBody, Member, NotMember};
-use crate::error::{Cause, Error, RETRY_AFTER, chain};
+use crate::error::Error;
 use crate::forms::Draft;
-use crate::page::{Page, failed_with, html};
+use crate::page::{self, Page, html};
 use crate::reading::number;
 use crate::session::SET_WROTE_COOKIE;
 use crate::store;
@@ -171,11 +171,8 @@ pub fn misfit(field: &str, too_long: bool) -> String {
 fn kept(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Response, Error> {
     let message = "The blog can't reach its database at the moment, so this may not be saved yet. \
                    What you wrote is still here: please press Save again in a few seconds.";
-    let page = form(page.flash(message.to_owned()), subject, None, draft)?;
-    let mut response = failed_with(page, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
-    response.extensions_mut().insert(Cause(chain(error)));
-    Ok(response)
+    let form = form(page.flash(message.to_owned()), subject, None, draft)?;
+    Ok(page::kept(form, error))
 }
 
 async fn delete_post(

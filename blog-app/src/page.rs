@@ -10,7 +10,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use crate::app::App;
 use crate::assets;
-use crate::error::{Detail, Error};
+use crate::error::{Cause, Detail, Error, RETRY_AFTER, chain};
 use crate::markup::{self, Markup};
 use crate::session::{self, Session};
 use crate::store::posts::Post;
@@ -145,6 +145,15 @@ pub fn failed_with(mut page: Response, status: StatusCode, retry_after: HeaderVa
     page.headers_mut().insert(header::RETRY_AFTER, retry_after);
     page.extensions_mut().insert(Finished);
     page
+}
+
+/// A form with what was typed, as the answer while the database is away: people need not type it again.
+#[must_use]
+pub fn kept(form: Response, error: &Error) -> Response {
+    let mut response = failed_with(form, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response.extensions_mut().insert(Cause(chain(error)));
+    response
 }
 
 /// Gives every error a page, whoever raised it: a handler, the router or a layer. Sets the headers on caching.

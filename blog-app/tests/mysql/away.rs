@@ -99,6 +99,29 @@ async fn what_was_written_comes_back_in_the_form_when_it_cannot_be_saved() {
 }
 
 #[tokio::test]
+async fn a_name_that_was_typed_comes_back_in_the_form_and_the_password_does_not() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let member = blog.browser_of("test").await;
+    proxy.cut().await;
+    let typed = [("username", "My <name>"), ("password", "p4ssw0rd")];
+    for mut browser in [blog.browser(), member] {
+        for path in ["/auth/login", "/auth/register"] {
+            let answer = browser.post(path, &typed).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            assert_eq!(
+                (answer.header("retry-after"), answer.header("cache-control")),
+                (Some("5"), Some("private, no-store"))
+            );
+            assert!(answer.flash().contains("please type the password"), "{path}: {}", answer.flash());
+            assert_eq!(answer.field("username"), "My <name>");
+            assert!(!answer.contains("p4ssw0rd"), "{}", answer.body);
+        }
+    }
+    proxy.mend();
+    assert_eq!(blog.browser().post("/auth/register", &typed).await.location(), "/auth/login");
+}
+
+#[tokio::test]
 async fn what_needs_no_database_works_without_it() {
     let (blog, proxy) = blog_behind_proxy().await;
     let mut member = blog.browser_of("test").await;
@@ -300,6 +323,7 @@ async fn migrate_waits_for_the_database() {
     let message = String::from_utf8_lossy(&refused.stderr);
     assert!(message.contains("version 0") && message.contains("run `blog-app migrate`"), "{message}");
     assert_eq!(refused.status.code(), Some(1));
+    proxy.tried().await;
     proxy.mend();
     let migrated = waiting.await.unwrap();
     let log = String::from_utf8_lossy(&migrated.stderr);

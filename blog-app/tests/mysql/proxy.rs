@@ -27,6 +27,7 @@ pub struct Proxy {
     pub port: u16,
     state: watch::Sender<State>,
     open: Arc<AtomicUsize>,
+    tried: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -44,8 +45,11 @@ impl Proxy {
         let (state, watched) = watch::channel(initial);
         let open = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&open);
+        let tried = Arc::new(AtomicUsize::new(0));
+        let tries = Arc::clone(&tried);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                tries.fetch_add(1, Ordering::SeqCst);
                 let (watched, counted) = (watched.clone(), Arc::clone(&counted));
                 counted.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
@@ -54,7 +58,7 @@ impl Proxy {
                 });
             }
         });
-        Self { port, state, open }
+        Self { port, state, open, tried }
     }
 
     /// The same account and database, by this way.
@@ -66,6 +70,13 @@ impl Proxy {
     pub async fn cut(&self) {
         self.state.send_replace(State::Cut);
         while self.open.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Returns when somebody has tried to connect.
+    pub async fn tried(&self) {
+        while self.tried.load(Ordering::SeqCst) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
