@@ -28,13 +28,31 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let drop = format!("DROP DATABASE {}", self.name);
-        // The test's own runtime may be gone already, and it can't be waited for from here.
-        let done = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(as_root(&drop));
-        });
-        done.join().expect("the test's database is dropped");
+        as_root_blocking(format!("DROP DATABASE {}", self.name));
+    }
+}
+
+/// An account with all rights on one test's database, gone with the test.
+pub struct Account {
+    pub user: String,
+    pub host: String,
+    pub port: String,
+}
+
+impl Account {
+    pub async fn create(database: &TestDatabase, password: &str) -> Self {
+        let user = format!("a{:016x}", rand::random::<u64>());
+        as_root(&format!("CREATE USER {user}@'%' IDENTIFIED BY '{password}'")).await;
+        as_root(&format!("GRANT ALL ON {}.* TO {user}@'%'", database.name())).await;
+        let root = root_url();
+        let (host, port) = root.rsplit('@').next().unwrap().split_once(':').unwrap();
+        Self { user, host: host.to_owned(), port: port.to_owned() }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        as_root_blocking(format!("DROP USER {}@'%'", self.user));
     }
 }
 
@@ -47,6 +65,15 @@ pub async fn as_root(statement: &str) {
     let mut connection = MySqlConnection::connect(&root_url()).await.expect("the test server answers");
     connection.execute(AssertSqlSafe(statement.to_owned())).await.unwrap();
     connection.close().await.unwrap();
+}
+
+/// The test's own runtime may be gone already, and it can't be waited for from where things are dropped.
+fn as_root_blocking(statement: String) {
+    let done = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(as_root(&statement));
+    });
+    done.join().expect("the statement is run");
 }
 
 pub fn root_url() -> String {

@@ -3,6 +3,7 @@
 
 mod away;
 mod backend;
+mod docs;
 #[path = "../program/mod.rs"]
 mod program;
 mod proxy;

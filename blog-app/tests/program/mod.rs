@@ -1,5 +1,7 @@
 //! The real program as a child process, and just enough HTTP to talk to it.
 
+pub mod docs;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -44,7 +46,12 @@ pub struct Program {
 impl Program {
     /// Starts it on ports that are free and waits until it listens.
     pub fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
-        let mut child = command(arguments, settings)
+        Self::spawn(command(arguments, settings))
+    }
+
+    /// The same with a command of the caller's own.
+    pub fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .env("BLOG_LISTEN", "127.0.0.1:0")
             .env("BLOG_ADMIN_LISTEN", "127.0.0.1:0")
             .stderr(Stdio::piped())

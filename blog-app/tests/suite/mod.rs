@@ -12,6 +12,6 @@ mod pages;
 mod passwords;
 mod reading;
 mod sessions;
-mod transfer;
+pub mod transfer;
 
 pub use fixture::{Answer, Blog, Browser, execute, keys};

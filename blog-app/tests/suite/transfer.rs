@@ -21,7 +21,7 @@ fn program_with(database: &TestDatabase, arguments: &[&str], input: &str) -> (bo
 }
 
 /// A Flaskr blog, as Flask makes it: foreign keys aren't enforced there, so one post has lost its author.
-async fn flaskr(directory: &Path) -> PathBuf {
+pub async fn flaskr(directory: &Path) -> PathBuf {
     let path = directory.join("flaskr.sqlite");
     let database = Database::lazy(&Target::Sqlite(path.clone()));
     for statement in [

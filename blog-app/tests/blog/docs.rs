@@ -1,0 +1,20 @@
+//! Every command of `docs/blog.md` that needs no server is run; the others are in the MySQL suite.
+
+use crate::program::docs::{Needs, blocks, run_block};
+use crate::program::run_with;
+use crate::suite::transfer::flaskr;
+
+/// In one directory, from top to bottom: a Flaskr blog is there to move in, and a user who is to be disabled.
+#[tokio::test]
+async fn every_command_of_the_page_that_needs_no_server_works() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("instance")).unwrap();
+    flaskr(&directory.path().join("instance")).await;
+    let url = format!("sqlite:{}", directory.path().join("flaskr.sqlite").display());
+    let settings = [("BLOG_DATABASE_URL", url.as_str())];
+    assert!(run_with(&["migrate"], &settings, "").status.success());
+    assert!(run_with(&["user", "add", "mallory"], &settings, "x").status.success());
+    for block in blocks(Needs::Nothing) {
+        run_block(&block, directory.path(), &[]);
+    }
+}
