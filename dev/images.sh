@@ -34,7 +34,7 @@ build_image() { # PROGRAM DEFAULT-COMMAND
   # shellcheck disable=SC2064 # this directory, now
   trap "rm -rf ${context@Q}" RETURN
   install -D -m 0755 "$TARGET_DIR/$TARGET/release/$1" "$context/files/$1"
-  # The blog brings its certificates along in the binary (webpki-roots); only the operator reads those of the system.
+  # The blog trusts the certificates that its settings name; only the operator reads those of the system.
   if [[ $1 == operator ]]; then install -D -m 0644 "$(certificates)" "$context/files/etc/ssl/certs/ca-certificates.crt"; fi
   # The same file times give the same layer, and so the same image, for the same content.
   find "$context/files" -exec touch --date=@0 {} +

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A throw-away MySQL for tests: data in memory, on a port of this machine's loopback only.
 # Usage: dev/mysql-test.sh start   starts it if it doesn't run, waits until it accepts connections, prints its URL
+#        dev/mysql-test.sh ca      prints the certificate (PEM) of the authority that has issued its own
 #        dev/mysql-test.sh stop    removes it with all its data
 #
 # `start` prints mysql://root:PASSWORD@127.0.0.1:PORT (no database: each test makes its own) and nothing else on stdout.
@@ -72,9 +73,10 @@ case ${1:-} in
     with_lock mysql-test start
     printf 'mysql://root:%s@127.0.0.1:%s\n' "$(<"$PASSWORD_FILE")" "$(<"$PORT_FILE")"
     ;;
+  ca) docker exec "$NAME" cat /var/lib/mysql/ca.pem ;;
   stop)
     if have docker; then docker rm --force --volumes "$NAME" >/dev/null 2>&1 || true; fi
     rm -f "$PASSWORD_FILE" "$PORT_FILE"
     ;;
-  *) die "usage: dev/mysql-test.sh start|stop" ;;
+  *) die "usage: dev/mysql-test.sh start|ca|stop" ;;
 esac

@@ -234,6 +234,12 @@ pub struct DatabaseArgs {
     /// File with the account's password.
     #[arg(long, env = "BLOG_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
+    /// TLS: Disabled, Preferred, Required, VerifyCa or VerifyIdentity [default: Preferred].
+    #[arg(long, env = "BLOG_DATABASE_TLS", value_name = "MODE")]
+    pub database_tls: Option<String>,
+    /// File with the certificates (PEM) whose issue a server's must be; several may be in it, for a change with overlap.
+    #[arg(long, env = "BLOG_DATABASE_CA_FILE", value_name = "FILE")]
+    pub database_ca_file: Option<PathBuf>,
 }
 
 /// How to log.

@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use crate::cli::DatabaseArgs;
 use crate::db::{self, Redacted, Target};
+use crate::tls::Tls;
 
 const DEFAULT_FILE: &str = "flaskr.sqlite";
 const MYSQL_PORT: u16 = 3306;
@@ -37,6 +38,37 @@ pub enum Error {
     /// In-memory databases differ from connection to connection.
     #[error("BLOG_DATABASE_URL must name a file: an in-memory database would be gone with its connection")]
     InMemory,
+    /// No such mode.
+    #[error("BLOG_DATABASE_TLS must be Disabled, Preferred, Required, VerifyCa or VerifyIdentity")]
+    TlsMode,
+    /// Nothing to verify by.
+    #[error(
+        "BLOG_DATABASE_TLS is VerifyCa but BLOG_DATABASE_CA_FILE is not set: set it to a file with the certificate of the server's issuer"
+    )]
+    NoCa,
+    /// Nothing to verify by on this system either.
+    #[error(
+        "BLOG_DATABASE_TLS is VerifyIdentity, but this system has no certificates to verify by: set BLOG_DATABASE_CA_FILE to a file with the certificate of the server's issuer"
+    )]
+    NoRoots,
+    /// A file that nobody would look into.
+    #[error(
+        "BLOG_DATABASE_CA_FILE is set, but without BLOG_DATABASE_TLS=VerifyCa or VerifyIdentity nothing is verified by it: set one of the two, or no file"
+    )]
+    CaUnused,
+    /// The URL says one thing and the setting another.
+    #[error(
+        "BLOG_DATABASE_URL and BLOG_DATABASE_TLS both say how to use TLS: leave ssl-mode and ssl-ca out of the URL"
+    )]
+    TlsTwice,
+    /// A file has no server.
+    #[error(
+        "{0} is set, but the blog is on SQLite, where nothing is sent over a network: unset it, or set a MySQL server"
+    )]
+    NoServer(&'static str),
+    /// Not PEM, or nothing in it.
+    #[error("BLOG_DATABASE_CA_FILE ({}) must hold one or more certificates in PEM form and nothing broken", .0.display())]
+    NoCertificates(PathBuf),
     /// A file can't be read.
     #[error("failed to read {setting} ({})", path.display())]
     Read {
@@ -84,40 +116,80 @@ pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Where the data is, and where its password came from, if it may change under us.
+/// Where the data is, and in which files that may change under us the secrets are.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
     /// The database.
     pub target: Target,
-    args: DatabaseArgs,
+    /// How the way there is protected.
+    pub tls: Tls,
+    base: Base,
+}
+
+/// What the target is made of, again and again.
+#[derive(Clone, Debug)]
+enum Base {
+    /// The parts, with a password in a file.
+    Parts(DatabaseArgs),
+    /// Said once for all.
+    Fixed(Target),
 }
 
 impl DatabaseConfig {
     /// Finds out what is meant.
     pub fn resolve(args: &DatabaseArgs, env: Env<'_>) -> Result<Self, Error> {
         let args = without_empty(args.clone());
-        let target = match (&args.database_url, first_part(&args)) {
+        let tls = Tls::resolve(&args)?;
+        let base = match (&args.database_url, first_part(&args)) {
             (Some(_), Some(part)) => return Err(Error::Both(part)),
-            (Some(url), None) => from_url(url)?,
-            (None, Some(part)) => from_parts(&args, part)?,
-            (None, None) => from_original(env)?.unwrap_or_else(|| Target::Sqlite(DEFAULT_FILE.into())),
+            (Some(url), None) if tls.setting().is_some() && says_tls(url) => return Err(Error::TlsTwice),
+            (Some(url), None) => Base::Fixed(from_url(url)?),
+            (None, Some(_)) => Base::Parts(args),
+            (None, None) => {
+                Base::Fixed(from_original(env)?.unwrap_or_else(|| Target::Sqlite(DEFAULT_FILE.into())))
+            }
         };
-        Ok(Self { target, args })
+        Self::read(base, tls)
     }
 
-    /// The same again, with the password that the file holds now.
+    /// The same again, with what the files hold now.
     pub fn reload(&self) -> Result<Self, Error> {
-        match first_part(&self.args) {
-            Some(part) => Ok(Self { target: from_parts(&self.args, part)?, args: self.args.clone() }),
-            None => Ok(self.clone()),
-        }
+        Self::read(self.base.clone(), self.tls.clone())
     }
 
-    /// The file whose change means a new password.
-    #[must_use]
-    pub fn password_file(&self) -> Option<&Path> {
-        self.args.database_password_file.as_deref()
+    fn read(base: Base, tls: Tls) -> Result<Self, Error> {
+        let target = match &base {
+            Base::Parts(args) => from_parts(args)?,
+            Base::Fixed(target) => target.clone(),
+        };
+        let target = match target {
+            Target::MySql(Redacted(options)) => mysql(tls.protect(*options)?),
+            Target::Sqlite(file) => match tls.setting() {
+                Some(setting) => return Err(Error::NoServer(setting)),
+                None => Target::Sqlite(file),
+            },
+        };
+        Ok(Self { target, tls, base })
     }
+
+    /// The files whose change means other secrets, or other certificates to trust.
+    #[must_use]
+    pub fn files(&self) -> Vec<&Path> {
+        let password = match &self.base {
+            Base::Parts(args) => args.database_password_file.as_deref(),
+            Base::Fixed(_) => None,
+        };
+        password.into_iter().chain(self.tls.ca_file()).collect()
+    }
+}
+
+fn mysql(options: MySqlConnectOptions) -> Target {
+    Target::MySql(Redacted(Box::new(options)))
+}
+
+/// Whether a URL has parameters of its own for it, in one of their spellings.
+fn says_tls(url: &str) -> bool {
+    ["ssl-mode=", "sslmode=", "ssl-ca=", "sslca="].iter().any(|name| url.contains(name))
 }
 
 fn without_empty(mut args: DatabaseArgs) -> DatabaseArgs {
@@ -127,13 +199,16 @@ fn without_empty(mut args: DatabaseArgs) -> DatabaseArgs {
         &mut args.database_port,
         &mut args.database_name,
         &mut args.database_user,
+        &mut args.database_tls,
     ];
     for text in texts {
         *text = text.take().filter(|text| !text.is_empty());
     }
     // Kubernetes sets this name, to a URL, for a Service called `blog-database`.
     args.database_port = args.database_port.filter(|port| !port.contains("://"));
-    args.database_password_file = args.database_password_file.filter(|it| !it.as_os_str().is_empty());
+    for file in [&mut args.database_password_file, &mut args.database_ca_file] {
+        *file = file.take().filter(|file| !file.as_os_str().is_empty());
+    }
     args
 }
 
@@ -166,10 +241,11 @@ fn from_url(url: &str) -> Result<Target, Error> {
     if options.get_database().is_none() {
         return Err(Error::Url);
     }
-    Ok(Target::MySql(Redacted(Box::new(db::mysql_options(options)))))
+    Ok(mysql(db::mysql_options(options)))
 }
 
-fn from_parts(args: &DatabaseArgs, set: &'static str) -> Result<Target, Error> {
+fn from_parts(args: &DatabaseArgs) -> Result<Target, Error> {
+    let set = first_part(args).unwrap_or("BLOG_DATABASE_HOST");
     let needed = |value: &Option<String>, missing| value.clone().ok_or(Error::Missing { set, missing });
     let host = needed(&args.database_host, "BLOG_DATABASE_HOST")?;
     let name = needed(&args.database_name, "BLOG_DATABASE_NAME")?;
@@ -178,8 +254,7 @@ fn from_parts(args: &DatabaseArgs, set: &'static str) -> Result<Target, Error> {
     let file = args.database_password_file.as_deref().ok_or(Error::Missing { set, missing })?;
     let port = port("BLOG_DATABASE_PORT", args.database_port.as_deref())?;
     let password = read_text("BLOG_DATABASE_PASSWORD_FILE", file)?;
-    let options = db::mysql_parts(&host, port, &name, &user, &password);
-    Ok(Target::MySql(Redacted(Box::new(options))))
+    Ok(mysql(db::mysql_parts(&host, port, &name, &user, &password)))
 }
 
 /// The variables of the Flask original. The port's name is also one that Kubernetes sets for a Service called `mysql`,
@@ -191,8 +266,7 @@ fn from_original(env: Env<'_>) -> Result<Option<Target>, Error> {
     let [host, name, user, password] = NAMES.map(needed);
     let given = env("MYSQL_PORT").filter(|port| !port.contains("://"));
     let port = port("MYSQL_PORT", given.as_deref())?;
-    let options = db::mysql_parts(&host?, port, &name?, &user?, &password?);
-    Ok(Some(Target::MySql(Redacted(Box::new(options)))))
+    Ok(Some(mysql(db::mysql_parts(&host?, port, &name?, &user?, &password?))))
 }
 
 fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {

@@ -1,6 +1,10 @@
 use std::io::Write;
 
+use sqlx::mysql::MySqlSslMode;
+
 use super::*;
+
+const ANOTHER_CA: &[u8] = include_bytes!("../tests/mysql/another-ca.pem");
 
 fn nothing(_: &str) -> Option<String> {
     None
@@ -153,4 +157,73 @@ fn the_originals_variables_must_be_complete() {
     let env = |name: &str| original(name).filter(|_| name != "MYSQL_FLASK_PASSWORD");
     let error = DatabaseConfig::resolve(&DatabaseArgs::default(), &env).unwrap_err();
     assert!(error.to_string().contains("MYSQL_FLASK_PASSWORD is not"), "{error}");
+}
+
+fn file_with(content: &[u8]) -> (tempfile::NamedTempFile, Option<PathBuf>) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), content).unwrap();
+    let path = file.path().to_owned();
+    (file, Some(path))
+}
+
+fn tls(mode: &str, ca_file: Option<PathBuf>) -> Result<Target, Error> {
+    let url = text("mysql://blog:pw@db.example.org/flaskr");
+    let args = DatabaseArgs {
+        database_url: url,
+        database_tls: text(mode),
+        database_ca_file: ca_file,
+        ..DatabaseArgs::default()
+    };
+    resolve(&args)
+}
+
+#[test]
+fn modes_of_tls_are_mysqls_own_however_they_are_spelled() {
+    let (_file, ca) = file_with(ANOTHER_CA);
+    for (spelled, meant, ca) in [
+        ("", MySqlSslMode::Preferred, None),
+        ("Disabled", MySqlSslMode::Disabled, None),
+        ("preferred", MySqlSslMode::Preferred, None),
+        ("REQUIRED", MySqlSslMode::Required, None),
+        ("VerifyCa", MySqlSslMode::VerifyCa, ca.clone()),
+        ("verify-ca", MySqlSslMode::VerifyCa, ca.clone()),
+        ("VERIFY_CA", MySqlSslMode::VerifyCa, ca.clone()),
+        ("VerifyIdentity", MySqlSslMode::VerifyIdentity, ca.clone()),
+        ("verify-identity", MySqlSslMode::VerifyIdentity, ca.clone()),
+    ] {
+        let mode = mysql(tls(spelled, ca).unwrap()).get_ssl_mode();
+        assert_eq!(format!("{mode:?}"), format!("{meant:?}"), "{spelled}");
+    }
+    assert!(matches!(tls("always", None), Err(Error::TlsMode)));
+}
+
+#[test]
+fn every_certificate_of_a_file_is_trusted_and_a_broken_one_is_refused_without_being_quoted() {
+    let (_two, path) = file_with(&[ANOTHER_CA, ANOTHER_CA].concat());
+    let options = mysql(tls("VerifyCa", path).unwrap());
+    assert!(format!("{options:?}").contains("Inline"), "what was checked is what is used");
+    let broken = [ANOTHER_CA, b"-----BEGIN CERTIFICATE-----\nc2VjcmV0\n-----END CERTIFICATE-----\n"].concat();
+    for content in [&broken[..], b"", b"c2VjcmV0", &ANOTHER_CA[..200]] {
+        let (_file, path) = file_with(content);
+        let message = tls("VerifyCa", path).unwrap_err().to_string();
+        assert!(message.contains("in PEM form") && !message.contains("c2VjcmV0"), "{message}");
+    }
+    assert!(matches!(tls("VerifyCa", Some("/nowhere/ca".into())), Err(Error::Read { .. })));
+}
+
+#[test]
+fn tls_that_would_protect_nothing_is_refused() {
+    let (_file, ca) = file_with(ANOTHER_CA);
+    assert!(matches!(tls("VerifyCa", None), Err(Error::NoCa)));
+    for mode in ["", "Disabled", "Preferred", "Required"] {
+        assert!(matches!(tls(mode, ca.clone()), Err(Error::CaUnused)), "{mode}");
+    }
+    let with_url = |url| DatabaseArgs {
+        database_url: text(url),
+        database_tls: text("Required"),
+        ..DatabaseArgs::default()
+    };
+    assert!(matches!(resolve(&with_url("sqlite:x")), Err(Error::NoServer("BLOG_DATABASE_TLS"))));
+    let twice = "mysql://blog:pw@db/flaskr?ssl-mode=DISABLED";
+    assert!(matches!(resolve(&with_url(twice)), Err(Error::TlsTwice)));
 }

@@ -33,6 +33,7 @@ pub mod shelf;
 pub mod store;
 pub mod telemetry;
 pub mod throttle;
+pub mod tls;
 pub mod watch;
 mod words;
 

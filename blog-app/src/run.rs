@@ -56,7 +56,7 @@ async fn migrate_or_stop(args: &MigrateArgs) -> anyhow::Result<()> {
 
 async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
     let config = DatabaseConfig::resolve(&args.database, &process_env)?;
-    let database = Database::lazy(&config.target);
+    let database = Database::lazy(&config);
     let Outcome { from, to } = migrate_within(&database, args.timeout).await?;
     if from == to {
         tracing::info!(version = to, "the schema is up to date");

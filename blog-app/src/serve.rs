@@ -95,7 +95,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let config = DatabaseConfig::resolve(&args.database, env)?;
     let source = KeySource::resolve(&args, &config.target, env)?;
     let sessions = Sessions::new(source.load()?);
-    let database = Database::lazy(&config.target);
+    let database = Database::lazy(&config);
     check_schema(&database).await?;
     let app = Arc::new(App {
         database: database.clone(),

@@ -1,11 +1,12 @@
 //! Secrets that change while the blog runs: Kubernetes replaces the files under us, and nobody restarts.
 
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::config::DatabaseConfig;
-use crate::db::{Database, Redacted, Target};
+use crate::db::Database;
 use crate::error::chain;
 use crate::keys::KeySource;
 use crate::session::Sessions;
@@ -30,43 +31,61 @@ impl Secrets {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once: what changed since the start is seen too.
-        let mut seen = [None; 3];
+        let (mut keys_seen, mut logins_seen) = (Times::new(), Times::new());
         loop {
             ticks.tick().await;
-            let now = self.modified();
-            if now == seen {
-                continue;
+            let (keys, logins) = (modified(self.key_files()), modified(self.config.files()));
+            // Half a change is tried again at the next tick: what was loaded before stays in force.
+            if keys != keys_seen && self.reload_keys() {
+                keys_seen = keys;
             }
-            // Half a rotation is tried again at the next tick: what was loaded before stays in force.
-            match self.reload() {
-                Ok(()) => {
-                    seen = now;
-                    tracing::debug!("read the secrets again");
-                }
-                Err(error) => tracing::warn!(error = chain(&error), "failed to read the changed secrets"),
+            if logins != logins_seen && self.renew_login().await {
+                logins_seen = logins;
             }
         }
     }
 
-    fn modified(&self) -> [Option<SystemTime>; 3] {
-        let (current, previous) = match &self.source {
-            KeySource::Files { current, previous } => (Some(current.as_path()), previous.as_deref()),
-            KeySource::Phrase(_) | KeySource::Beside(_) => (None, None),
-        };
-        [current, previous, self.config.password_file()]
-            .map(|path| path.and_then(|path| std::fs::metadata(path).and_then(|it| it.modified()).ok()))
+    fn key_files(&self) -> Vec<&Path> {
+        match &self.source {
+            KeySource::Files { current, previous } => {
+                std::iter::once(current.as_path()).chain(previous.as_deref()).collect()
+            }
+            KeySource::Phrase(_) | KeySource::Beside(_) => Vec::new(),
+        }
     }
 
-    /// Running connections go on; new ones use the new password.
-    fn reload(&self) -> Result<(), crate::config::Error> {
-        self.sessions.replace_keys(self.source.load()?);
-        if let (Database::MySql(pool), Target::MySql(Redacted(options))) =
-            (&self.database, self.config.reload()?.target)
-        {
-            pool.set_connect_options(*options);
+    fn reload_keys(&self) -> bool {
+        match self.source.load() {
+            Ok(keys) => self.sessions.replace_keys(keys),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "failed to read the changed session keys");
+                return false;
+            }
         }
-        Ok(())
+        tracing::debug!("read the session keys again");
+        true
     }
+
+    /// Running connections go on; new ones use the new login, once the server was seen to accept it.
+    async fn renew_login(&self) -> bool {
+        let Database::MySql(server) = &self.database else { return true };
+        match server.renew().await {
+            Ok(()) => tracing::debug!("read the database's login again"),
+            Err(error) if error.is_server_away() => return false,
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "failed to take up the changed login of the database");
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// When files were changed; none for one that isn't there.
+type Times = Vec<Option<SystemTime>>;
+
+fn modified(files: Vec<&Path>) -> Times {
+    files.into_iter().map(|path| std::fs::metadata(path).and_then(|it| it.modified()).ok()).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +106,7 @@ mod tests {
         let url = format!("sqlite:{}/x.sqlite", directory.path().display());
         let args = DatabaseArgs { database_url: Some(url), ..DatabaseArgs::default() };
         let config = DatabaseConfig::resolve(&args, &|_| None).unwrap();
-        let database = Database::lazy(&config.target);
+        let database = Database::lazy(&config);
         let secrets = Secrets { source, sessions: sessions.clone(), config, database };
         let watching = tokio::spawn(secrets.watch());
         let signed_with = |byte: u8| {

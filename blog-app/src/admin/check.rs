@@ -31,9 +31,9 @@ pub async fn run(args: &ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     match DatabaseConfig::resolve(&args.database, env) {
         Err(error) => tell("database", Err(chain(&error))),
         Ok(config) => {
-            tell("database", Ok(place(&config.target)));
+            tell("database", Ok(place(&config)));
             tell("session key", key(args, &config.target, env));
-            tell("schema", schema_of(&config.target).await);
+            tell("schema", schema_of(&config).await);
         }
     }
     if failed > 0 {
@@ -47,15 +47,16 @@ fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-fn place(target: &Target) -> String {
-    match target {
+fn place(config: &DatabaseConfig) -> String {
+    match &config.target {
         Target::Sqlite(file) => format!("SQLite in {}", file.display()),
         Target::MySql(Redacted(options)) => format!(
-            "MySQL at {}:{}, database {}, account {}",
+            "MySQL at {}:{}, database {}, account {}, {}",
             options.get_host(),
             options.get_port(),
             options.get_database().unwrap_or_default(),
-            options.get_username()
+            options.get_username(),
+            config.tls.describe(options)
         ),
     }
 }
@@ -73,13 +74,13 @@ fn key(args: &ServeArgs, target: &Target, env: Env<'_>) -> Result<String, String
     source.load().map(|_| text).map_err(|error| chain(&error))
 }
 
-async fn schema_of(target: &Target) -> Result<String, String> {
-    if let Target::Sqlite(file) = target
+async fn schema_of(config: &DatabaseConfig) -> Result<String, String> {
+    if let Target::Sqlite(file) = &config.target
         && !file.exists()
     {
         return Ok("will be made at the first start".to_owned());
     }
-    let database = Database::lazy(target);
+    let database = Database::lazy(config);
     let found = timeout(PATIENCE, schema::current(&database)).await;
     database.close().await;
     match found {
@@ -87,7 +88,7 @@ async fn schema_of(target: &Target) -> Result<String, String> {
         Ok(Err(error)) => Err(chain(&error)),
         Ok(Ok(schema)) if schema.is_supported() => Ok(format!("version {}", schema.version)),
         // An embedded database is migrated by `serve` itself.
-        Ok(Ok(schema)) if matches!(target, Target::Sqlite(_)) && !schema.is_ahead() => {
+        Ok(Ok(schema)) if matches!(config.target, Target::Sqlite(_)) && !schema.is_ahead() => {
             Ok(format!("version {}, migrated at the next start", schema.version))
         }
         Ok(Ok(schema)) => Err(schema.refusal()),

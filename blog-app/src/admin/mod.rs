@@ -18,7 +18,7 @@ use crate::store::schema;
 /// The database of the settings, found to be there and to have a schema.
 pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Database> {
     let config = DatabaseConfig::resolve(args, &process_env)?;
-    let database = Database::lazy(&config.target);
+    let database = Database::lazy(&config);
     let found = schema::current(&database).await.context("failed to open the database")?;
     if !found.is_supported() {
         bail!(found.refusal());

@@ -1,8 +1,9 @@
 //! Connections: how a database is reached, how long anything may take, and what an error of it means.
 
 mod held;
+mod mysql;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
@@ -12,6 +13,9 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Executor};
 
 pub(crate) use self::held::{Held, acquire, acquire_checked};
+pub use self::mysql::{MySql, RenewError};
+use crate::config::DatabaseConfig;
+use crate::tls;
 
 /// How long a request waits for a connection, connecting included.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -50,7 +54,7 @@ impl<T> std::fmt::Debug for Redacted<T> {
 #[derive(Clone, Debug)]
 pub enum Database {
     /// MySQL.
-    MySql(MySqlPool),
+    MySql(MySql),
     /// SQLite.
     Sqlite(SqlitePool),
 }
@@ -58,16 +62,19 @@ pub enum Database {
 impl Database {
     /// Makes the pool without connecting: a database that is away is no reason not to start.
     #[must_use]
-    pub fn lazy(target: &Target) -> Self {
-        match target {
-            Target::MySql(Redacted(options)) => Self::MySql(mysql_pool(MySqlConnectOptions::clone(options))),
+    pub fn lazy(config: &DatabaseConfig) -> Self {
+        match &config.target {
+            Target::MySql(Redacted(options)) => {
+                let pool = mysql_pool(MySqlConnectOptions::clone(options));
+                Self::MySql(MySql::new(pool, config.clone()))
+            }
             Target::Sqlite(file) => Self::Sqlite(sqlite_pool(file)),
         }
     }
 
     /// A SQLite file that is only looked at, and not migrated either.
     #[must_use]
-    pub fn read_only(file: &std::path::Path) -> Self {
+    pub fn read_only(file: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
         Self::Sqlite(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options))
     }
@@ -76,7 +83,7 @@ impl Database {
     #[must_use]
     pub fn pool_usage(&self) -> (u32, usize) {
         match self {
-            Self::MySql(pool) => (pool.size(), pool.num_idle()),
+            Self::MySql(server) => (server.pool().size(), server.pool().num_idle()),
             Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
         }
     }
@@ -84,7 +91,7 @@ impl Database {
     /// Closes all connections; for the end of the process and of tests.
     pub async fn close(&self) {
         match self {
-            Self::MySql(pool) => pool.close().await,
+            Self::MySql(server) => server.pool().close().await,
             Self::Sqlite(pool) => pool.close().await,
         }
     }
@@ -121,7 +128,7 @@ fn mysql_pool(options: MySqlConnectOptions) -> MySqlPool {
         .connect_lazy_with(options)
 }
 
-fn sqlite_pool(file: &std::path::Path) -> SqlitePool {
+fn sqlite_pool(file: &Path) -> SqlitePool {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(true)
@@ -162,7 +169,7 @@ pub fn is_read_only(error: &sqlx::Error) -> bool {
     mysql_number(error).is_some_and(|number| READ_ONLY.contains(&number))
 }
 
-fn mysql_number(error: &sqlx::Error) -> Option<u16> {
+pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
     let reason = error.as_database_error()?;
     Some(reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
 }
@@ -200,6 +207,20 @@ pub fn is_refused(error: &sqlx::Error) -> bool {
     mysql_number(error).is_some_and(|number| REFUSED.contains(&number))
 }
 
+/// Whether the server is there and this login is what is wrong, or we are there and its certificate is: what the files of
+/// the settings hold by now may be right.
+#[must_use]
+pub fn is_login_outdated(error: &sqlx::Error) -> bool {
+    is_password_refused(error) || tls::refusal(error).is_some()
+}
+
+/// Whether the server answered that the password is wrong, or the account unknown: it doesn't tell the two apart.
+#[must_use]
+pub fn is_password_refused(error: &sqlx::Error) -> bool {
+    const ACCESS_DENIED: u16 = 1045;
+    mysql_number(error) == Some(ACCESS_DENIED)
+}
+
 /// Which text didn't fit into its column, and whether for its length; nothing if that isn't what the error is about.
 /// Only the column's name is taken from the message, which may quote the text.
 #[must_use]
@@ -230,7 +251,7 @@ pub fn loggable(error: &sqlx::Error) -> String {
             }
             format!("database error {} ({})", reason.code().unwrap_or_default(), reason.message())
         }
-        other => other.to_string(),
+        other => tls::refusal(other).unwrap_or_else(|| other.to_string()),
     }
 }
 

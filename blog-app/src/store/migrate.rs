@@ -4,14 +4,14 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnection, MySqlPool};
+use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection, Executor, query, query_as, query_scalar};
 use thiserror::Error;
 use tokio::time::timeout;
 
 use super::schema::{CURRENT_VERSION, Schema};
-use crate::db::{self, Database, STATEMENT_TIMEOUT};
+use crate::db::{self, Database, MySql, STATEMENT_TIMEOUT};
 
 /// How long to wait for another migrator to finish.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -122,7 +122,7 @@ pub type Observer<'a> = &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send);
 /// Brings the schema to the newest version. Safe to run at any time, any number of times, by several at once.
 pub async fn migrate(database: &Database, observer: Observer<'_>) -> Result<Outcome, Error> {
     match database {
-        Database::MySql(pool) => migrate_mysql(pool, observer).await,
+        Database::MySql(server) => migrate_mysql(server, observer).await,
         Database::Sqlite(pool) => migrate_sqlite(pool, observer).await,
     }
 }
@@ -152,12 +152,12 @@ fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
 }
 
 /// The connection is thrown away at the end, whatever happened: with it goes the lock.
-async fn migrate_mysql(pool: &MySqlPool, observer: Observer<'_>) -> Result<Outcome, Error> {
-    let held = db::acquire_checked(pool).await.map_err(failed("connect to the database"))?;
+async fn migrate_mysql(server: &MySql, observer: Observer<'_>) -> Result<Outcome, Error> {
+    let held = server.acquire_checked().await.map_err(failed("connect to the database"))?;
     let mut connection = held.detach();
     let outcome = tokio::select! {
         outcome = migrate_mysql_on(&mut connection, observer) => outcome,
-        lost = server_lost(pool) => Err(lost),
+        lost = server_lost(server) => Err(lost),
     };
     if outcome.as_ref().is_err_and(Error::is_unavailable) {
         return outcome; // Nobody is there to say goodbye to.
@@ -169,11 +169,11 @@ async fn migrate_mysql(pool: &MySqlPool, observer: Observer<'_>) -> Result<Outco
 
 /// Ends when the server has stopped answering. A statement that rebuilds a large table may take hours, so it has no limit
 /// of its own; but one whose server has gone without a word would wait for ever.
-async fn server_lost(pool: &MySqlPool) -> Error {
+async fn server_lost(server: &MySql) -> Error {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let mut tries = 0;
-        while let Err(error) = db::acquire_checked(pool).await.map(db::Held::release) {
+        while let Err(error) = server.acquire_checked().await.map(db::Held::release) {
             tries += 1;
             if tries == WATCH_TRIES {
                 return failed("reach the server during the migration")(error);

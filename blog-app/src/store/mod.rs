@@ -111,16 +111,16 @@ macro_rules! on_connection {
 /// Runs a read, once more if its connection turned out to be dead.
 macro_rules! read {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
-        use $crate::db::{Database, acquire, acquire_checked, is_connection_lost};
+        use $crate::db::{Database, acquire, is_connection_lost};
         use $crate::store::on_connection;
         let first = match $database {
-            Database::MySql(pool) => on_connection!(acquire(pool), $connection => $statement),
+            Database::MySql(server) => on_connection!(server.acquire(), $connection => $statement),
             Database::Sqlite(pool) => on_connection!(acquire(pool), $connection => $statement),
         };
         let outcome = match (first, $database) {
             (Err(sqlx::Error::PoolTimedOut), _) => Err(sqlx::Error::PoolTimedOut),
-            (Err(error), Database::MySql(pool)) if is_connection_lost(&error) => {
-                on_connection!(acquire_checked(pool), $connection => $statement)
+            (Err(error), Database::MySql(server)) if is_connection_lost(&error) => {
+                on_connection!(server.acquire_checked(), $connection => $statement)
             }
             (outcome, _) => outcome,
         };
@@ -131,11 +131,11 @@ macro_rules! read {
 /// Runs a write, on a connection that has just answered and never twice: nobody knows whether the first one arrived.
 macro_rules! write {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
-        use $crate::db::{Database, acquire, acquire_checked};
+        use $crate::db::{Database, acquire};
         use $crate::store::on_connection;
         let outcome = match $database {
-            Database::MySql(pool) => {
-                on_connection!(acquire_checked(pool), $connection => $statement)
+            Database::MySql(server) => {
+                on_connection!(server.acquire_checked(), $connection => $statement)
                     .map(|done| done.rows_affected())
             }
             Database::Sqlite(pool) => on_connection!(acquire(pool), $connection => $statement)

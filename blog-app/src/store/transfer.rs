@@ -135,8 +135,8 @@ pub async fn write_all(
 ) -> Result<usize, Error> {
     let written = async {
         match database {
-            Database::MySql(pool) => {
-                let mut held = acquire_checked(pool).await?;
+            Database::MySql(server) => {
+                let mut held = server.acquire_checked().await?;
                 let written = write_all!(held, records, progress);
                 held.release();
                 written

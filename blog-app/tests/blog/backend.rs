@@ -22,7 +22,7 @@ impl TestDatabase {
 
 pub fn connect(url: &str) -> Database {
     let args = blog_app::cli::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
-    Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap().target)
+    Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
 }
 
 /// Flaskr's schema.sql, as a database of it has it.

@@ -257,7 +257,8 @@ async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
 async fn a_server_that_became_read_only_is_noticed_and_left() {
     let blog = Blog::with_post().await;
     let mut member = blog.browser_of("test").await;
-    let Database::MySql(pool) = &blog.app.database else { panic!("this suite runs on MySQL") };
+    let Database::MySql(server) = &blog.app.database else { panic!("this suite runs on MySQL") };
+    let pool = server.pool();
     let count = pool.num_idle();
     let mut old = Vec::new();
     for _ in 0..count {

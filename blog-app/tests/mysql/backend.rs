@@ -1,5 +1,7 @@
 //! A database of its own for each test, on the server that `BLOG_TEST_MYSQL_URL` names.
 
+use std::path::Path;
+
 use blog_app::config::DatabaseConfig;
 use blog_app::db::Database;
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
@@ -50,6 +52,30 @@ impl Account {
     }
 }
 
+impl Account {
+    /// The program's settings for it, with the secrets in files of this directory.
+    pub fn settings(
+        &self,
+        database: &TestDatabase,
+        directory: &Path,
+        password: &str,
+    ) -> Vec<(&'static str, String)> {
+        let write = |name: &str, content: &[u8]| {
+            let path = directory.join(name);
+            std::fs::write(&path, content).unwrap();
+            path.display().to_string()
+        };
+        vec![
+            ("BLOG_DATABASE_HOST", self.host.clone()),
+            ("BLOG_DATABASE_PORT", self.port.clone()),
+            ("BLOG_DATABASE_NAME", database.name().to_owned()),
+            ("BLOG_DATABASE_USER", self.user.clone()),
+            ("BLOG_DATABASE_PASSWORD_FILE", write("password", password.as_bytes())),
+            ("BLOG_SESSION_KEY_FILE", write("key", &[7; 64])),
+        ]
+    }
+}
+
 impl Drop for Account {
     fn drop(&mut self) {
         as_root_blocking(format!("DROP USER {}@'%'", self.user));
@@ -58,7 +84,7 @@ impl Drop for Account {
 
 pub fn connect(url: &str) -> Database {
     let args = blog_app::cli::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
-    Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap().target)
+    Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
 }
 
 pub async fn as_root(statement: &str) {

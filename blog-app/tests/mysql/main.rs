@@ -10,3 +10,4 @@ mod proxy;
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
+mod tls;

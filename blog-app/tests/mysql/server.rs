@@ -9,7 +9,7 @@ use crate::suite::{Blog, keys};
 
 fn pool(database: &Database) -> &MySqlPool {
     match database {
-        Database::MySql(pool) => pool,
+        Database::MySql(server) => server.pool(),
         Database::Sqlite(_) => panic!("this suite runs on MySQL"),
     }
 }

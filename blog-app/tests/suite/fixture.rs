@@ -110,7 +110,7 @@ impl Blog {
     pub async fn count(&self, statement: &str) -> i64 {
         let query = sqlx::query_scalar(AssertSqlSafe(statement.to_owned()));
         match &self.app.database {
-            Database::MySql(pool) => query.fetch_one(pool).await.unwrap(),
+            Database::MySql(server) => query.fetch_one(server.pool()).await.unwrap(),
             Database::Sqlite(pool) => {
                 sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
             }
@@ -120,9 +120,10 @@ impl Blog {
     /// A single text out of the database.
     pub async fn text(&self, statement: &str) -> String {
         match &self.app.database {
-            Database::MySql(pool) => {
-                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
-            }
+            Database::MySql(server) => sqlx::query_scalar(AssertSqlSafe(statement.to_owned()))
+                .fetch_one(server.pool())
+                .await
+                .unwrap(),
             Database::Sqlite(pool) => {
                 sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
             }
@@ -133,7 +134,7 @@ impl Blog {
 pub async fn execute(database: &Database, statement: &str) -> u64 {
     let statement = AssertSqlSafe(statement.to_owned());
     match database {
-        Database::MySql(pool) => pool.execute(statement).await.unwrap().rows_affected(),
+        Database::MySql(server) => server.pool().execute(statement).await.unwrap().rows_affected(),
         Database::Sqlite(pool) => pool.execute(statement).await.unwrap().rows_affected(),
     }
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blog_app::db::{Database, Target};
+use blog_app::cli::DatabaseArgs;
+use blog_app::config::DatabaseConfig;
+use blog_app::db::Database;
 
 use super::{Blog, execute, keys};
 use crate::backend::TestDatabase;
@@ -20,10 +22,16 @@ fn program_with(database: &TestDatabase, arguments: &[&str], input: &str) -> (bo
     (output.status.success(), String::from_utf8(text).unwrap())
 }
 
+fn sqlite(file: &Path) -> Database {
+    let url = Some(format!("sqlite:{}", file.display()));
+    let args = DatabaseArgs { database_url: url, ..DatabaseArgs::default() };
+    Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
+}
+
 /// A Flaskr blog, as Flask makes it: foreign keys aren't enforced there, so one post has lost its author.
 pub async fn flaskr(directory: &Path) -> PathBuf {
     let path = directory.join("flaskr.sqlite");
-    let database = Database::lazy(&Target::Sqlite(path.clone()));
+    let database = sqlite(&path);
     for statement in [
         "CREATE TABLE user (id INTEGER PRIMARY KEY AUTOINCREMENT, username TEXT UNIQUE NOT NULL, password TEXT NOT NULL)",
         "CREATE TABLE post (id INTEGER PRIMARY KEY AUTOINCREMENT, author_id INTEGER NOT NULL, \

@@ -1,0 +1,139 @@
+//! Connections to a MySQL server whose login may change while they are in use: another password, other certificates.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
+use sqlx::{Connection, MySql as MySqlKind};
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::{ACQUIRE_TIMEOUT, Held, Redacted, Target, held, is_login_outdated, loggable};
+use crate::config::{self, DatabaseConfig};
+
+/// How long a farewell may take; the server ends the session anyway.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// After a look at the files that didn't help, the next one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A pool, and where its login comes from. Cloning shares both.
+#[derive(Clone, Debug)]
+pub struct MySql {
+    pool: MySqlPool,
+    login: Arc<Login>,
+}
+
+#[derive(Debug)]
+struct Login {
+    config: DatabaseConfig,
+    /// Counts the logins; who was refused with an older one just tries again.
+    number: AtomicU64,
+    /// When nothing that the files held was accepted.
+    failed: Mutex<Option<Instant>>,
+}
+
+/// Why the pool goes on with the login that it has.
+#[derive(Debug, Error)]
+pub enum RenewError {
+    /// A file is missing, or only half there.
+    #[error(transparent)]
+    Settings(#[from] config::Error),
+    /// The server is away, or refuses what the files hold.
+    #[error("failed to connect with what the files of the settings hold now: {}", loggable(.0))]
+    Server(sqlx::Error),
+}
+
+impl RenewError {
+    /// Whether nothing can be said about the files, since nobody is there to try them on.
+    #[must_use]
+    pub fn is_server_away(&self) -> bool {
+        matches!(self, Self::Server(error) if !is_login_outdated(error))
+    }
+}
+
+impl MySql {
+    pub(super) fn new(pool: MySqlPool, config: DatabaseConfig) -> Self {
+        let login = Login { config, number: AtomicU64::new(0), failed: Mutex::new(None) };
+        Self { pool, login: Arc::new(login) }
+    }
+
+    /// The connections themselves.
+    #[must_use]
+    pub fn pool(&self) -> &MySqlPool {
+        &self.pool
+    }
+
+    /// A connection that may have died in the pool: for reads, which are simply tried again.
+    pub(crate) async fn acquire(&self) -> sqlx::Result<Held<MySqlKind>> {
+        self.with_a_valid_login(|| held::acquire(&self.pool)).await
+    }
+
+    /// A connection that has just answered.
+    pub(crate) async fn acquire_checked(&self) -> sqlx::Result<Held<MySqlKind>> {
+        self.with_a_valid_login(|| held::acquire_checked(&self.pool)).await
+    }
+
+    /// Kubernetes changes files when it gets round to it, and whoever changes a password doesn't wait for us: so who is
+    /// refused looks into the files before anybody is told.
+    async fn with_a_valid_login<F>(&self, attempt: impl Fn() -> F) -> sqlx::Result<Held<MySqlKind>>
+    where
+        F: Future<Output = sqlx::Result<Held<MySqlKind>>>,
+    {
+        let number = self.login.number.load(Ordering::Acquire);
+        let trying = async {
+            match attempt().await {
+                Err(error) if is_login_outdated(&error) && self.renewed_since(number).await => {
+                    attempt().await
+                }
+                outcome => outcome,
+            }
+        };
+        timeout(ACQUIRE_TIMEOUT, trying).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// Whether there is another login than this one, which somebody else may have found meanwhile.
+    async fn renewed_since(&self, number: u64) -> bool {
+        let mut failed = self.login.failed.lock().await;
+        if self.login.number.load(Ordering::Acquire) != number {
+            return true;
+        }
+        if failed.is_some_and(|when| when.elapsed() < PAUSE) {
+            return false;
+        }
+        let renewed = self.renew_locked().await;
+        *failed = renewed.is_err().then(Instant::now);
+        if let Err(error) = &renewed {
+            tracing::debug!(%error, "no other login");
+        }
+        renewed.is_ok()
+    }
+
+    /// Goes on with what the files hold now, as soon as the server was seen to accept it. Connections that are there stay.
+    pub async fn renew(&self) -> Result<(), RenewError> {
+        let _one_at_a_time = self.login.failed.lock().await;
+        self.renew_locked().await
+    }
+
+    async fn renew_locked(&self) -> Result<(), RenewError> {
+        let Target::MySql(Redacted(options)) = self.login.config.reload()?.target else { return Ok(()) };
+        let connection = connect(&options).await.map_err(RenewError::Server)?;
+        close(connection).await;
+        self.pool.set_connect_options(*options);
+        self.login.number.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+}
+
+/// A connection of its own, outside of any pool.
+pub(crate) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
+    let connecting = timeout(ACQUIRE_TIMEOUT, MySqlConnection::connect_with(options));
+    connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+}
+
+/// Says goodbye.
+pub(crate) async fn close(connection: MySqlConnection) {
+    let _ = timeout(GOODBYE, connection.close()).await;
+}
