@@ -43,8 +43,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve the blog.
     Serve(Box<ServeArgs>),
-    /// Bring the database's schema to this program's version, waiting for the database.
+    /// Bring the database's schema to this program's version, and introduce a new password; waits for the database.
     Migrate(Box<MigrateArgs>),
+    /// Make the current password the only one that MySQL takes; the operator runs this after a rotation.
+    DiscardPreviousPassword(Box<DiscardArgs>),
     /// Take over a Flaskr database (SQLite), or what `export` wrote.
     Import(ImportArgs),
     /// Write everything as JSON lines, for `import` to read.
@@ -213,6 +215,23 @@ pub struct MigrateArgs {
     pub log: LogArgs,
 }
 
+/// Settings of `discard-previous-password`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "A password is changed in three steps:
+  1. The new one is written to BLOG_DATABASE_PASSWORD_FILE, the old one to BLOG_DATABASE_PREVIOUS_PASSWORD_FILE.
+  2. blog-app migrate makes the new one the account's and keeps the old one valid.
+  3. When every replica has the new one, blog-app discard-previous-password ends the old one.
+
+The account needs APPLICATION_PASSWORD_ADMIN on *.*. Run twice, this does nothing the second time; before step 2 it is refused.")]
+pub struct DiscardArgs {
+    /// The database.
+    #[command(flatten)]
+    pub database: DatabaseArgs,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
 /// Where the data is: a URL, or the parts of a MySQL account, or the original's variables, or ./flaskr.sqlite.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DatabaseArgs {
@@ -234,6 +253,9 @@ pub struct DatabaseArgs {
     /// File with the account's password.
     #[arg(long, env = "BLOG_DATABASE_PASSWORD_FILE", value_name = "FILE")]
     pub database_password_file: Option<PathBuf>,
+    /// File with the password before it, while a new one is being introduced; may be missing or empty.
+    #[arg(long, env = "BLOG_DATABASE_PREVIOUS_PASSWORD_FILE", value_name = "FILE")]
+    pub database_previous_password_file: Option<PathBuf>,
     /// TLS: Disabled, Preferred, Required, VerifyCa or VerifyIdentity [default: Preferred].
     #[arg(long, env = "BLOG_DATABASE_TLS", value_name = "MODE")]
     pub database_tls: Option<String>,

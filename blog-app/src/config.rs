@@ -13,6 +13,7 @@ use crate::tls::Tls;
 
 const DEFAULT_FILE: &str = "flaskr.sqlite";
 const MYSQL_PORT: u16 = 3306;
+const PREVIOUS: &str = "BLOG_DATABASE_PREVIOUS_PASSWORD_FILE";
 const SHORTEST_KEY: usize = 32;
 
 /// What is wrong with the settings.
@@ -121,9 +122,20 @@ pub fn process_env(name: &str) -> Option<String> {
 pub struct DatabaseConfig {
     /// The database.
     pub target: Target,
+    /// A change of the password that may be under way.
+    pub rotation: Option<Rotation>,
     /// How the way there is protected.
     pub tls: Tls,
     base: Base,
+}
+
+/// What there is to change a password with.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    /// The new password, which is the target's.
+    pub new: Redacted<String>,
+    /// The same target with the password before.
+    pub previous: Redacted<Box<MySqlConnectOptions>>,
 }
 
 /// What the target is made of, again and again.
@@ -158,9 +170,9 @@ impl DatabaseConfig {
     }
 
     fn read(base: Base, tls: Tls) -> Result<Self, Error> {
-        let target = match &base {
+        let (target, previous) = match &base {
             Base::Parts(args) => from_parts(args)?,
-            Base::Fixed(target) => target.clone(),
+            Base::Fixed(target) => (target.clone(), None),
         };
         let target = match target {
             Target::MySql(Redacted(options)) => mysql(tls.protect(*options)?),
@@ -169,17 +181,24 @@ impl DatabaseConfig {
                 None => Target::Sqlite(file),
             },
         };
-        Ok(Self { target, tls, base })
+        let rotation = match (&target, previous) {
+            (Target::MySql(Redacted(options)), Some((new, previous))) => {
+                let previous = MySqlConnectOptions::clone(options).password(&previous);
+                Some(Rotation { new: Redacted(new), previous: Redacted(Box::new(previous)) })
+            }
+            _ => None,
+        };
+        Ok(Self { target, rotation, tls, base })
     }
 
     /// The files whose change means other secrets, or other certificates to trust.
     #[must_use]
     pub fn files(&self) -> Vec<&Path> {
-        let password = match &self.base {
-            Base::Parts(args) => args.database_password_file.as_deref(),
-            Base::Fixed(_) => None,
+        let passwords = match &self.base {
+            Base::Parts(args) => [&args.database_password_file, &args.database_previous_password_file],
+            Base::Fixed(_) => [&None, &None],
         };
-        password.into_iter().chain(self.tls.ca_file()).collect()
+        passwords.into_iter().filter_map(Option::as_deref).chain(self.tls.ca_file()).collect()
     }
 }
 
@@ -206,7 +225,12 @@ fn without_empty(mut args: DatabaseArgs) -> DatabaseArgs {
     }
     // Kubernetes sets this name, to a URL, for a Service called `blog-database`.
     args.database_port = args.database_port.filter(|port| !port.contains("://"));
-    for file in [&mut args.database_password_file, &mut args.database_ca_file] {
+    let files = [
+        &mut args.database_password_file,
+        &mut args.database_previous_password_file,
+        &mut args.database_ca_file,
+    ];
+    for file in files {
         *file = file.take().filter(|file| !file.as_os_str().is_empty());
     }
     args
@@ -219,6 +243,7 @@ fn first_part(args: &DatabaseArgs) -> Option<&'static str> {
         ("BLOG_DATABASE_NAME", args.database_name.is_some()),
         ("BLOG_DATABASE_USER", args.database_user.is_some()),
         ("BLOG_DATABASE_PASSWORD_FILE", args.database_password_file.is_some()),
+        (PREVIOUS, args.database_previous_password_file.is_some()),
     ]
     .into_iter()
     .find_map(|(name, set)| set.then_some(name))
@@ -244,7 +269,8 @@ fn from_url(url: &str) -> Result<Target, Error> {
     Ok(mysql(db::mysql_options(options)))
 }
 
-fn from_parts(args: &DatabaseArgs) -> Result<Target, Error> {
+/// The target, and the new password with the one before it if a rotation may be under way.
+fn from_parts(args: &DatabaseArgs) -> Result<(Target, Option<(String, String)>), Error> {
     let set = first_part(args).unwrap_or("BLOG_DATABASE_HOST");
     let needed = |value: &Option<String>, missing| value.clone().ok_or(Error::Missing { set, missing });
     let host = needed(&args.database_host, "BLOG_DATABASE_HOST")?;
@@ -254,7 +280,12 @@ fn from_parts(args: &DatabaseArgs) -> Result<Target, Error> {
     let file = args.database_password_file.as_deref().ok_or(Error::Missing { set, missing })?;
     let port = port("BLOG_DATABASE_PORT", args.database_port.as_deref())?;
     let password = read_text("BLOG_DATABASE_PASSWORD_FILE", file)?;
-    Ok(mysql(db::mysql_parts(&host, port, &name, &user, &password)))
+    let target = mysql(db::mysql_parts(&host, port, &name, &user, &password));
+    let previous = match &args.database_previous_password_file {
+        Some(file) => read_optional(PREVIOUS, file)?.map(|bytes| text_of(PREVIOUS, bytes)).transpose()?,
+        None => None,
+    };
+    Ok((target, previous.filter(|previous| *previous != password).map(|previous| (password, previous))))
 }
 
 /// The variables of the Flask original. The port's name is also one that Kubernetes sets for a Service called `mysql`,
@@ -276,13 +307,26 @@ fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {
 
 /// A secret from a file, without the line break that editors add.
 pub(crate) fn read_text(setting: &'static str, path: &Path) -> Result<String, Error> {
-    let text = String::from_utf8(read_bytes(setting, path)?).map_err(|_| Error::NotText(setting))?;
+    text_of(setting, read_bytes(setting, path)?)
+}
+
+fn text_of(setting: &'static str, bytes: Vec<u8>) -> Result<String, Error> {
+    let text = String::from_utf8(bytes).map_err(|_| Error::NotText(setting))?;
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
 }
 
 pub(crate) fn read_bytes(setting: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Read { setting, path: path.to_owned(), source })
+}
+
+/// Before the first rotation there is nothing previous: the file is missing or empty.
+pub(crate) fn read_optional(setting: &'static str, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Read { setting, path: path.to_owned(), source }),
+    }
 }
 
 /// Refuses keys that can be guessed.

@@ -227,3 +227,28 @@ fn tls_that_would_protect_nothing_is_refused() {
     let twice = "mysql://blog:pw@db/flaskr?ssl-mode=DISABLED";
     assert!(matches!(resolve(&with_url(twice)), Err(Error::TlsTwice)));
 }
+
+#[test]
+fn a_rotation_is_under_way_while_there_is_another_previous_password() {
+    let (_new, new) = file_with(b"new\n");
+    for (content, under_way) in [(&b"old\n"[..], true), (b"new", false), (b"", false)] {
+        let (_previous, previous) = file_with(content);
+        let args = DatabaseArgs {
+            database_host: text("db"),
+            database_name: text("flaskr"),
+            database_user: text("blog"),
+            database_password_file: new.clone(),
+            database_previous_password_file: previous,
+            ..DatabaseArgs::default()
+        };
+        let config = DatabaseConfig::resolve(&args, &nothing).unwrap();
+        assert!(!format!("{config:?}").contains("old"), "{config:?}");
+        let rotation = config.rotation;
+        assert_eq!(rotation.is_some(), under_way, "{content:?}");
+        if let Some(Rotation { new: Redacted(new), previous: Redacted(previous) }) = rotation {
+            assert!(new == "new" && format!("{previous:?}").contains("\"old\""));
+        }
+        let args = DatabaseArgs { database_previous_password_file: Some("/nowhere/previous".into()), ..args };
+        assert!(DatabaseConfig::resolve(&args, &nothing).unwrap().rotation.is_none());
+    }
+}

@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::cli::ServeArgs;
-use crate::config::{Env, Error, long_enough, read_bytes};
+use crate::config::{Env, Error, long_enough, read_bytes, read_optional};
 use crate::db::{Redacted, Target};
 use crate::session::{Key, Keys};
 
@@ -53,21 +53,16 @@ impl KeySource {
         let (current, previous) = match self {
             Self::Files { current, previous } => {
                 let key = long_enough(current, read_bytes(CURRENT, current)?)?;
-                (key, previous.as_deref().map(optional).transpose()?.flatten())
+                let previous = match previous {
+                    Some(previous) => read_optional(PREVIOUS, previous)?,
+                    None => None,
+                };
+                (key, previous)
             }
             Self::Phrase(Redacted(phrase)) => (phrase.clone().into_bytes(), None),
             Self::Beside(path) => (long_enough(path, read_or_make(path)?)?, None),
         };
         Ok(Keys { current: Key::derive(&current), previous: previous.map(|key| Key::derive(&key)) })
-    }
-}
-
-/// Before the first rotation there is no previous key: the file is missing or empty.
-fn optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match std::fs::read(path) {
-        Ok(key) => Ok(Some(key).filter(|key| !key.is_empty())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { setting: PREVIOUS, path: path.to_owned(), source }),
     }
 }
 

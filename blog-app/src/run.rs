@@ -7,12 +7,13 @@ use anyhow::bail;
 use clap::CommandFactory;
 
 use crate::admin;
-use crate::cli::{Cli, Command, LogArgs, MigrateArgs};
+use crate::cli::{Cli, Command, DiscardArgs, LogArgs, MigrateArgs};
 use crate::config::{DatabaseConfig, process_env};
 use crate::db::Database;
 use crate::patience::migrate_within;
 use crate::serve::{self, Signals};
 use crate::store::migrate::Outcome;
+use crate::store::password;
 use crate::telemetry;
 
 /// Does what the command line says.
@@ -29,6 +30,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Migrate(args)) => {
             start_log(&args.log)?;
             migrate_or_stop(&args).await
+        }
+        Some(Command::DiscardPreviousPassword(args)) => {
+            start_log(&args.log)?;
+            discard_previous_password(&args).await
         }
         Some(Command::Import(args)) => admin::import::run(&args).await,
         Some(Command::Export(args)) => admin::export::run(&args).await,
@@ -65,6 +70,14 @@ async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
     }
     database.close().await;
     leave_last_words(&args.termination_log, to);
+    Ok(())
+}
+
+async fn discard_previous_password(args: &DiscardArgs) -> anyhow::Result<()> {
+    let config = DatabaseConfig::resolve(&args.database, &process_env)?;
+    let Database::MySql(server) = Database::lazy(&config) else { bail!(password::Error::NoServer) };
+    password::discard_previous(&server).await?;
+    tracing::info!("the current password is the only one");
     Ok(())
 }
 

@@ -39,10 +39,15 @@ impl Secrets {
             if keys != keys_seen && self.reload_keys() {
                 keys_seen = keys;
             }
-            if logins != logins_seen && self.renew_login().await {
+            if (logins != logins_seen || self.is_on_previous_password()) && self.renew_login().await {
                 logins_seen = logins;
             }
         }
+    }
+
+    /// Somebody is about to change it at the server, which shows in no file.
+    fn is_on_previous_password(&self) -> bool {
+        matches!(&self.database, Database::MySql(server) if server.is_on_previous_password())
     }
 
     fn key_files(&self) -> Vec<&Path> {
@@ -97,11 +102,11 @@ mod tests {
     const SESSION: Session = Session { user: 1, issued: 0, proof: 0 };
 
     #[tokio::test(start_paused = true)]
-    async fn a_rotated_key_is_in_force_without_a_restart_and_half_a_rotation_changes_nothing() {
+    async fn rotated_keys_are_in_force_without_a_restart_and_half_a_rotation_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let current = directory.path().join("current");
+        let (current, previous) = (directory.path().join("current"), directory.path().join("previous"));
         std::fs::write(&current, [1; 32]).unwrap();
-        let source = KeySource::Files { current: current.clone(), previous: None };
+        let source = KeySource::Files { current: current.clone(), previous: Some(previous.clone()) };
         let sessions = Sessions::new(source.load().unwrap());
         let url = format!("sqlite:{}/x.sqlite", directory.path().display());
         let args = DatabaseArgs { database_url: Some(url), ..DatabaseArgs::default() };
@@ -120,6 +125,12 @@ mod tests {
         std::fs::write(&current, [2; 32]).unwrap();
         tokio::time::sleep(PERIOD * 2).await;
         assert!(signed_with(2) && !signed_with(1));
+        std::fs::write(&previous, [1; 32]).unwrap();
+        tokio::time::sleep(PERIOD * 2).await;
+        assert!(signed_with(2) && signed_with(1), "the previous key is valid as well");
+        std::fs::remove_file(&previous).unwrap();
+        tokio::time::sleep(PERIOD * 2).await;
+        assert!(signed_with(2) && !signed_with(1), "until it is gone");
         watching.abort();
     }
 }

@@ -13,6 +13,8 @@ use crate::error::chain;
 use crate::keys::KeySource;
 use crate::store::schema;
 
+const ROTATING: &str =
+    "a new one is being introduced, by `blog-app migrate`; the previous one is tried where it is refused";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Prints one line for each thing that was looked at; fails if one of them doesn't work.
@@ -34,6 +36,9 @@ pub async fn run(args: &ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
             tell("database", Ok(place(&config)));
             tell("session key", key(args, &config.target, env));
             tell("schema", schema_of(&config).await);
+            if config.rotation.is_some() {
+                tell("password", Ok(ROTATING.to_owned()));
+            }
         }
     }
     if failed > 0 {

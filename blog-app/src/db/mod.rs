@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Executor};
 
 pub(crate) use self::held::{Held, acquire, acquire_checked};
 pub use self::mysql::{MySql, RenewError};
+pub(crate) use self::mysql::{close, connect};
 use crate::config::DatabaseConfig;
 use crate::tls;
 

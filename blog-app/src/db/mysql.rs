@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
@@ -11,8 +11,10 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::{ACQUIRE_TIMEOUT, Held, Redacted, Target, held, is_login_outdated, loggable};
-use crate::config::{self, DatabaseConfig};
+use super::{
+    ACQUIRE_TIMEOUT, Held, Redacted, Target, held, is_login_outdated, is_password_refused, loggable,
+};
+use crate::config::{self, DatabaseConfig, Rotation};
 
 /// How long a farewell may take; the server ends the session anyway.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -31,6 +33,8 @@ struct Login {
     config: DatabaseConfig,
     /// Counts the logins; who was refused with an older one just tries again.
     number: AtomicU64,
+    /// The server takes the previous password only, until `blog-app migrate` has run.
+    on_previous: AtomicBool,
     /// When nothing that the files held was accepted.
     failed: Mutex<Option<Instant>>,
 }
@@ -56,7 +60,12 @@ impl RenewError {
 
 impl MySql {
     pub(super) fn new(pool: MySqlPool, config: DatabaseConfig) -> Self {
-        let login = Login { config, number: AtomicU64::new(0), failed: Mutex::new(None) };
+        let login = Login {
+            config,
+            number: AtomicU64::new(0),
+            on_previous: AtomicBool::new(false),
+            failed: Mutex::new(None),
+        };
         Self { pool, login: Arc::new(login) }
     }
 
@@ -64,6 +73,18 @@ impl MySql {
     #[must_use]
     pub fn pool(&self) -> &MySqlPool {
         &self.pool
+    }
+
+    /// Where the login comes from.
+    #[must_use]
+    pub fn config(&self) -> &DatabaseConfig {
+        &self.login.config
+    }
+
+    /// Whether the previous password is in use, since the server refuses the current one.
+    #[must_use]
+    pub fn is_on_previous_password(&self) -> bool {
+        self.login.on_previous.load(Ordering::Relaxed)
     }
 
     /// A connection that may have died in the pool: for reads, which are simply tried again.
@@ -118,13 +139,35 @@ impl MySql {
     }
 
     async fn renew_locked(&self) -> Result<(), RenewError> {
-        let Target::MySql(Redacted(options)) = self.login.config.reload()?.target else { return Ok(()) };
-        let connection = connect(&options).await.map_err(RenewError::Server)?;
-        close(connection).await;
+        let config = self.login.config.reload()?;
+        let Target::MySql(Redacted(current)) = config.target else { return Ok(()) };
+        let (options, previous) = match (try_out(&current).await, config.rotation) {
+            (Ok(()), _) => (current, false),
+            (Err(error), Some(Rotation { previous: Redacted(previous), .. }))
+                if is_password_refused(&error) =>
+            {
+                // If that is refused too, it's the current one that somebody should look at.
+                try_out(&previous).await.map_err(|_| RenewError::Server(error))?;
+                (previous, true)
+            }
+            (Err(error), _) => return Err(RenewError::Server(error)),
+        };
         self.pool.set_connect_options(*options);
         self.login.number.fetch_add(1, Ordering::AcqRel);
+        match (self.login.on_previous.swap(previous, Ordering::Relaxed), previous) {
+            (false, true) => {
+                tracing::warn!("the server refuses the current password: connecting with the previous one");
+            }
+            (true, false) => tracing::info!("the server takes the current password now"),
+            _ => {}
+        }
         Ok(())
     }
+}
+
+async fn try_out(options: &MySqlConnectOptions) -> sqlx::Result<()> {
+    close(connect(options).await?).await;
+    Ok(())
 }
 
 /// A connection of its own, outside of any pool.

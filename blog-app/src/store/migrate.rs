@@ -1,6 +1,5 @@
 //! The schema, version by version. `migrations/README.md` says what a migration may do.
 
-use std::future::Future;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -8,9 +7,9 @@ use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection, Executor, query, query_as, query_scalar};
 use thiserror::Error;
-use tokio::time::timeout;
 
 use super::schema::{CURRENT_VERSION, Schema};
+use super::soon;
 use crate::db::{self, Database, MySql, STATEMENT_TIMEOUT};
 
 /// How long to wait for another migrator to finish.
@@ -60,7 +59,7 @@ const RECORD_VERSION: &str = "INSERT INTO blog_schema (version, compatible_from)
 pub enum Error {
     /// A statement outside of the migrations failed.
     #[error(transparent)]
-    Store(super::Error),
+    Store(#[from] super::Error),
     /// A migration's statement failed.
     #[error("failed to apply migration {name}, statement {statement}")]
     Apply {
@@ -134,17 +133,6 @@ fn pending(found: Schema) -> Result<impl Iterator<Item = &'static Migration>, Er
         return Err(Error::Newer { found });
     }
     Ok(MIGRATIONS.iter().filter(move |migration| migration.version > found.version))
-}
-
-/// For statements that wait for nobody: a server that is gone without a word must not hold a migration for ever.
-async fn soon<T>(
-    operation: &'static str,
-    limit: Duration,
-    statement: impl Future<Output = sqlx::Result<T>>,
-) -> Result<T, Error> {
-    let timed_out =
-        || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out"));
-    timeout(limit, statement).await.unwrap_or_else(|_| Err(timed_out())).map_err(failed(operation))
 }
 
 fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {

@@ -1,12 +1,17 @@
 //! All SQL. Each statement is written once and runs on MySQL and on SQLite: `?` for parameters, `CAST(… AS CHAR)` for
 //! times, nothing that only one of them knows. Migrations are the exception, since DDL differs.
 
+use std::future::Future;
+use std::time::Duration;
+
 use thiserror::Error;
 use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::db::{self, Held};
 
 pub mod migrate;
+pub mod password;
 pub mod posts;
 pub mod schema;
 pub mod transfer;
@@ -77,15 +82,27 @@ impl Error {
     }
 }
 
+fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out"))
+}
+
+/// A statement on a connection outside of the pool: a server that is gone without a word must not hold it for ever.
+async fn soon<T>(
+    operation: &'static str,
+    limit: Duration,
+    statement: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, Error> {
+    let answer = timeout(limit, statement).await.unwrap_or_else(|_| Err(timed_out()));
+    answer.map_err(|reason| Error::new(operation, reason))
+}
+
 /// Gives the connection back to the pool, or throws it away when nobody knows in which state it is, or when it leads to a
 /// server that takes no writes any more.
 fn settle<DB: sqlx::Database, T>(
     held: Held<DB>,
     outcome: Result<sqlx::Result<T>, Elapsed>,
 ) -> sqlx::Result<T> {
-    let outcome = outcome.unwrap_or_else(|_| {
-        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out")))
-    });
+    let outcome = outcome.unwrap_or_else(|_| Err(timed_out()));
     let useless = |error: &sqlx::Error| db::is_connection_lost(error) || db::is_read_only(error);
     if !outcome.as_ref().is_err_and(useless) {
         held.release();

@@ -119,27 +119,27 @@ fn logs_hold_no_secret_no_name_and_no_text() {
     let place = place();
     let settings = [
         ("BLOG_DATABASE_URL", place.url.as_str()),
-        ("FLASK_APP_SECRET_KEY", "key-4711"),
+        ("FLASK_APP_SECRET_KEY", "key-qzxj"),
         ("BLOG_LOG", "debug"),
         ("BLOG_DRAIN_SECONDS", "0"),
     ];
     let mut program = Program::start(&["serve"], &settings);
     let address = program.pages;
-    let credentials = "username=name-4711&password=pass-4711";
+    let credentials = "username=name-qzxj&password=pass-qzxj";
     assert_eq!(post(address, "/auth/register", "", credentials).0, 302);
     assert_eq!(post(address, "/auth/register", "", credentials).0, 200);
-    assert_eq!(post(address, "/auth/login", "", "username=name-4711&password=wrong-4711").0, 200);
+    assert_eq!(post(address, "/auth/login", "", "username=name-qzxj&password=wrong-qzxj").0, 200);
     let answer = post(address, "/auth/login", "", credentials).1;
     let cookie = answer.split("set-cookie: ").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
-    assert_eq!(post(address, "/create", cookie, "title=title-4711&body=body-4711").0, 302);
-    assert_eq!(post(address, "/create", cookie, "title=title-4711").0, 400);
-    assert_eq!(get(address, "/path-4711?query-4711").0, 404);
+    assert_eq!(post(address, "/create", cookie, "title=title-qzxj&body=body-qzxj").0, 302);
+    assert_eq!(post(address, "/create", cookie, "title=title-qzxj").0, 400);
+    assert_eq!(get(address, "/path-qzxj?query-qzxj").0, 404);
     program.terminate();
     assert!(program.wait().success());
     let log = eventually("the log is complete", || Some(program.log()).filter(|log| log.contains("stopped")));
     assert!(log.matches("\"message\":\"request\"").count() == 7, "{log}");
     let signature = cookie.rsplit('.').next().unwrap();
-    assert!(!log.contains("4711") && !log.contains(signature), "{log}");
+    assert!(!log.contains("qzxj") && !log.contains(signature), "{log}");
 }
 
 #[tokio::test]
@@ -208,6 +208,14 @@ fn migrate_works_on_the_embedded_database_too_and_gives_up_on_time() {
         message.contains("gave up on the database after 1 s") && !message.contains("s3cret"),
         "{message}"
     );
+}
+
+#[test]
+fn an_embedded_database_has_no_password_to_discard() {
+    let place = place();
+    let output = run(&["discard-previous-password"], &[("BLOG_DATABASE_URL", &place.url)]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("on SQLite, which has no passwords"), "{}", text(&output.stderr));
 }
 
 #[test]
