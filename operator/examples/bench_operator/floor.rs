@@ -1,0 +1,177 @@
+//! The floor: a plain parallel client that sends just the writes that a blog needs, and knows all of them beforehand.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser as _;
+use flaskblog_api::{Child, FlaskBlog, OwnedKind, children::MANAGER};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, Patch, PatchParams, PostParams, ValidationDirective},
+    core::{ApiResource, GroupVersionKind},
+};
+use operator::{
+    compare::is_as_wanted,
+    config::{Cli, Command, Settings},
+    desired::{desired, secret_content},
+    identity::Identity,
+    observe::Observed,
+    validate::validate,
+};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+/// How many writes of each sort a blog gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    /// Secrets are created and then applied too.
+    pub secrets_applied: bool,
+    /// Writes of the FlaskBlog's status.
+    pub statuses: usize,
+    /// Events.
+    pub events: usize,
+}
+
+impl Recipe {
+    /// No controller can do with less: each object once, one status before the pods are ready and one after.
+    pub const FEWEST: Self = Self { secrets_applied: false, statuses: 2, events: 0 };
+
+    pub fn writes(self) -> usize {
+        Child::ALL.len() + if self.secrets_applied { 2 } else { 0 } + self.statuses + self.events
+    }
+}
+
+/// The operator's settings, as it has them by default.
+fn settings() -> Result<Settings> {
+    match Cli::try_parse_from(["operator", "run"]).context("operator run needs no arguments")?.command {
+        Command::Run(args) => Ok(Settings::from(&args)),
+        other => anyhow::bail!("operator run was understood as {other:?}"),
+    }
+}
+
+fn wanted(blog: &FlaskBlog) -> Result<Vec<(Child, DynamicObject)>> {
+    let id = Identity::of(blog).context("a FlaskBlog without a name")?;
+    let plan = validate(blog, &id, &Observed::default(), &settings()?)
+        .context("a FlaskBlog of the bench is wrong")?;
+    Ok(desired(&plan).iter().map(|(role, object)| (role, object.clone())).collect())
+}
+
+/// One request, ready to be sent.
+enum Write {
+    Create(ApiResource, DynamicObject),
+    Apply(ApiResource, DynamicObject),
+    Status(String, Value),
+}
+
+fn writes(blog: &FlaskBlog, recipe: Recipe, ready: &Value) -> Result<Vec<Write>> {
+    let mut all = Vec::new();
+    for (role, object) in wanted(blog)? {
+        let resource = role.kind().api_resource();
+        let is_secret = role.kind() == OwnedKind::Secret;
+        if let Some(content) = secret_content(role, &mut |bound| rand::random_range(0..bound)) {
+            let data: serde_json::Map<_, _> =
+                content.0.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+            let mut secret = object.clone();
+            secret.data = json!({"type": "Opaque", "stringData": data});
+            all.push(Write::Create(resource.clone(), secret));
+        }
+        if !is_secret || recipe.secrets_applied {
+            all.push(Write::Apply(resource, object));
+        }
+    }
+    for number in 0..recipe.events {
+        all.push(event(blog, number));
+    }
+    for number in 1..=recipe.statuses {
+        let mut status = ready.clone();
+        if number < recipe.statuses {
+            status["readyReplicas"] = json!(0);
+            status["conditions"] = json!([]);
+        }
+        all.push(Write::Status(blog.name_any(), status));
+    }
+    Ok(all)
+}
+
+fn event(blog: &FlaskBlog, number: usize) -> Write {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("events.k8s.io", "v1", "Event"));
+    let (name, namespace) = (blog.name_any(), blog.namespace().unwrap_or_default());
+    let regarding = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "name": name,
+        "namespace": namespace, "uid": blog.uid(), "resourceVersion": blog.resource_version()});
+    let object = DynamicObject::new(&format!("{name}.{number:x}"), &resource).data(json!({
+        "action": "Reconcile", "reason": "Created", "note": format!("Created Deployment {name}"), "type": "Normal",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "regarding": regarding,
+        "reportingController": "flaskblog.dev/operator", "reportingInstance": "bench"}));
+    Write::Create(resource, object)
+}
+
+async fn send(client: &Client, namespace: &str, write: &Write) -> Result<()> {
+    match write {
+        Write::Create(resource, object) => {
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
+            let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+            api.create(&params, object).await.context("the plain client failed to create")?;
+        }
+        Write::Apply(resource, object) => {
+            let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
+            let params = PatchParams {
+                field_validation: Some(ValidationDirective::Strict),
+                ..PatchParams::apply(MANAGER).force()
+            };
+            api.patch(&object.name_any(), &params, &Patch::Apply(object))
+                .await
+                .context("the plain client failed to apply")?;
+        }
+        Write::Status(name, status) => {
+            let api: Api<FlaskBlog> = Api::namespaced(client.clone(), namespace);
+            let patch = Patch::Merge(json!({"status": status}));
+            api.patch_status(name, &PatchParams::default(), &patch)
+                .await
+                .context("the plain client failed to write a status")?;
+        }
+    }
+    Ok(())
+}
+
+/// Sends everything, `parallel` blogs at a time, each blog's writes in order. Answers when it began.
+pub async fn build(
+    client: &Client,
+    namespace: &str,
+    blogs: &[FlaskBlog],
+    recipe: Recipe,
+    ready: &Value,
+    parallel: usize,
+) -> Result<Instant> {
+    let all = blogs.iter().map(|blog| writes(blog, recipe, ready)).collect::<Result<Vec<_>>>()?;
+    let started = Instant::now();
+    stream::iter(all)
+        .map(Ok)
+        .try_for_each_concurrent(parallel, |writes| async move {
+            for write in &writes {
+                send(client, namespace, write).await?;
+            }
+            Ok::<_, anyhow::Error>(())
+        })
+        .await?;
+    Ok(started)
+}
+
+/// An error unless every object of these blogs exists and is as wanted.
+pub async fn check_objects(cluster: &Cluster, namespace: &str, blogs: &[FlaskBlog]) -> Result<()> {
+    let mut live = std::collections::BTreeMap::new();
+    for kind in OwnedKind::ALL {
+        for object in cluster.list(namespace, kind).await? {
+            live.insert((kind, object.name_any()), object);
+        }
+    }
+    for blog in blogs {
+        for (role, object) in wanted(blog)? {
+            let found = live.get(&(role.kind(), object.name_any()));
+            let found = found.with_context(|| format!("{role:?} of {} is missing", blog.name_any()))?;
+            ensure!(is_as_wanted(&object, found), "{role:?} of {} isn't as wanted", blog.name_any());
+        }
+    }
+    Ok(())
+}
