@@ -1,4 +1,4 @@
-//! What `kubectl describe fb` tells: every object made or changed, every failure, every turn of Ready.
+//! What `kubectl describe fb` tells: every object made or changed (those of one reconcile together), every failure, every turn of Ready.
 
 use flaskblog_api::{FlaskBlog, FlaskBlogStatus, conditions};
 use k8s_controller::{
@@ -37,16 +37,8 @@ pub fn events(
     next: Option<&FlaskBlogStatus>,
     error: Option<&Error>,
 ) -> Vec<Event> {
-    let mut events: Vec<Event> = changes
-        .iter()
-        .map(|change| {
-            event(
-                EventType::Normal,
-                change.reason,
-                format!("{} {} {}", change.reason, change.kind, change.name),
-            )
-        })
-        .collect();
+    let mut events: Vec<Event> =
+        ["Created", "Updated", "Deleted"].into_iter().filter_map(|reason| changed(reason, changes)).collect();
     match error {
         // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
         Some(Error::Invalid(Invalid::WaitingForCleanup { .. })) if next.is_none() => {}
@@ -54,6 +46,17 @@ pub fn events(
         None => events.extend(next.and_then(|next| turn_of_ready(blog, next))),
     }
     events
+}
+
+/// One Event for all objects that went the same way: the API server has to store each Event.
+fn changed(reason: &str, changes: &[Change]) -> Option<Event> {
+    let objects: Vec<String> = changes
+        .iter()
+        .filter(|change| change.reason == reason)
+        .map(|change| format!("{} {}", change.kind, change.name))
+        .collect();
+    (!objects.is_empty())
+        .then(|| event(EventType::Normal, reason, format!("{reason} {}", objects.join(", "))))
 }
 
 /// An Event when Ready changed its status or its reason.
