@@ -17,7 +17,7 @@ use tracing::debug;
 
 use crate::{
     compare::is_as_wanted,
-    desired::{Applied, Desired, Objects, metadata, secret_content},
+    desired::{Applied, Desired, Objects, secret_content},
     error::Error,
     identity::Identity,
     metrics::Metrics,
@@ -102,11 +102,11 @@ impl Writer<'_> {
         live: Option<&DynamicObject>,
         changes: &mut Vec<Change>,
     ) -> Result<DynamicObject, Error> {
+        if live.is_none() && role.kind() == OwnedKind::Secret {
+            return self.create_secret(role, wanted, changes).await;
+        }
         let mut wanted = wanted.clone();
         wanted.metadata.uid = live.and_then(ResourceExt::uid);
-        if live.is_none() && role.kind() == OwnedKind::Secret {
-            wanted.metadata.uid = self.create_secret(role).await?;
-        }
         let params = PatchParams {
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::apply(MANAGER).force()
@@ -196,24 +196,33 @@ impl Writer<'_> {
     }
 
     /// Secrets are made by POST, which fails if one is there, and never written again: a password that is in use must
-    /// survive two operators at once, stale reads and every bug but this function's.
-    async fn create_secret(&self, role: Child) -> Result<Option<String>, Error> {
-        let Some(content) = secret_content(role, &mut |bound| rand::rng().random_range(0..bound)) else {
-            return Ok(None);
+    /// survive two operators at once, stale reads and every bug but this function's. What server-side apply would add is
+    /// in it from the start, so no second write is needed.
+    async fn create_secret(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let content = secret_content(role, &mut |bound| rand::rng().random_range(0..bound));
+        let data: serde_json::Map<_, _> = content
+            .into_iter()
+            .flat_map(|content| content.0)
+            .map(|(key, value)| (key.to_owned(), value.into()))
+            .collect();
+        let (name, kind) = (role.name(&self.id.name), role.kind());
+        let secret = DynamicObject {
+            data: json!({"type": "Opaque", "stringData": data}),
+            types: wanted.types.clone(),
+            metadata: wanted.metadata.clone(),
         };
-        let name = role.name(&self.id.name);
-        let kind = role.kind();
-        let data: serde_json::Map<_, _> =
-            content.0.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        let mut secret = DynamicObject::new(&name, &kind.api_resource())
-            .data(json!({"type": "Opaque", "stringData": data}));
-        secret.metadata = metadata(self.id, role);
         self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
-        match child_api(self.client, self.id, kind).create(&params, &secret).await {
-            Ok(created) => Ok(created.uid()),
-            Err(source) => Err(write_error("create", kind, &name, source)),
-        }
+        let created = child_api(self.client, self.id, kind).create(&params, &secret).await;
+        let mut created = created.map_err(|source| write_error("create", kind, &name, source))?;
+        created.data = json!({});
+        changes.push(Change { reason: "Created", kind: kind.api_resource().kind, name });
+        Ok(created)
     }
 
     async fn prune(&self, role: Child, live: &DynamicObject, changes: &mut Vec<Change>) -> Result<(), Error> {

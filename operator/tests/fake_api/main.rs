@@ -90,9 +90,7 @@ async fn a_new_blog_gets_its_objects_in_apply_order_and_its_status_last() {
         [
             "PATCH serviceaccounts/daily",
             "POST secrets/daily-mysql",
-            "PATCH secrets/daily-mysql",
             "POST secrets/daily-session",
-            "PATCH secrets/daily-session",
             "PATCH services/daily-mysql",
             "PATCH services/daily",
             "PATCH networkpolicies/daily-mysql",
@@ -186,7 +184,7 @@ async fn interrupted_at_every_write_it_converges_to_the_same_objects() {
     let undisturbed = fake_with(json!({}));
     step(&undisturbed).await.unwrap();
     let writes = undisturbed.take_writes().len();
-    assert!(writes > 10);
+    assert!(writes > 8);
     for fault in [Fault::Refused(500), Fault::AnswerLost] {
         for at in 0..writes {
             let fake = fake_with(json!({}));
