@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 
 use flaskblog_api::{
-    Child, FlaskBlogSpec, OwnedKind,
+    Child, FlaskBlog, OwnedKind,
     children::{Component, data_claim, database_pod, selector_text},
+    conditions,
 };
 use futures::{StreamExt, TryStreamExt, future, stream};
+use k8s_controller::conditions::find;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::{
     Api, Client,
     api::{DynamicObject, ListParams, PartialObjectMeta},
 };
 
-use crate::{error::Error, identity::Identity};
+use serde_json::Value;
+
+use crate::{error::Error, identity::Identity, validate::tag_of};
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
@@ -42,32 +46,66 @@ pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
     requests.get("storage").map(|size| size.0.clone())
 }
 
-/// Reads everything that the next steps decide on.
+/// Reads everything that the next steps decide on. Pods are only looked at where they can tell something that the objects
+/// they belong to don't.
 ///
 /// # Errors
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
-pub async fn observe(client: &Client, id: &Identity, spec: &FlaskBlogSpec) -> Result<Observed, Error> {
-    let (children, data_claim, database_pod, app_pods, external_secret_missing) = future::try_join5(
-        children(client, id),
-        claim(client, id),
-        pod(client, id),
-        app_pods(client, id),
-        external_secret_missing(client, id, spec),
-    )
-    .await?;
+pub async fn observe(client: &Client, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
+    let (children, data_claim, external_secret_missing) =
+        future::try_join3(children(client, id), claim(client, id), external_secret_missing(client, id, blog))
+            .await?;
+    let database_pod = async {
+        if database_needs_no_look(children.get(&Child::Database), blog) {
+            Ok(None)
+        } else {
+            pod(client, id).await
+        }
+    };
+    let pods_of_app = async {
+        if app_needs_no_look(children.get(&Child::App), blog) {
+            Ok(Vec::new())
+        } else {
+            app_pods(client, id).await
+        }
+    };
+    let (database_pod, app_pods) = future::try_join(database_pod, pods_of_app).await?;
     Ok(Observed { children, data_claim, database_pod, app_pods, external_secret_missing })
 }
 
 /// Only whether it is there: its data is for the pods.
-async fn external_secret_missing(
-    client: &Client,
-    id: &Identity,
-    spec: &FlaskBlogSpec,
-) -> Result<bool, Error> {
-    let Some(external) = &spec.database.external else { return Ok(false) };
+async fn external_secret_missing(client: &Client, id: &Identity, blog: &FlaskBlog) -> Result<bool, Error> {
+    let Some(external) = &blog.spec.database.external else { return Ok(false) };
     let name = &external.credentials_secret;
     let found = child_api(client, id, OwnedKind::Secret).get_metadata_opt(name).await;
     found.map(|found| found.is_none()).map_err(|source| read_error("Secret", name.clone(), source))
+}
+
+/// Whether MySQL's only pod is ready and of the newest template and its version is recorded, or isn't there yet: it is
+/// neither stuck nor failing nor news.
+fn database_needs_no_look(statefulset: Option<&DynamicObject>, blog: &FlaskBlog) -> bool {
+    let Some(statefulset) = statefulset else { return true };
+    let status = &statefulset.data["status"];
+    let current = status["observedGeneration"].as_i64() == statefulset.metadata.generation;
+    let updated = status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"];
+    let recorded = blog.status.as_ref().and_then(|status| status.database_version.as_deref());
+    let image = statefulset.data.pointer("/spec/template/spec/containers/0/image").and_then(Value::as_str);
+    let version = image.and_then(tag_of);
+    current && updated && status["readyReplicas"] == 1 && (version.is_none() || version == recorded)
+}
+
+/// Whether there are no pods, or all are well and the status has told so since: the version of the schema is known by then.
+fn app_needs_no_look(deployment: Option<&DynamicObject>, blog: &FlaskBlog) -> bool {
+    let Some(deployment) = deployment else { return true };
+    let status = &deployment.data["status"];
+    let told = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
+    let told = told
+        .is_some_and(|ready| ready.status == "True" && ready.observed_generation == blog.metadata.generation);
+    let count = |field: &str| status[field].as_i64().unwrap_or(0);
+    let wanted = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
+    let complete =
+        ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| count(field) == wanted);
+    told && complete && status["observedGeneration"].as_i64() == deployment.metadata.generation
 }
 
 async fn children(client: &Client, id: &Identity) -> Result<BTreeMap<Child, DynamicObject>, Error> {

@@ -102,7 +102,7 @@ async fn converge(
 ) -> Result<Done, Error> {
     let client = &ctx.client.0;
     let policy = blog.spec.deletion_policy;
-    let observed = observe(client, id, &blog.spec).await?; // client required
+    let observed = observe(client, id, blog).await?; // client required
     if blog.spec.suspend {
         return look_only(blog, id, ctx, observed);
     }
