@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::{
     compare::is_as_wanted,
+    context::Context,
     desired::{Applied, Desired, Objects, secret_content},
     error::Error,
     identity::Identity,
@@ -46,26 +47,23 @@ pub struct Change {
 /// # Errors
 /// [`Error::Write`] for the first write that fails; what comes after it in apply order was not touched.
 pub async fn apply(
-    client: &Client,
+    ctx: &Context,
     id: &Identity,
     desired: &Objects<Desired>,
     observed: &Observed,
     held: &Held,
-    metrics: &Metrics,
     changes: &mut Vec<Change>,
 ) -> Result<Objects<Applied>, Error> {
-    let writer = Writer { client, id, metrics };
+    let writer = Writer { client: &ctx.client.0, id, metrics: &ctx.metrics };
     let mut applied = BTreeMap::new();
     for (role, wanted) in desired.iter() {
         let object = match observed.children.get(&role) {
             Some(live) if held.roles.contains(&role) || is_as_wanted(wanted, live) => live.clone(),
-            Some(live) if role == Child::Database && needs_recreation(wanted, live) => {
-                writer.orphan(role, live, changes).await?
+            live => {
+                let written = writer.bring_about(role, wanted, live, desired, changes).await?;
+                ctx.seen.remember(role.kind(), &written);
+                written
             }
-            live if role == Child::App && wanted.data.pointer("/spec/replicas").is_none() => {
-                writer.write_without_replicas(wanted, live, bounds(desired), changes).await?
-            }
-            live => writer.write(role, wanted, live, changes).await?,
         };
         applied.insert(role, object);
     }
@@ -95,6 +93,26 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// The way in which an object comes to be as wanted.
+    async fn bring_about(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        live: Option<&DynamicObject>,
+        desired: &Objects<Desired>,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        match (role, live) {
+            (Child::Database, Some(live)) if needs_recreation(wanted, live) => {
+                self.orphan(role, live, changes).await
+            }
+            (Child::App, live) if wanted.data.pointer("/spec/replicas").is_none() => {
+                self.write_without_replicas(wanted, live, bounds(desired), changes).await
+            }
+            _ => self.write(role, wanted, live, changes).await,
+        }
+    }
+
     async fn write(
         &self,
         role: Child,
@@ -148,10 +166,21 @@ impl Writer<'_> {
         };
         let present = live.data.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(0);
         // A Deployment at 0 is off limits for an autoscaler; it starts at its lower bound.
-        if present == 0 || owns_replicas(live) {
+        if present == 0 || owns_replicas(&self.read(Child::App).await?) {
             self.hand_over(live, present.clamp(fewest, most.max(fewest))).await?;
         }
         self.write(Child::App, wanted, Some(live), changes).await
+    }
+
+    /// The object with everything that the API server knows of it.
+    async fn read(&self, role: Child) -> Result<DynamicObject, Error> {
+        let name = role.name(&self.id.name);
+        let read = child_api(self.client, self.id, role.kind()).get(&name).await;
+        read.map_err(|source| Error::Read {
+            kind: role.kind().api_resource().kind,
+            name,
+            source: Box::new(source),
+        })
     }
 
     async fn hand_over(&self, deployment: &DynamicObject, replicas: i64) -> Result<DynamicObject, Error> {

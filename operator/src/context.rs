@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_controller::events::{EventRecorder, Reporter};
 use kube::Client;
 
-use crate::{backoff::Backoff, config::Settings, metrics::Metrics, watches::Watches};
+use crate::{backoff::Backoff, config::Settings, metrics::Metrics, seen::Seen, watches::Watches};
 
 /// Shared by all reconciles of a process.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Context {
     pub backoff: Backoff,
     /// Which watches fail.
     pub watches: Watches,
+    /// What is known of the children without asking.
+    pub seen: Seen,
     /// What the command line says.
     pub settings: Settings,
 }
@@ -49,6 +51,7 @@ impl Context {
             metrics: Metrics::default(),
             backoff: Backoff::default(),
             watches: Watches::default(),
+            seen: Seen::default(),
             settings,
         }
     }

@@ -74,10 +74,15 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .graceful_shutdown_on(stop);
     for kind in OwnedKind::ALL {
         let api = metadata_api(&watches, scope.as_deref(), kind);
+        let scope = scope.clone();
         let health = WatchHealth { ctx: Arc::clone(&ctx), kind: kind.api_resource().kind };
-        let watch = watcher(api, watch_config().labels(MANAGED_SELECTOR))
-            .default_backoff()
-            .inspect(move |event| health.note(event));
+        let watch =
+            watcher(api, watch_config().labels(MANAGED_SELECTOR)).default_backoff().inspect(move |event| {
+                health.note(event);
+                if let Ok(event) = event {
+                    health.ctx.seen.note(kind, scope.as_deref(), event);
+                }
+            });
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller

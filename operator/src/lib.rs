@@ -19,6 +19,7 @@ pub mod observe;
 pub mod pending;
 pub mod reconcile;
 pub mod run;
+pub mod seen;
 pub mod status;
 pub mod storage;
 pub mod stuck;

@@ -17,7 +17,7 @@ use kube::{
 
 use serde_json::Value;
 
-use crate::{error::Error, identity::Identity, validate::tag_of};
+use crate::{context::Context, error::Error, identity::Identity, validate::tag_of};
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
@@ -51,10 +51,15 @@ pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
 ///
 /// # Errors
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
-pub async fn observe(client: &Client, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
-    let (children, data_claim, external_secret_missing) =
-        future::try_join3(children(client, id), claim(client, id), external_secret_missing(client, id, blog))
-            .await?;
+pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
+    let client = &ctx.client.0;
+    let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
+    let (children, data_claim, external_secret_missing) = future::try_join3(
+        children(ctx, id, blog, anew),
+        claim(client, id),
+        external_secret_missing(client, id, blog),
+    )
+    .await?;
     let database_pod = async {
         if database_needs_no_look(children.get(&Child::Database), blog) {
             Ok(None)
@@ -108,25 +113,54 @@ fn app_needs_no_look(deployment: Option<&DynamicObject>, blog: &FlaskBlog) -> bo
     told && complete && status["observedGeneration"].as_i64() == deployment.metadata.generation
 }
 
-async fn children(client: &Client, id: &Identity) -> Result<BTreeMap<Child, DynamicObject>, Error> {
+async fn children(
+    ctx: &Context,
+    id: &Identity,
+    blog: &FlaskBlog,
+    anew: bool,
+) -> Result<BTreeMap<Child, DynamicObject>, Error> {
     stream::iter(Child::ALL)
-        .map(|role| async move { Ok(child(client, id, role).await?.map(|object| (role, object))) })
+        .filter(|role| future::ready(anew || !is_surely_absent(ctx, id, blog, *role)))
+        .map(|role| async move { Ok(child(ctx, id, role, anew).await?.map(|object| (role, object))) })
         .buffer_unordered(PARALLEL_READS)
         .try_filter_map(future::ok)
         .try_collect()
         .await
 }
 
-/// Reads one child. Of a Secret only the metadata: what the operator never reads it can't leak.
-async fn child(client: &Client, id: &Identity, role: Child) -> Result<Option<DynamicObject>, Error> {
-    let api = child_api(client, id, role.kind());
-    let name = role.name(&id.name);
-    let read = if role.kind() == OwnedKind::Secret {
+/// Whether a child that the spec doesn't ask for isn't there either, as its watch says. A stranger of its name matters only
+/// once we want to make one.
+fn is_surely_absent(ctx: &Context, id: &Identity, blog: &FlaskBlog, role: Child) -> bool {
+    let asked_for = match role {
+        Child::Autoscaler => blog.spec.autoscaling.is_some(),
+        Child::Ingress => blog.spec.ingress.is_some(),
+        _ => true,
+    };
+    !asked_for && ctx.seen.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
+}
+
+/// One child: as it is known, or read. Of a Secret only the metadata: what the operator never reads it can't leak.
+async fn child(
+    ctx: &Context,
+    id: &Identity,
+    role: Child,
+    anew: bool,
+) -> Result<Option<DynamicObject>, Error> {
+    let (kind, name) = (role.kind(), role.name(&id.name));
+    if !anew && let Some(known) = ctx.seen.current(kind, &id.namespace, &name) {
+        return Ok(Some(known));
+    }
+    let api = child_api(&ctx.client.0, id, kind);
+    let read = if kind == OwnedKind::Secret {
         api.get_metadata_opt(&name).await.map(|found| found.map(without_data))
     } else {
         api.get_opt(&name).await
     };
-    read.map_err(|source| read_error(&role.kind().api_resource().kind, name, source))
+    let read = read.map_err(|source| read_error(&kind.api_resource().kind, name, source))?;
+    if let Some(object) = &read {
+        ctx.seen.remember(kind, object);
+    }
+    Ok(read)
 }
 
 /// The client for one kind in the blog's namespace.

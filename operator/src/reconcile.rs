@@ -48,6 +48,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     if blog.metadata.deletion_timestamp.is_some() {
         // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
         ctx.forget_failures(&id.uid);
+        ctx.seen.forget(&id.uid);
         return Ok(Action::await_change());
     }
     let mut changes = Vec::new();
@@ -78,7 +79,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
-    let published = result?;
+    let published = result.inspect_err(|_| ctx.seen.forget(&id.uid))?;
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
     Ok(Action::requeue(if growing { OVERTAKEN } else { next_look(&ctx, report.settled, published) }))
@@ -100,9 +101,8 @@ async fn converge(
     ctx: &Context,
     changes: &mut Vec<Change>,
 ) -> Result<Done, Error> {
-    let client = &ctx.client.0;
     let policy = blog.spec.deletion_policy;
-    let observed = observe(client, id, blog).await?; // client required
+    let observed = observe(ctx, id, blog).await?; // client required
     if blog.spec.suspend {
         return look_only(blog, id, ctx, observed);
     }
@@ -110,7 +110,7 @@ async fn converge(
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let wanted = desired(&plan); // no client required
     let held = held(&plan, &wanted, &pending(&id.name, &wanted, &observed)); // no client required
-    let applied = apply(client, id, &wanted, &observed, &held, &ctx.metrics, changes).await?; // client required
+    let applied = apply(ctx, id, &wanted, &observed, &held, changes).await?; // client required
     take_data(ctx, id, policy, &observed).await?; // client required
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
     Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
