@@ -51,6 +51,8 @@ async fn a_status_of_an_older_version_of_the_blog_is_not_written() {
     house.settled("blog", 2).await;
     let mut old = house.blogs().get("blog").await.unwrap();
     house.apply("blog", json!({"title": "Changed"})).await.unwrap();
+    let changed = async || house.child("blog", Child::App).await.metadata.generation.filter(|it| *it > 1);
+    house.eventually("the Deployment has changed", changed).await;
     house.settled("blog", 2).await;
     let id = operator::identity::Identity::of(&old).unwrap();
     let mut status = old.status.take().unwrap();
