@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     }
 }
 
+/// On one thread: the work is waiting for the API server, and handing it from thread to thread costs more than it gains.
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
