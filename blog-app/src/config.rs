@@ -191,6 +191,13 @@ impl DatabaseConfig {
         Ok(Self { target, rotation, tls, base })
     }
 
+    /// The password that the file holds now, if it comes from one.
+    pub fn password(&self) -> Result<Option<Redacted<String>>, Error> {
+        let Base::Parts(args) = &self.base else { return Ok(None) };
+        let file = args.database_password_file.as_deref();
+        file.map(|file| read_text("BLOG_DATABASE_PASSWORD_FILE", file).map(Redacted)).transpose()
+    }
+
     /// The files whose change means other secrets, or other certificates to trust.
     #[must_use]
     pub fn files(&self) -> Vec<&Path> {

@@ -3,15 +3,20 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::config::DatabaseConfig;
-use crate::db::Database;
+use crate::db::{Database, MySql};
 use crate::error::chain;
 use crate::keys::KeySource;
 use crate::session::Sessions;
+use crate::store::password;
 
 const PERIOD: Duration = Duration::from_secs(10);
+
+/// After a password was changed by hand, the one before stays valid for so long: until every replica has seen the file,
+/// which takes Kubernetes a minute or two.
+const RETAINED: Duration = Duration::from_secs(15 * 60);
 
 /// What may change, and who has to know.
 pub struct Secrets {
@@ -32,6 +37,7 @@ impl Secrets {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once: what changed since the start is seen too.
         let (mut keys_seen, mut logins_seen) = (Times::new(), Times::new());
+        let mut previous = PreviousPassword::default();
         loop {
             ticks.tick().await;
             let (keys, logins) = (modified(self.key_files()), modified(self.config.files()));
@@ -39,9 +45,12 @@ impl Secrets {
             if keys != keys_seen && self.reload_keys() {
                 keys_seen = keys;
             }
-            if (logins != logins_seen || self.is_on_previous_password()) && self.renew_login().await {
+            if (logins != logins_seen || self.is_on_previous_password())
+                && self.renew_login(&mut previous).await
+            {
                 logins_seen = logins;
             }
+            self.end_previous(&mut previous).await;
         }
     }
 
@@ -72,18 +81,70 @@ impl Secrets {
     }
 
     /// Running connections go on; new ones use the new login, once the server was seen to accept it.
-    async fn renew_login(&self) -> bool {
+    async fn renew_login(&self, previous: &mut PreviousPassword) -> bool {
         let Database::MySql(server) = &self.database else { return true };
         match server.renew().await {
             Ok(()) => tracing::debug!("read the database's login again"),
             Err(error) if error.is_server_away() => return false,
-            Err(error) => {
+            Err(error) if !self.tell_the_server(server, previous).await => {
                 tracing::warn!(error = chain(&error), "failed to take up the changed login of the database");
                 return false;
             }
+            // At the next tick it is taken up.
+            Err(_) => return false,
         }
         true
     }
+
+    /// A person has changed the password in its file and nowhere else: we still have a login, so we change it at the server.
+    async fn tell_the_server(&self, server: &MySql, previous: &mut PreviousPassword) -> bool {
+        match password::take_over(server).await {
+            Ok(changed) => {
+                if changed {
+                    tracing::info!("the server was told the password that the file holds now");
+                    previous.ends = Some(Instant::now() + RETAINED);
+                }
+                changed
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "failed to tell the server the changed password");
+                false
+            }
+        }
+    }
+
+    /// Ends the previous password: when its file is gone, which says that every replica has the new one, or when it was
+    /// changed by hand a good while ago.
+    async fn end_previous(&self, previous: &mut PreviousPassword) {
+        let Database::MySql(server) = &self.database else { return };
+        let Ok(config) = server.config().reload() else { return };
+        let there = config.rotation.is_some();
+        let was_there = std::mem::replace(&mut previous.there, there);
+        if was_there && !there {
+            previous.ends = Some(Instant::now());
+        }
+        if there || previous.ends.is_none_or(|ends| ends > Instant::now()) {
+            return;
+        }
+        match password::discard_previous(server).await {
+            Ok(()) => {
+                previous.ends = None;
+                tracing::info!("the previous password is no longer valid");
+            }
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "failed to end the previous password; trying again");
+            }
+        }
+    }
+}
+
+/// What is known of the password before the present one.
+#[derive(Debug, Default)]
+struct PreviousPassword {
+    /// Its file holds one.
+    there: bool,
+    /// When it is ended at the server.
+    ends: Option<Instant>,
 }
 
 /// When files were changed; none for one that isn't there.

@@ -91,6 +91,25 @@ pub async fn rotate(server: &MySql) -> Result<bool, Error> {
     changed
 }
 
+/// Makes the password of the settings the account's by a login that still works: somebody has put another password into the
+/// file and nothing else, and whoever starts from now on will be refused. Says whether it did.
+pub async fn take_over(server: &MySql) -> Result<bool, Error> {
+    let config = server.config().reload()?;
+    let (Target::MySql(Redacted(current)), Some(new)) = (&config.target, config.password()?) else {
+        return Ok(false);
+    };
+    if is_accepted(current).await? {
+        return Ok(false);
+    }
+    let mut connection = match db::connect(&server.pool().connect_options()).await {
+        Err(error) if db::is_password_refused(&error) => return Err(Error::BothRefused),
+        connected => connected.map_err(failed("log in with the password so far"))?,
+    };
+    let changed = change(&mut connection, current, &new).await;
+    db::close(connection).await;
+    changed
+}
+
 /// Only one at a time, and only if nobody has done it meanwhile: done twice, it would retain the new password in the place
 /// of the one that other replicas still use.
 async fn change(

@@ -225,3 +225,37 @@ async fn the_previous_password_is_not_discarded_before_the_new_one_works() {
     let (ok, text) = rotation.run("migrate");
     assert!(!ok && text.contains("refuses both the password in BLOG_DATABASE_PASSWORD_FILE"), "{text}");
 }
+
+/// The last step of an operator is to take the previous password out of the Secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_ends_the_previous_password_when_its_file_goes() {
+    let rotation = Rotation::new().await;
+    rotation.write_files(OLD, NEW);
+    rotation.succeed("migrate");
+    let program = Program::start(&["serve"], &rotation.borrowed());
+    assert_eq!(get(program.pages, "/").0, 200);
+    std::fs::remove_file(rotation.directory.path().join("previous")).unwrap();
+    eventually("it was ended", || {
+        program.log().contains("the previous password is no longer valid").then_some(())
+    });
+    assert!(rotation.accepts(NEW).await && !rotation.accepts(OLD).await);
+    assert_eq!(post(program.pages, "/auth/register", "", "username=bob&password=x").0, 302);
+}
+
+/// A person edits the Secret, and nobody else does anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_was_changed_in_its_file_alone_is_told_to_the_server_by_a_running_replica() {
+    let rotation = Rotation::new().await;
+    let in_use = Use::start(&rotation.config());
+    let program = Program::start(&["serve"], &rotation.borrowed());
+    assert_eq!(get(program.pages, "/").0, 200);
+    in_use.end().await;
+    rotation.write_files("", NEW);
+    eventually("the server was told", || {
+        program.log().contains("the server was told the password").then_some(())
+    });
+    assert!(rotation.accepts(NEW).await && rotation.accepts(OLD).await);
+    rotation.succeed("migrate");
+    assert_eq!(post(program.pages, "/auth/register", "", "username=bob&password=x").0, 302);
+    assert!(!program.log().contains("s3cret"), "{}", program.log());
+}
