@@ -33,7 +33,7 @@ const HANDOVER: &str = "flaskblog-operator-replicas";
 /// One change that was made, for Events and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `Created`, `Updated`, `Recreating` or `Deleted`.
+    /// `Created`, `Updated`, `Recreating`, `Deleted`, `Rotating` or `Rotated`.
     pub reason: &'static str,
     /// Kind of the object.
     pub kind: String,

@@ -37,7 +37,7 @@ pub fn events(
     next: Option<&FlaskBlogStatus>,
     error: Option<&Error>,
 ) -> Vec<Event> {
-    let mut events: Vec<Event> = ["Created", "Updated", "Recreating", "Deleted"]
+    let mut events: Vec<Event> = ["Created", "Updated", "Recreating", "Deleted", "Rotating", "Rotated"]
         .into_iter()
         .filter_map(|reason| changed(reason, changes))
         .collect();

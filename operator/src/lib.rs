@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod observe;
 pub mod pending;
 pub mod reconcile;
+pub mod rotation;
 pub mod run;
 pub mod seen;
 pub mod status;

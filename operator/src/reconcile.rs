@@ -20,6 +20,7 @@ use crate::{
     metrics::Outcome,
     observe::{Observed, observe},
     pending::{held, pending},
+    rotation::{rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
     validate::validate,
@@ -113,6 +114,8 @@ async fn converge(
     let applied = apply(ctx, id, &wanted, &observed, &held, changes).await?; // client required
     take_data(ctx, id, policy, &observed).await?; // client required
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
+    let steps = steps(blog, &observed, &applied); // no client required
+    rotate(ctx, id, steps, changes).await?; // client required
     Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
 }
 

@@ -22,6 +22,15 @@ pub const APPROVE: &str = "flaskblog.dev/approve";
 /// On the FlaskBlog, by a person: the MySQL series, such as `9.7`, that the data may be upgraded to.
 pub const ALLOW_UPGRADE: &str = "flaskblog.dev/allow-database-upgrade";
 
+/// On the FlaskBlog, by a person: any new value gives the database's account a new password.
+pub const ROTATE_PASSWORD: &str = "flaskblog.dev/rotate-password";
+/// On the FlaskBlog, by a person: any new value makes a new key for signing sessions; nobody is logged out.
+pub const ROTATE_SESSION_KEYS: &str = "flaskblog.dev/rotate-session-keys";
+/// On a Secret: the rotation that it has seen last.
+pub const ROTATION: &str = "flaskblog.dev/rotation";
+/// On a Secret: that rotation isn't finished.
+pub const ROTATION_UNDER_WAY: &str = "flaskblog.dev/rotation-under-way";
+
 /// The kinds that the operator owns, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnedKind {

@@ -66,10 +66,11 @@ fn pod_metadata(plan: &Plan) -> ObjectMeta {
     let mut metadata = template_metadata(plan, Component::App);
     let mut labels = plan.app.pod_template.labels.clone();
     labels.extend(metadata.labels.take().unwrap_or_default());
-    let annotations = &plan.app.pod_template.annotations;
+    let mut annotations = plan.app.pod_template.annotations.clone();
+    annotations.extend(plan.app.rotations.clone());
     ObjectMeta {
         labels: Some(labels),
-        annotations: (!annotations.is_empty()).then(|| annotations.clone()),
+        annotations: (!annotations.is_empty()).then_some(annotations),
         ..metadata
     }
 }

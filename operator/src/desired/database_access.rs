@@ -11,11 +11,14 @@ use crate::validate::{DatabasePlan, Plan};
 /// Name of the volume.
 const VOLUME: &str = "database";
 const FOLDER: &str = "/etc/blog/database";
+/// There only while a new password is being introduced.
+const PREVIOUS: &str = "previous-password";
 
 /// Where the server is, who asks, and where the passwords lie.
 pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
     let secret = secret(plan);
     let password = env("BLOG_DATABASE_PASSWORD_FILE", format!("{FOLDER}/password"));
+    let previous = env("BLOG_DATABASE_PREVIOUS_PASSWORD_FILE", format!("{FOLDER}/{PREVIOUS}"));
     let user = env_from_secret("BLOG_DATABASE_USER", &secret, "username");
     match &plan.database {
         DatabasePlan::Managed(_) => vec![
@@ -24,6 +27,7 @@ pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
             env_from_secret("BLOG_DATABASE_NAME", &secret, "database"),
             user,
             password,
+            previous,
         ],
         DatabasePlan::External(server) => {
             let mut variables = vec![
@@ -32,6 +36,7 @@ pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
                 env("BLOG_DATABASE_NAME", super::pods::literal(&server.database)),
                 user,
                 password,
+                previous,
                 env("BLOG_DATABASE_TLS", server.tls.as_str()),
             ];
             if server.tls.verifies() {
@@ -52,7 +57,10 @@ pub(super) fn volume(plan: &Plan) -> Volume {
         name: VOLUME.into(),
         projected: Some(ProjectedVolumeSource {
             default_mode: Some(0o440),
-            sources: Some(vec![projection(secret(plan), needed)]),
+            sources: Some(vec![
+                projection(secret(plan), needed, None),
+                projection(secret(plan), &[PREVIOUS], Some(true)),
+            ]),
         }),
         ..Volume::default()
     }
@@ -75,13 +83,13 @@ fn secret(plan: &Plan) -> String {
     }
 }
 
-fn projection(secret: String, keys: &[&str]) -> VolumeProjection {
+fn projection(secret: String, keys: &[&str], optional: Option<bool>) -> VolumeProjection {
     let file = |key: &&str| KeyToPath { key: (*key).into(), path: (*key).into(), mode: None };
     VolumeProjection {
         secret: Some(SecretProjection {
             name: secret,
             items: Some(keys.iter().map(file).collect()),
-            optional: None,
+            optional,
         }),
         ..VolumeProjection::default()
     }

@@ -39,6 +39,8 @@ const VOLUME: &str = "/var/lib/flaskblog";
 /// one. If the first start is interrupted (out of memory, a lost node), what is left would never work. So a marker lies
 /// beside the directory from before the first step until the last one, which removes it; where it is found, MySQL has never
 /// served anything, and the initialisation starts over. A directory without the marker is never touched.
+///
+/// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs.
 const PREPARE: &str = "set -eu
 cd /var/lib/flaskblog
 if [ -e mysql.initialising ]; then
@@ -47,6 +49,7 @@ if [ -e mysql.initialising ]; then
 fi
 mkdir -p mysql
 if [ -z \"$(ls -A mysql)\" ]; then : >mysql.initialising; fi
+echo \"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO '$MYSQL_USER'@'%';\" >/docker-entrypoint-initdb.d/rotation.sql
 echo 'rm -f /var/lib/flaskblog/mysql.initialising' >/docker-entrypoint-initdb.d/zz-initialised.sh
 ";
 /// Crash recovery of a large redo log may take long, and a liveness kill would start it over: 30 minutes.
@@ -84,16 +87,18 @@ pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
 
 fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
-        init_containers: Some(vec![prepare_container(database)]),
+        init_containers: Some(vec![prepare_container(plan, database)]),
         containers: vec![mysql_container(plan, database)],
         volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run"), scratch("initdb")]),
         ..restricted_pod(plan, USER, TERMINATION_SECONDS)
     }
 }
 
-fn prepare_container(database: &ManagedPlan) -> Container {
+fn prepare_container(plan: &Plan, database: &ManagedPlan) -> Container {
+    let secret = Child::DatabaseSecret.name(&plan.id.name);
     Container {
         name: "prepare".into(),
+        env: Some(vec![env_from_secret("MYSQL_USER", &secret, "username")]),
         command: Some(["bash", "-c", PREPARE].map(String::from).to_vec()),
         volume_mounts: Some(vec![mount("data", VOLUME, None), mount("initdb", INIT_SCRIPTS, None)]),
         ..database_container(database)

@@ -4,6 +4,8 @@ mod database;
 mod ownership;
 mod stages;
 
+use std::collections::BTreeMap;
+
 use flaskblog_api::{
     Autoscaling, Child, DeletionPolicy, ExternalDatabase, FlaskBlog, ImagePullPolicy, Ingress,
     ManagedDatabase, Markup, PodTemplate, Registration, Resources, RolloutPolicy, Service, Storage,
@@ -17,7 +19,13 @@ use self::{
     ownership::{check_claim, check_credentials, check_ownership},
     stages::stage,
 };
-use crate::{config::Settings, error::Invalid, identity::Identity, observe::Observed};
+use crate::{
+    config::Settings,
+    error::Invalid,
+    identity::Identity,
+    observe::Observed,
+    rotation::{last_rotation, template_annotation},
+};
 
 /// What we mean: everything that the builders need, and nothing that they could misuse.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +73,8 @@ pub struct AppPlan {
     pub pod_template: PodTemplate,
     /// The bounds of the autoscaler.
     pub autoscaling: Option<Autoscaling>,
+    /// Which rotations of passwords and keys the pods must have started after, as annotations.
+    pub rotations: BTreeMap<String, String>,
 }
 
 impl AppPlan {
@@ -166,6 +176,7 @@ pub fn validate(
             resources: spec.resources.clone(),
             pod_template: spec.pod_template.clone().unwrap_or_default(),
             autoscaling,
+            rotations: rotations(observed),
         },
         deletion_policy: spec.deletion_policy,
         network_policy: spec.network_policy.enabled,
@@ -196,6 +207,13 @@ fn database_plan(
         template_size,
         replicas: i32::from(stage != Stage::Asleep),
     }))
+}
+
+fn rotations(observed: &Observed) -> BTreeMap<String, String> {
+    [Child::DatabaseSecret, Child::SessionSecret]
+        .into_iter()
+        .filter_map(|role| Some((template_annotation(role).to_owned(), last_rotation(observed, role)?)))
+        .collect()
 }
 
 fn approval(blog: &FlaskBlog) -> Approval {
