@@ -24,6 +24,7 @@ use crate::proxies::{Proxies, is_secure};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
 use crate::throttle::{Guesses, Registrations};
+use crate::traces::Traces;
 use crate::{assets, auth, blog, reading, telemetry};
 
 /// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
@@ -46,6 +47,8 @@ pub struct App {
     pub shelf: Shelf,
     /// The counters.
     pub metrics: Metrics,
+    /// The spans of requests.
+    pub traces: Traces,
     /// Room for large bodies.
     pub large_bodies: Arc<Semaphore>,
     /// Counts tries to log in.

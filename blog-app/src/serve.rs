@@ -27,6 +27,7 @@ use crate::session::Sessions;
 use crate::shelf::Shelf;
 use crate::store::schema;
 use crate::throttle::{Guesses, Registrations};
+use crate::traces::Traces;
 use crate::watch::Secrets;
 
 /// Logins and registrations that are hashed at the same time; more wait.
@@ -97,6 +98,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let sessions = Sessions::new(source.load()?);
     let database = Database::lazy(&config);
     check_schema(&database).await?;
+    let traces = Traces::from_env(env);
     let app = Arc::new(App {
         database: database.clone(),
         sessions: sessions.clone(),
@@ -104,6 +106,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         site: Arc::new(site(&args, env)),
         shelf: Shelf::default(),
         metrics: Metrics::default(),
+        traces: traces.clone(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         guesses: Guesses::default(),
         registrations: Registrations::per_minute(args.registrations_per_minute),
@@ -114,6 +117,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let drain = Duration::from_secs(args.drain_seconds);
     serve_both(&args, app, drain, &mut signals).await?;
     watching.abort();
+    traces.finish().await;
     // Connections that hang must not hang the end.
     let _ = timeout(SCHEMA_CHECK, database.close()).await;
     tracing::info!("stopped");

@@ -64,12 +64,14 @@ pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Ne
     let method = method_name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let id = request_id(request.headers().get(REQUEST_ID));
+    let span = app.traces.begin(method, request.headers());
     let mut response = next.run(request).await;
     let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
     let (status, latency) = (response.status().as_u16(), started.elapsed());
     app.metrics.record(route, method, status, latency);
     let latency_ms = latency.as_secs_f64() * 1000.0;
     let id_text = id.to_str().unwrap_or_default();
+    span.end(method, route, status, id_text);
     match response.extensions().get::<Cause>() {
         Some(Cause(error)) if response.status().is_server_error() => {
             tracing::error!(

@@ -8,3 +8,5 @@ mod process;
 mod program;
 #[path = "../suite/mod.rs"]
 mod suite;
+#[cfg(feature = "otel")]
+mod traces;

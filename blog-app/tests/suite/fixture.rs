@@ -16,6 +16,7 @@ use blog_app::session::{Key, Keys, Sessions};
 use blog_app::shelf::Shelf;
 use blog_app::store::migrate::migrate;
 use blog_app::throttle::{Guesses, Registrations};
+use blog_app::traces::Traces;
 use http_body_util::BodyExt;
 use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::Semaphore;
@@ -152,6 +153,7 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
         site: Arc::new(Site::new("Flaskr", None)),
         shelf: Shelf::default(),
         metrics: Metrics::default(),
+        traces: Traces::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
         guesses: Guesses::default(),
         registrations: Registrations::per_minute(0),
