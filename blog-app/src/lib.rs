@@ -34,7 +34,6 @@ pub mod store;
 pub mod telemetry;
 pub mod throttle;
 pub mod tls;
-#[cfg_attr(not(feature = "otel"), path = "no_traces.rs")]
 pub mod traces;
 pub mod watch;
 mod words;

@@ -8,5 +8,4 @@ mod process;
 mod program;
 #[path = "../suite/mod.rs"]
 mod suite;
-#[cfg(feature = "otel")]
 mod traces;

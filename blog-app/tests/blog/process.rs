@@ -210,6 +210,23 @@ fn migrate_works_on_the_embedded_database_too_and_gives_up_on_time() {
     );
 }
 
+/// As in the image, which has no certificates.
+#[test]
+fn a_server_that_nothing_can_verify_is_refused_with_what_to_set() {
+    let settings = [
+        ("BLOG_DATABASE_URL", "mysql://u:s3cret@127.0.0.1:1/d"),
+        ("BLOG_DATABASE_TLS", "VerifyIdentity"),
+        ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+    ];
+    let output = run(&["migrate", "--timeout", "1s"], &settings);
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(
+        message.contains("this system has no certificates to verify by: set BLOG_DATABASE_CA_FILE"),
+        "{message}"
+    );
+}
+
 #[test]
 fn an_embedded_database_has_no_password_to_discard() {
     let place = place();
