@@ -12,6 +12,9 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Examples:
   operator run                                 watch every namespace, with the current kubeconfig or in the cluster
   operator run --watch-namespace team-a team-b only these namespaces
+  operator plan --filename blog.yaml           what applying this file would change, and what that means
+  operator plan my-blog --namespace press      what this release of the operator would change on a blog
+  operator render --filename blog.yaml | kubectl apply -f -    a blog without an operator
   operator crds | kubectl apply --server-side -f -
   operator completions bash > /etc/bash_completion.d/operator"
 )]
@@ -28,6 +31,10 @@ pub enum Command {
     Run(RunArgs),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
+    /// Show what would be created, changed, restarted or deleted for a FlaskBlog, and change nothing.
+    Plan(PlanArgs),
+    /// Print every object of a FlaskBlog as YAML, as the operator would apply it, for a cluster without one.
+    Render(RenderArgs),
     /// Ask a running operator whether it is ready; exits with 1 and the reason if not. `helm test` uses it.
     CheckReady {
         /// Host and port of the operator's HTTP server.
@@ -48,7 +55,7 @@ pub struct RunArgs {
     #[arg(long = "watch-namespace", value_name = "NS", num_args = 1.., value_delimiter = ',', env = "WATCH_NAMESPACES")]
     pub watch_namespaces: Vec<String>,
     /// Image for blogs whose spec names none.
-    #[arg(long, env = "BLOG_IMAGE", default_value = concat!("flaskblog/blog-app:", env!("CARGO_PKG_VERSION")))]
+    #[arg(long, env = "BLOG_IMAGE", default_value = DEFAULT_BLOG_IMAGE)]
     pub blog_image: String,
     /// Host under which people reach the nodes' ports; used for `status.url` of NodePort services.
     #[arg(long, env = "NODE_ADDRESS", default_value = "localhost")]
@@ -80,6 +87,46 @@ pub struct RunArgs {
     pub log_format: Option<LogFormat>,
 }
 
+/// Settings of `operator plan`.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// Name of a FlaskBlog in the cluster.
+    #[arg(required_unless_present = "file", conflicts_with = "file")]
+    pub name: Option<String>,
+    /// A file with one FlaskBlog, or - for the standard input; it is compared with the cluster as if it had been applied.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub file: Option<String>,
+    /// Namespace (that of the file, or the kubeconfig's current one, if not set).
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+    /// Image for a blog whose spec names none.
+    #[arg(long, env = "BLOG_IMAGE", default_value = DEFAULT_BLOG_IMAGE)]
+    pub blog_image: String,
+    /// End with exit code 2 if something would change.
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// Settings of `operator render`.
+#[derive(Clone, Debug, Args)]
+pub struct RenderArgs {
+    /// A file with one FlaskBlog, or - for the standard input.
+    #[arg(short = 'f', long = "filename", value_name = "FILE")]
+    pub file: String,
+    /// Namespace (that of the file, or `default`, if not set).
+    #[arg(short, long)]
+    pub namespace: Option<String>,
+    /// Image for a blog whose spec names none.
+    #[arg(long, env = "BLOG_IMAGE", default_value = DEFAULT_BLOG_IMAGE)]
+    pub blog_image: String,
+    /// Leave the Secrets out: they exist already, with passwords that are in use.
+    #[arg(long)]
+    pub without_secrets: bool,
+}
+
+/// The blog of the same release.
+const DEFAULT_BLOG_IMAGE: &str = concat!("flaskblog/blog-app:", env!("CARGO_PKG_VERSION"));
+
 /// Form of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -98,6 +145,18 @@ pub struct Settings {
     pub node_address: String,
     /// When a settled blog is looked at again.
     pub resync: Duration,
+}
+
+impl Settings {
+    /// For commands that only look.
+    #[must_use]
+    pub fn for_image(blog_image: &str) -> Self {
+        Self {
+            blog_image: blog_image.to_owned(),
+            node_address: "localhost".into(),
+            resync: Duration::from_secs(600),
+        }
+    }
 }
 
 impl From<&RunArgs> for Settings {

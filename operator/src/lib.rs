@@ -17,6 +17,7 @@ pub mod identity;
 pub mod metrics;
 pub mod observe;
 pub mod pending;
+pub mod preview;
 pub mod reconcile;
 pub mod rotation;
 pub mod run;

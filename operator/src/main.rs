@@ -1,17 +1,28 @@
-//! The command line: `operator run`, `crds`, `check-ready`, `completions`.
+//! The command line: `operator run`, `plan`, `render`, `crds`, `check-ready`, `completions`.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use operator::{
     config::{Cli, Command},
-    crds, health, run,
+    crds, health, preview, run,
 };
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => block_on(run::run(args)),
         Command::CheckReady { address } => block_on(health::check_ready(&address)),
+        Command::Plan(args) => match block_on(preview::plan(&args)) {
+            Ok(found) => {
+                print!("{}", found.text);
+                if args.exit_code && found.changes > 0 {
+                    return ExitCode::from(2);
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        },
+        Command::Render(args) => preview::render(&args).map(|yaml| print!("{yaml}")),
         Command::Crds => crds::yaml().map(|yaml| print!("{yaml}")).map_err(Into::into),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "operator", &mut std::io::stdout());
@@ -28,6 +39,6 @@ fn main() -> ExitCode {
 }
 
 /// On one thread: the work is waiting for the API server, and handing it from thread to thread costs more than it gains.
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

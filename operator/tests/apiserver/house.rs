@@ -7,6 +7,7 @@ use futures::FutureExt;
 use k8s_openapi::{
     api::{
         core::v1::Namespace,
+        events::v1::Event,
         rbac::v1::{ClusterRole, ClusterRoleBinding},
     },
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -129,6 +130,13 @@ impl House {
         let status = json!({"status": {"observedGeneration": set.metadata.generation, "replicas": 1,
             "readyReplicas": 1, "availableReplicas": 1, "updatedReplicas": 1, "currentRevision": "r", "updateRevision": "r"}});
         self.patch_status(Child::Database, blog, status).await;
+    }
+
+    /// What the Events of this namespace say.
+    pub async fn events(&self) -> Vec<String> {
+        let api: Api<Event> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let events = api.list(&Default::default()).await.unwrap();
+        events.items.into_iter().filter_map(|event| event.note).collect()
     }
 
     pub async fn patch_status(&self, role: Child, blog: &str, status: Value) {

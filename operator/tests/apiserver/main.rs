@@ -11,5 +11,7 @@ mod features;
 mod house;
 mod leader;
 mod lifecycle;
+mod preview;
+mod rotation;
 mod schema;
 mod sequences;

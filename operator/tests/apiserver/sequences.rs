@@ -32,6 +32,10 @@ async fn shape(house: &House, blog: &str) -> BTreeMap<String, Value> {
     for role in Child::ALL {
         let Some(object) = house.child_now(blog, role).await else { continue };
         let mut spec = object.data["spec"].clone();
+        if role == Child::App && house.child_now(blog, Child::Autoscaler).await.is_some() {
+            // The autoscaler's, whatever it was before.
+            spec.as_object_mut().unwrap().remove("replicas");
+        }
         if role.kind() == flaskblog_api::OwnedKind::Service {
             for chosen in ["clusterIP", "clusterIPs", "healthCheckNodePort"] {
                 spec.as_object_mut().unwrap().remove(chosen);
