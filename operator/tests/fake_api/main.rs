@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
 mod data;
+mod flows;
 mod reports;
 #[path = "../support/mod.rs"]
 mod support;
