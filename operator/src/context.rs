@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
-use k8s_controller::events::{EventRecorder, Reporter};
+use flaskblog_api::{FlaskBlogStatus, conditions};
+use k8s_controller::{
+    conditions::find,
+    events::{EventRecorder, Reporter},
+};
 use kube::Client;
 
-use crate::{backoff::Backoff, config::Settings, metrics::Metrics, seen::Seen, watches::Watches};
+use crate::{
+    backoff::Backoff,
+    config::Settings,
+    identity::Identity,
+    metrics::{Blog, Metrics},
+    seen::Seen,
+    watches::Watches,
+};
 
 /// Shared by all reconciles of a process.
 #[derive(Debug)]
@@ -67,6 +78,19 @@ impl Context {
     pub fn forget_failures(&self, uid: &str) {
         self.backoff.succeeded(uid);
         self.show_backing_off();
+    }
+
+    /// Shows whether a blog is ready.
+    pub fn show_readiness(&self, id: &Identity, status: Option<&FlaskBlogStatus>) {
+        let ready = status.and_then(|status| find(&status.conditions, conditions::READY));
+        let ready = ready.is_some_and(|ready| ready.status == "True");
+        let labels = Blog { namespace: id.namespace.clone(), name: id.name.clone() };
+        self.metrics.ready.get_or_create(&labels).set(i64::from(ready));
+    }
+
+    /// Ends the series of a blog that is gone or going.
+    pub fn forget_readiness(&self, namespace: &str, name: &str) {
+        self.metrics.ready.remove(&Blog { namespace: namespace.to_owned(), name: name.to_owned() });
     }
 
     fn show_backing_off(&self) {

@@ -1,4 +1,4 @@
-//! What `/metrics` shows. Labels are static words: nothing here grows with the number of blogs.
+//! What `/metrics` shows. Labels are static words, but for one series a blog, which ends with the blog.
 
 use std::sync::atomic::AtomicI64;
 
@@ -49,6 +49,15 @@ pub struct Watched {
     pub kind: String,
 }
 
+/// Labels of [`Metrics::ready`].
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Blog {
+    /// Namespace of the blog.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// The operator's own metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -63,6 +72,8 @@ pub struct Metrics {
     pub watch_errors: Family<Watched, Counter>,
     /// 1 while this instance leads.
     pub leading: Gauge<i64, AtomicI64>,
+    /// For each blog, 1 while its condition Ready is true.
+    pub ready: Family<Blog, Gauge<i64, AtomicI64>>,
     /// Blogs that are backing off after an error.
     pub backing_off: Gauge<i64, AtomicI64>,
 }
@@ -75,6 +86,7 @@ impl Default for Metrics {
         let api_writes = Family::default();
         let watch_errors = Family::default();
         let leading = Gauge::default();
+        let ready = Family::default();
         let backing_off = Gauge::default();
         registry.register("reconciles", "Reconciles by result", reconciles.clone());
         registry.register_with_unit(
@@ -86,8 +98,9 @@ impl Default for Metrics {
         registry.register("api_writes", "Writes to the API server", api_writes.clone());
         registry.register("watch_errors", "Failed watches by kind", watch_errors.clone());
         registry.register("leading", "1 while this instance is the leader", leading.clone());
+        registry.register("blog_ready", "1 while the blog's condition Ready is true", ready.clone());
         registry.register("backing_off", "Blogs waiting after a failed reconcile", backing_off.clone());
-        Self { registry, reconciles, duration, api_writes, watch_errors, leading, backing_off }
+        Self { registry, reconciles, duration, api_writes, watch_errors, leading, ready, backing_off }
     }
 }
 

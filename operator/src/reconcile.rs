@@ -50,6 +50,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
         // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
         ctx.forget_failures(&id.uid);
         ctx.seen.forget(&id.uid);
+        ctx.forget_readiness(&id.namespace, &id.name);
         return Ok(Action::await_change());
     }
     let mut changes = Vec::new();
@@ -62,6 +63,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     };
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
     let next = status::merged(&blog, &report);
+    ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
     let published = status::publish(&ctx, &blog, &id, next.as_ref()).await; // client required
     let error = outcome.as_ref().err().or(published.as_ref().err());
     events::publish(&ctx, &blog, &changes, next.as_ref(), error).await; // client required

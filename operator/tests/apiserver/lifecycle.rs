@@ -26,6 +26,8 @@ async fn an_empty_spec_becomes_ready_with_url_selector_and_replicas() {
         status.selector.unwrap(),
         "app.kubernetes.io/component=app,app.kubernetes.io/instance=blog,app.kubernetes.io/name=flaskblog"
     );
+    let series = "flaskblog_operator_blog_ready{namespace=\"empty\",name=\"blog\"} 1";
+    assert!(house.ctx.metrics.text().contains(series), "{}", house.ctx.metrics.text());
     let owner = house.child("blog", Child::App).await;
     assert_eq!(owner.owner_references()[0].uid, blog.metadata.uid.unwrap());
 }
@@ -108,6 +110,19 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
     house
         .eventually("the blog is gone", || async {
             house.blogs().get_opt("blog").await.unwrap().is_none().then_some(())
+        })
+        .await;
+    for role in Child::ALL {
+        // Any change of a child tells the operator that the blog isn't there.
+        let poke = json!({"metadata": {"annotations": {"poke": "1"}}});
+        if house.child_now("blog", role).await.is_some() {
+            let api = house.objects(role.kind());
+            api.patch(&role.name("blog"), &PatchParams::default(), &Patch::Merge(poke)).await.unwrap();
+        }
+    }
+    house
+        .eventually("its series has ended", || async {
+            (!house.ctx.metrics.text().contains("blog_ready{")).then_some(())
         })
         .await;
     house.apply("blog", json!({})).await.unwrap();
