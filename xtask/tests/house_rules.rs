@@ -112,6 +112,25 @@ fn every_test_that_the_map_names_exists() {
     }
 }
 
+#[test]
+fn every_test_that_the_page_of_pains_names_exists() {
+    let sources: String = all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let page = read("docs/pains.md");
+    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let names: Vec<String> = rows
+        .filter_map(|row| row.rsplit(" | ").next().map(str::to_owned))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .filter(|name| !name.contains(['/', ' ']))
+        .collect();
+    assert!(names.len() >= 50, "only {} tests are named", names.len());
+    for name in names {
+        assert!(
+            sources.contains(&format!("fn {name}(")),
+            "docs/pains.md names a test {name} that doesn't exist"
+        );
+    }
+}
+
 /// (group, resource) and the verbs on it.
 type Rights = BTreeMap<(String, String), BTreeSet<String>>;
 
