@@ -3,10 +3,15 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind, children::MANAGED_SELECTOR};
-use futures::{FutureExt, StreamExt, future, future::BoxFuture, future::Shared};
+use futures::{
+    FutureExt, StreamExt, TryStreamExt, future,
+    future::{BoxFuture, Shared},
+    stream::BoxStream,
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{DynamicObject, ListParams, PartialObjectMeta},
+    core::DynamicResourceScope,
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::Config,
@@ -23,6 +28,7 @@ use crate::{
     context::Context,
     health::Waiting,
     metrics::Watched,
+    observe::without_data,
     reconcile::{error_policy, reconcile},
 };
 
@@ -73,16 +79,8 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop);
     for kind in OwnedKind::ALL {
-        let api = metadata_api(&watches, scope.as_deref(), kind);
-        let scope = scope.clone();
-        let health = WatchHealth { ctx: Arc::clone(&ctx), kind: kind.api_resource().kind };
-        let watch =
-            watcher(api, watch_config().labels(MANAGED_SELECTOR)).default_backoff().inspect(move |event| {
-                health.note(event);
-                if let Ok(event) = event {
-                    health.ctx.seen.note(kind, scope.as_deref(), event);
-                }
-            });
+        ctx.seen.expect(kind, scope.as_deref());
+        let watch = watch_children(&watches, scope.clone(), kind, Arc::clone(&ctx));
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
@@ -142,20 +140,58 @@ impl Backoff for NoCommonDelay {
     fn reset(&mut self) {}
 }
 
-/// Only metadata travels: the operator never sees the data of a Secret, and its memory doesn't grow with specs.
-fn metadata_api(
+/// A watch of one kind of children, which also notes what it tells.
+fn watch_children(
     client: &Client,
-    scope: Option<&str>,
+    scope: Option<String>,
     kind: OwnedKind,
-) -> Api<PartialObjectMeta<DynamicObject>> {
+    ctx: Arc<Context>,
+) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
+    let resource = kind.api_resource();
+    let health = WatchHealth { ctx, kind: resource.kind.clone() };
+    let config = watch_config().labels(MANAGED_SELECTOR);
+    // Of Secrets only metadata travels: the operator never sees their data.
+    let watch = if kind == OwnedKind::Secret {
+        let api: Api<PartialObjectMeta<DynamicObject>> = scoped(client, scope.as_deref(), &resource);
+        watcher(api, config).map_ok(event_without_data).boxed()
+    } else {
+        watcher(scoped(client, scope.as_deref(), &resource), config).boxed()
+    };
+    watch
+        .default_backoff()
+        .inspect(move |event| {
+            health.note(event);
+            if let Ok(event) = event {
+                health.ctx.seen.note(kind, scope.as_deref(), event);
+            }
+        })
+        .boxed()
+}
+
+fn scoped<K>(client: &Client, scope: Option<&str>, resource: &K::DynamicType) -> Api<K>
+where
+    K: Resource<Scope = DynamicResourceScope>,
+{
     match scope {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &kind.api_resource()),
-        None => Api::all_with(client.clone(), &kind.api_resource()),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    }
+}
+
+fn event_without_data(
+    event: watcher::Event<PartialObjectMeta<DynamicObject>>,
+) -> watcher::Event<DynamicObject> {
+    match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(without_data(object)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::Apply(object) => watcher::Event::Apply(without_data(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(without_data(object)),
     }
 }
 
 /// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.
-fn owner(object: PartialObjectMeta<DynamicObject>) -> Option<ObjectRef<FlaskBlog>> {
+fn owner(object: DynamicObject) -> Option<ObjectRef<FlaskBlog>> {
     let owner = object.owner_references().iter().find(|owner| owner.kind == FlaskBlog::kind(&())).cloned();
     let name = match owner {
         Some(owner) => owner.name,

@@ -54,12 +54,15 @@ pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
 pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
     let client = &ctx.client.0;
     let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
-    let (children, data_claim, external_secret_missing) = future::try_join3(
-        children(ctx, id, blog, anew),
-        claim(client, id),
-        external_secret_missing(client, id, blog),
-    )
-    .await?;
+    let children = children(ctx, id, blog, anew).await?;
+    let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
+    let is_whole = whole.iter().all(|role| children.contains_key(role));
+    let data_claim = async {
+        // Whose the claim is was settled before the status told that this generation is ready; how far it has grown, if it
+        // does, shows in nothing else.
+        let settled = is_whole && told_ready(blog) && !tells_of_growth(blog);
+        if !anew && settled { Ok(None) } else { claim(client, id).await }
+    };
     let database_pod = async {
         if database_needs_no_look(children.get(&Child::Database), blog) {
             Ok(None)
@@ -74,7 +77,9 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
             app_pods(client, id).await
         }
     };
-    let (database_pod, app_pods) = future::try_join(database_pod, pods_of_app).await?;
+    let secret_missing = external_secret_missing(client, id, blog);
+    let (data_claim, database_pod, app_pods, external_secret_missing) =
+        future::try_join4(data_claim, database_pod, pods_of_app, secret_missing).await?;
     Ok(Observed { children, data_claim, database_pod, app_pods, external_secret_missing })
 }
 
@@ -110,7 +115,19 @@ fn app_needs_no_look(deployment: Option<&DynamicObject>, blog: &FlaskBlog) -> bo
     let wanted = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
     let complete =
         ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| count(field) == wanted);
-    told && complete && status["observedGeneration"].as_i64() == deployment.metadata.generation
+    told_ready(blog) && complete && status["observedGeneration"].as_i64() == deployment.metadata.generation
+}
+
+/// Whether the volume was growing, or couldn't, when it was last looked at.
+fn tells_of_growth(blog: &FlaskBlog) -> bool {
+    let status = blog.status.as_ref();
+    status.is_some_and(|status| find(&status.conditions, conditions::STORAGE_RESIZING).is_some())
+}
+
+/// Whether the status says that this very spec is ready.
+fn told_ready(blog: &FlaskBlog) -> bool {
+    let ready = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
+    ready.is_some_and(|one| one.status == "True" && one.observed_generation == blog.metadata.generation)
 }
 
 async fn children(
@@ -169,7 +186,9 @@ pub fn child_api(client: &Client, id: &Identity, kind: OwnedKind) -> Api<Dynamic
     Api::namespaced_with(client.clone(), &id.namespace, &kind.api_resource())
 }
 
-fn without_data(found: PartialObjectMeta<DynamicObject>) -> DynamicObject {
+/// A Secret as far as the operator knows it.
+#[must_use]
+pub fn without_data(found: PartialObjectMeta<DynamicObject>) -> DynamicObject {
     DynamicObject {
         types: found.types,
         metadata: found.metadata,

@@ -53,6 +53,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
         ctx.forget_readiness(&id.namespace, &id.name);
         return Ok(Action::await_change());
     }
+    ctx.seen.all_listed().await;
     let mut changes = Vec::new();
     // Nothing that a panic leaves half done is used afterwards: the next reconcile looks anew.
     let work = AssertUnwindSafe(converge(&blog, &id, &ctx, &mut changes)).catch_unwind();
@@ -82,7 +83,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
-    let published = result.inspect_err(|_| ctx.seen.forget(&id.uid))?;
+    let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
     Ok(Action::requeue(if growing { OVERTAKEN } else { next_look(&ctx, report.settled, published) }))

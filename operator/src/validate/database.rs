@@ -63,6 +63,8 @@ pub(super) fn template_size(observed: &Observed, wanted: &Storage) -> String {
         .and_then(|size| size.as_str());
     let claim = observed.data_claim.as_ref().and_then(claim_request);
     match (live, claim) {
+        // Unread means that nothing has changed since it was.
+        (Some(live), None) => live.to_owned(),
         (Some(live), Some(claim)) if !at_least(&claim, &wanted.size) => live.to_owned(),
         (Some(live), _) if same_quantity(live, &wanted.size) => live.to_owned(),
         _ => wanted.size.clone(),
