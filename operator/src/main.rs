@@ -8,6 +8,10 @@ use operator::{
     crds, health, preview, run,
 };
 
+/// The C library's allocator takes a third of the processor time that the operator needs, and keeps more memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => block_on(run::run(args)),
