@@ -16,6 +16,7 @@ use crate::{
     metrics::{Blog, Metrics},
     seen::Seen,
     watches::Watches,
+    written::Written,
 };
 
 /// Shared by all reconciles of a process.
@@ -33,6 +34,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// Statuses that were written a moment ago.
+    pub written: Written,
     /// What the command line says.
     pub settings: Settings,
 }
@@ -63,6 +66,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            written: Written::default(),
             settings,
         }
     }
@@ -91,6 +95,13 @@ impl Context {
     /// Ends the series of a blog that is gone or going.
     pub fn forget_readiness(&self, namespace: &str, name: &str) {
         self.metrics.ready.remove(&Blog { namespace: namespace.to_owned(), name: name.to_owned() });
+    }
+
+    /// Nothing is kept of a blog that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.forget_failures(uid);
+        self.seen.forget(uid);
+        self.written.forget(uid);
     }
 
     fn show_backing_off(&self) {

@@ -67,13 +67,26 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     let writer = Writer::default();
     let store = writer.as_reader();
     let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
-    let watch = watcher(blogs, watch_config()).default_backoff().inspect(move |event| health.note(event));
+    let watch = watcher(blogs, watch_config()).default_backoff().inspect(move |event| {
+        health.note(event);
+        if let Ok(watcher::Event::Delete(blog)) = event {
+            health.ctx.forget(&blog.uid().unwrap_or_default());
+        }
+    });
+    let (of_told, told) = (Arc::clone(&ctx), store.clone());
     // The operator's own writes to the status are no news: as such they would also overtake the delay after an error. An
     // annotation is: a person approves by it.
-    let changed = reflector::reflector(writer, watch).applied_objects().predicate_filter(
-        predicates::generation.combine(predicates::annotations),
-        PredicateConfig::default(),
-    );
+    let changed = reflector::reflector(writer, watch)
+        .applied_objects()
+        .inspect_ok(move |blog| {
+            if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
+                of_told.written.told(blog);
+            }
+        })
+        .predicate_filter(
+            predicates::generation.combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
     let mut controller = Controller::for_stream(changed, store)
         .with_config(Config::default().concurrency(concurrency))
         .trigger_backoff(NoCommonDelay)

@@ -27,3 +27,4 @@ pub mod storage;
 pub mod stuck;
 pub mod validate;
 pub mod watches;
+pub mod written;

@@ -108,9 +108,6 @@ fn database_needs_no_look(statefulset: Option<&DynamicObject>, blog: &FlaskBlog)
 fn app_needs_no_look(deployment: Option<&DynamicObject>, blog: &FlaskBlog) -> bool {
     let Some(deployment) = deployment else { return true };
     let status = &deployment.data["status"];
-    let told = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
-    let told = told
-        .is_some_and(|ready| ready.status == "True" && ready.observed_generation == blog.metadata.generation);
     let count = |field: &str| status[field].as_i64().unwrap_or(0);
     let wanted = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
     let complete =

@@ -45,11 +45,11 @@ const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 /// [`Error`], after it was written to the status and published as an Event.
 pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action, Error> {
     let started = Instant::now();
+    let blog = ctx.written.newest(blog);
     let id = Identity::of(&blog)?;
     if blog.metadata.deletion_timestamp.is_some() {
         // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
-        ctx.forget_failures(&id.uid);
-        ctx.seen.forget(&id.uid);
+        ctx.forget(&id.uid);
         ctx.forget_readiness(&id.namespace, &id.name);
         return Ok(Action::await_change());
     }

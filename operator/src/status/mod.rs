@@ -272,7 +272,10 @@ pub async fn publish(
     let patch =
         json!({"metadata": {"resourceVersion": blog.metadata.resource_version}, "status": with_nulls(next)});
     match api.patch_status(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(Published::Done),
+        Ok(after) => {
+            ctx.written.wrote(blog, after);
+            Ok(Published::Done)
+        }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Published::Done),
         Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Published::Overtaken),
         Err(source) => Err(Error::Write {

@@ -1,0 +1,93 @@
+//! Statuses that this process has written and that the watch of FlaskBlogs may not have told yet. Without them a reconcile
+//! could take an older status for the present one, find it right, and leave the newer wrong one as it is.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use flaskblog_api::FlaskBlog;
+use kube::ResourceExt;
+
+/// So many writes of one blog the watch may be late.
+const LATE: usize = 16;
+
+/// The newest written state of each blog, by its uid.
+#[derive(Debug, Default)]
+pub struct Written(Mutex<HashMap<String, Newest>>);
+
+#[derive(Debug)]
+struct Newest {
+    blog: Arc<FlaskBlog>,
+    /// Versions that are older than it.
+    superseded: Vec<String>,
+}
+
+impl Written {
+    /// The blog as this process last wrote it, if what the watch has told is older.
+    #[must_use]
+    pub fn newest(&self, told: Arc<FlaskBlog>) -> Arc<FlaskBlog> {
+        let (uid, version) = (told.uid().unwrap_or_default(), told.resource_version().unwrap_or_default());
+        match self.lock().get(&uid) {
+            Some(newest) if newest.superseded.contains(&version) => Arc::clone(&newest.blog),
+            _ => told,
+        }
+    }
+
+    /// The watch has told of this state. Held instead of the answer to a write, it costs no memory of its own.
+    pub fn told(&self, blog: Arc<FlaskBlog>) {
+        let (uid, version) = (blog.uid().unwrap_or_default(), blog.resource_version().unwrap_or_default());
+        if let Some(newest) = self.lock().get_mut(&uid).filter(|one| !one.superseded.contains(&version)) {
+            newest.blog = blog;
+        }
+    }
+
+    /// A status was written to `before`; the API server's answer is `after`.
+    pub fn wrote(&self, before: &FlaskBlog, after: FlaskBlog) {
+        let (Some(uid), Some(version)) = (after.uid(), before.resource_version()) else { return };
+        let mut all = self.lock();
+        let mut superseded = all.remove(&uid).map(|newest| newest.superseded).unwrap_or_default();
+        superseded.push(version);
+        if superseded.len() > LATE {
+            superseded.remove(0);
+        }
+        all.insert(uid, Newest { blog: Arc::new(after), superseded });
+    }
+
+    /// The blog is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().remove(uid);
+    }
+
+    /// A panic while writing leaves a usable map.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Newest>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn blog(version: &str) -> Arc<FlaskBlog> {
+        let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": {},
+            "metadata": {"name": "daily", "uid": "u", "resourceVersion": version}});
+        Arc::new(serde_json::from_value(blog).unwrap())
+    }
+
+    fn version(written: &Written, told: &str) -> String {
+        written.newest(blog(told)).resource_version().unwrap()
+    }
+
+    #[test]
+    fn a_late_watch_does_not_bring_back_an_older_status() {
+        let written = Written::default();
+        written.wrote(&blog("1"), (*blog("2")).clone());
+        written.wrote(&blog("2"), (*blog("3")).clone());
+        assert_eq!(version(&written, "1"), "3");
+        assert_eq!(version(&written, "2"), "3");
+        assert_eq!(version(&written, "4"), "4", "somebody else has changed it since");
+    }
+}
