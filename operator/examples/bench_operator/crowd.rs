@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use flaskblog_api::{FlaskBlog, OwnedKind, conditions};
 use futures::{StreamExt, channel::mpsc};
 use kube::{
@@ -77,8 +77,12 @@ impl Crowd {
     /// Waits until that many blogs say that they are ready; answers when the last one did.
     pub async fn all_ready(&self, count: usize, limit: Duration) -> Result<Instant> {
         let what = format!("of {count} blogs are ready");
-        self.until(&what, limit, |seen| (seen.ready.len(), seen.ready.len() >= count)).await?;
-        Ok(lock(&self.seen).last_ready.unwrap_or_else(Instant::now))
+        let done = self.until(&what, limit, |seen| (seen.ready.len(), seen.ready.len() >= count)).await;
+        let seen = lock(&self.seen);
+        let missing =
+            (0..count).map(|number| format!("blog-{number}")).find(|name| !seen.ready.contains(name));
+        done.with_context(|| format!("not ready: {}", missing.unwrap_or_default()))?;
+        Ok(seen.last_ready.unwrap_or_else(Instant::now))
     }
 
     /// Waits until all these objects are as `right` says.
