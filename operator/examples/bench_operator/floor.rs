@@ -1,6 +1,6 @@
 //! The floor: a plain parallel client that sends just the writes that a blog needs, and knows all of them beforehand.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser as _;
@@ -156,6 +156,36 @@ pub async fn build(
         })
         .await?;
     Ok(started)
+}
+
+/// The first blogs of a namespace get a new title, and their Deployments what follows from it, with the fewest requests.
+pub async fn retitle(
+    cluster: &Cluster,
+    namespace: &str,
+    count: usize,
+    title: &str,
+    parallel: usize,
+) -> Result<Duration> {
+    let blogs: Api<FlaskBlog> = Api::namespaced(cluster.admin.clone(), namespace);
+    let started = Instant::now();
+    stream::iter(0..count)
+        .map(Ok)
+        .try_for_each_concurrent(parallel, |number| {
+            let blogs = blogs.clone();
+            async move {
+                let patch = Patch::Merge(json!({"spec": {"title": title}}));
+                let blog = blogs.patch(&format!("blog-{number}"), &PatchParams::default(), &patch).await;
+                for (role, object) in wanted(&blog.context("failed to change a title")?)? {
+                    if role == Child::App {
+                        send(&cluster.plain, namespace, &Write::Apply(role.kind().api_resource(), object))
+                            .await?;
+                    }
+                }
+                Ok::<_, anyhow::Error>(())
+            }
+        })
+        .await?;
+    Ok(started.elapsed())
 }
 
 /// An error unless every object of these blogs exists and is as wanted.

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, LEASE_NAMESPACE, path},
-    floor::{Recipe, check_objects},
+    floor::{Recipe, check_objects, retitle},
     process::Launch,
     quiet::{quiet_time, until_quiet},
     report::{Floors, Growth, Phases, Report},
@@ -73,7 +73,7 @@ async fn main() -> Result<()> {
 async fn measure(args: &Args, cluster: &Cluster, launch: &Launch) -> Result<Report> {
     let warm = warm_up(args, cluster, launch).await?;
     let (rounds, floors, last) = interleaved(args, cluster, launch, &warm).await?;
-    let phases = phases(args, cluster, launch, last).await?;
+    let phases = phases(args, cluster, launch, last, warm.parallel).await?;
     let growth = match args.growth {
         0 => None,
         count => Some(grown(cluster, launch, count, &warm).await?),
@@ -130,25 +130,33 @@ async fn interleaved(
     Ok((made, floors, last.context("there was no round")?))
 }
 
-async fn phases(args: &Args, cluster: &Cluster, launch: &Launch, round: Round) -> Result<Phases> {
+async fn phases(
+    args: &Args,
+    cluster: &Cluster,
+    launch: &Launch,
+    round: Round,
+    parallel: usize,
+) -> Result<Phases> {
     let Round { namespace, operator, crowd, .. } = round;
     let quiet_cpu = quiet_time(cluster, &namespace, &operator, args.quiet).await?;
     let strangers = phases::growth_by_strangers(cluster, &namespace, &operator, 2000).await?;
     let (operator, restart) = phases::restart(cluster, launch, &namespace, operator).await?;
     let restarted = operator.memory()?;
-    let mut specs = Vec::new();
+    let (mut specs, mut specs_floor) = (Vec::new(), Vec::new());
+    let beside = format!("bench-floor-{}", args.rounds);
     for number in 1..=args.rounds {
         let count = args.blogs.min(200);
         let title = format!("Title {number}");
         specs.push(phases::changed_specs(cluster, &namespace, &crowd, count, &title).await?);
         until_quiet(&operator).await?;
+        specs_floor.push(retitle(cluster, &beside, count, &title, parallel).await?);
     }
     let drift = phases::drift(cluster, &namespace, &crowd, args.blogs.min(100)).await?;
     crowd.all_ready(args.blogs, rounds::limit(args.blogs)).await?;
     until_quiet(&operator).await?;
     check_objects(cluster, &namespace, &list(cluster, &namespace).await?).await?;
     operator.stop().await?;
-    Ok(Phases { quiet: args.quiet, quiet_cpu, strangers, restart, restarted, specs, drift })
+    Ok(Phases { quiet: args.quiet, quiet_cpu, strangers, restart, restarted, specs, specs_floor, drift })
 }
 
 async fn grown(cluster: &Cluster, launch: &Launch, count: usize, warm: &Warm) -> Result<Growth> {

@@ -53,6 +53,8 @@ pub struct Phases {
     pub restart: Duration,
     pub restarted: Memory,
     pub specs: Vec<Duration>,
+    /// The plain client's: 200 titles and 200 Deployments.
+    pub specs_floor: Vec<Duration>,
     pub drift: Vec<Duration>,
 }
 
@@ -183,6 +185,13 @@ impl Report {
                 " s",
                 Some(1.0),
                 "2.8 s",
+            ),
+            row(
+                "the plain client: 200 titles, 200 Deployments",
+                seconds(&phases.specs_floor),
+                " s",
+                None,
+                "",
             ),
             row("100 deleted objects, back at p50", away(0.5), " s", None, ""),
             row("100 deleted objects, back at p99", away(0.99), " s", Some(0.5), "0.5 to 1.0 s"),
