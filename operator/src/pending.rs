@@ -14,7 +14,7 @@ use crate::{
     compare::{covers, is_as_wanted},
     desired::{Desired, Objects, hash_of},
     observe::Observed,
-    validate::{Approval, Plan},
+    validate::{Approval, Plan, Stage},
 };
 
 /// What a change means for the people who use the blog.
@@ -122,6 +122,10 @@ pub struct Held {
 #[must_use]
 pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> Held {
     let Approval::Given(approved) = &plan.approval else { return Held::default() };
+    // A blog that sleeps, or is about to, has nobody to disturb; and held objects couldn't be put to sleep.
+    if plan.stage != Stage::Awake {
+        return Held::default();
+    }
     let restarts: Vec<&Pending> = pending
         .iter()
         .filter(|one| matches!(one.effect, Effect::RollingRestart | Effect::DatabaseRestart))

@@ -120,6 +120,10 @@ fn serve_container(plan: &Plan) -> Container {
         env("BLOG_SESSION_KEY_FILE", format!("{SESSION_KEYS}/current")),
         env("BLOG_SESSION_PREVIOUS_KEY_FILE", format!("{SESSION_KEYS}/previous")),
     ]);
+    // The blog can't see the scheme in front of an ingress controller that it wasn't told to trust.
+    if let Some(ingress) = plan.app.ingress.as_ref().filter(|ingress| !ingress.host.starts_with("*.")) {
+        variables.push(env("BLOG_ADDRESS", ingress.url()));
+    }
     // The blog's own defaults aren't repeated.
     if plan.app.registration == Registration::Closed {
         variables.push(env("BLOG_REGISTRATION", "closed"));

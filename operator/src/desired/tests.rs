@@ -65,6 +65,46 @@ fn every_field_of_the_spec_reaches_an_object() {
 }
 
 #[test]
+fn fields_that_come_and_go_reach_their_objects() {
+    let all = objects(json!({
+        "registration": "Closed", "markup": "Markdown", "hibernate": false, "networkPolicy": {"enabled": false},
+        "ingress": {"host": "blog.example.org", "tlsSecretName": "t", "annotations": {"a": "b"}},
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 4, "targetCPUUtilizationPercentage": 50},
+        "podTemplate": {"labels": {"team": "press"}, "annotations": {"note": "x"}, "nodeSelector": {"disk": "ssd"},
+            "tolerations": [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3}],
+            "affinity": {"podAntiAffinity": {}}},
+        "database": {"managed": {"config": {"max_connections": "7"}}},
+    }));
+    let template = &all[&Child::App]["spec"]["template"];
+    let container = &template["spec"]["containers"][0];
+    for (name, value) in [
+        ("BLOG_REGISTRATION", "closed"),
+        ("BLOG_MARKUP", "markdown"),
+        ("BLOG_ADDRESS", "https://blog.example.org"),
+    ] {
+        let variables = container["env"].as_array().unwrap();
+        assert!(variables.contains(&json!({"name": name, "value": value})), "{name}: {container}");
+    }
+    assert_eq!(template["metadata"]["labels"]["team"], "press");
+    assert_eq!(template["metadata"]["labels"]["app.kubernetes.io/name"], "flaskblog");
+    assert_eq!(template["metadata"]["annotations"]["note"], "x");
+    assert_eq!(template["spec"]["nodeSelector"]["disk"], "ssd");
+    let toleration = json!({"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 3});
+    assert_eq!(template["spec"]["tolerations"][0], toleration);
+    assert_eq!(template["spec"]["affinity"], json!({"podAntiAffinity": {}}));
+    assert!(all[&Child::App]["spec"].get("replicas").is_none(), "the autoscaler's");
+    assert_eq!(all[&Child::Autoscaler]["spec"]["maxReplicas"], 4);
+    assert_eq!(all[&Child::Ingress]["metadata"]["annotations"]["a"], "b");
+    assert!(
+        all.keys()
+            .all(|role| !matches!(role, Child::AppPolicy | Child::DatabasePolicy | Child::DisruptionBudget))
+    );
+    let arguments =
+        all[&Child::Database]["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+    assert!(arguments.contains(&json!("--max-connections=7")), "{arguments:?}");
+}
+
+#[test]
 fn a_title_with_dollars_reaches_the_page_as_it_is() {
     let all = objects(json!({"title": "Ca$$h $(BLOG_DATABASE_USER)"}));
     let container = &all[&Child::App]["spec"]["template"]["spec"]["containers"][0];

@@ -1,6 +1,6 @@
 //! How far Deployment and StatefulSet are, from the objects that the API server answered.
 
-use flaskblog_api::{Child, conditions::reasons};
+use flaskblog_api::{Child, Ingress, conditions::reasons};
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
     core::v1::Service,
@@ -149,10 +149,7 @@ pub(super) fn url(done: &Done, id: &Identity, settings: &Settings) -> (Option<St
             .map(|host| format!("http://{host}:{}", port.port)),
         _ => port.node_port.map(|node_port| format!("http://{}:{node_port}", settings.node_address)),
     };
-    let by_name = done.plan.app.ingress.as_ref().map(|ingress| {
-        let scheme = if ingress.tls_secret_name.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", ingress.host)
-    });
+    let by_name = done.plan.app.ingress.as_ref().map(Ingress::url);
     (by_name.or(url), port.node_port)
 }
 

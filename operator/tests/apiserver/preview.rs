@@ -40,7 +40,7 @@ async fn a_plan_names_each_change_and_its_effect_and_changes_nothing() {
     .await;
     assert_eq!(
         many,
-        "StatefulSet blog-mysql: restart of MySQL, writes have to wait for some seconds\nDeployment blog: update in place\n\
+        "StatefulSet blog-mysql: restart of MySQL, writes have to wait for some seconds\nDeployment blog: rolling restart of the replicas, no request fails\n\
          Ingress blog: create\nPodDisruptionBudget blog: delete\n"
     );
     assert_eq!(house.versions("blog").await, before);

@@ -89,6 +89,15 @@ pub struct Ingress {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Ingress {
+    /// The blog's address by this name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls_secret_name.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.host)
+    }
+}
+
 /// Who may connect to the pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
