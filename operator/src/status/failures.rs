@@ -9,6 +9,9 @@ use crate::{observe::Observed, stuck::is_ready, validate::tag_of};
 /// Longest message taken over from a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
 
+/// Longest part of it that is the end of a log; the rest names pod and container.
+const LOG_LIMIT: usize = 280;
+
 /// The app's init container.
 const MIGRATE: &str = "migrate";
 
@@ -64,7 +67,15 @@ fn failure_of(container: &ContainerStatus) -> Option<(&'static str, String)> {
 fn end_of(state: &ContainerState) -> Option<String> {
     let end = state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
     let words = end.message.as_deref().or(end.reason.as_deref()).unwrap_or_default();
-    Some(format!("exit code {}: {}", end.exit_code, words.trim()))
+    Some(format!("exit code {}: {}", end.exit_code, last_words(words.trim())))
+}
+
+/// Of a log, what says why it ended: its errors, if lines are marked so as MySQL does, and of those the last ones.
+fn last_words(log: &str) -> String {
+    let errors: Vec<&str> = log.lines().filter(|line| line.contains("[ERROR]")).collect();
+    let telling = if errors.is_empty() { log.to_owned() } else { errors.join("\n") };
+    let surplus = telling.chars().count().saturating_sub(LOG_LIMIT);
+    telling.chars().skip(surplus).collect()
 }
 
 fn unschedulable(pod: &Pod) -> Option<(&'static str, String)> {

@@ -69,6 +69,18 @@ fn a_migration_that_exits_badly_is_named_as_such_also_between_two_tries() {
 }
 
 #[test]
+fn of_a_long_log_the_errors_are_told_and_of_those_the_last() {
+    let log =
+        format!("[System] {}\n[ERROR] unknown variable\n[System] Shutdown complete", "start ".repeat(200));
+    let state = |log: &str| json!({"now": {"terminated": {"exitCode": 1, "message": log}}, "before": {}});
+    let message = |log: &str| {
+        failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", running(), state(log))])).unwrap().message
+    };
+    assert_eq!(message(&log), "Pod daily-1: container blog failed: exit code 1: [ERROR] unknown variable");
+    assert!(message(&format!("{}denied", "waiting ".repeat(200))).ends_with("denied"));
+}
+
+#[test]
 fn starting_and_running_pods_are_no_failure() {
     for (init, main) in
         [(migrated(2), running()), (waiting("PodInitializing", ""), waiting("ContainerCreating", ""))]
