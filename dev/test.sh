@@ -61,6 +61,7 @@ charts() { "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"; }
 cluster() {
   "$DEV_DIR/browser.sh"
   "$DEV_DIR/up.sh"
+  "$DEV_DIR/metrics-server.sh"
   local bin axe
   bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4)
   axe=$("$DEV_DIR/axe.sh")

@@ -23,6 +23,7 @@ kind go-tools/kind kind=sigs.k8s.io/kind
 helm3 go-tools/helm3 helm=helm.sh/helm/v3/cmd/helm
 helm4 go-tools/helm4 helm4=helm.sh/helm/v4/cmd/helm
 kubeconform go-tools/kubeconform kubeconform=github.com/yannh/kubeconform/cmd/kubeconform
+metrics-server go-tools/metrics-server metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
 END
 }
 
