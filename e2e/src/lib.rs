@@ -19,7 +19,9 @@ pub const URL: &str = "http://localhost:30423";
 pub const PATIENCE: Duration = Duration::from_secs(240);
 
 fn output(program: &str, arguments: &[&str], input: Option<&str>) -> Output {
-    let mut child = Command::new(program)
+    // Nothing that is asked here takes longer, Helm's waits included; a call that hangs must not hang the run.
+    let mut child = Command::new("timeout")
+        .args(["--kill-after=10", "600", program])
         .args(arguments)
         .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
@@ -52,6 +54,12 @@ fn in_context<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
 #[must_use]
 pub fn kubectl(arguments: &[&str]) -> String {
     succeeded("kubectl", &in_context(arguments), None)
+}
+
+/// Runs kubectl with an input: for what must not stand on a command line.
+#[must_use]
+pub fn kubectl_fed(arguments: &[&str], input: &str) -> Output {
+    output("kubectl", &in_context(arguments), Some(input))
 }
 
 /// `kubectl … -o json`, or nothing if it failed, for example because the object isn't there.

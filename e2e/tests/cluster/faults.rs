@@ -8,42 +8,26 @@ use serde_json::{Value, json};
 
 use crate::{
     main_job::Namespace,
-    person::{Person, Readers},
+    person::{Person, Visitors},
+    sample::{name, patch_spec},
 };
-
-fn name(object: &Value) -> String {
-    object["metadata"]["name"].as_str().unwrap().to_owned()
-}
-
-/// Changes fields of the sample blog as `kubectl patch` does; null removes one.
-fn patch_spec(fields: &Value) {
-    let patch = json!({"spec": fields}).to_string();
-    let _ = kubectl(&["patch", "fb", "blog", "-n", "default", "--type=merge", "-p", &patch]);
-}
-
-/// Every request asks over a connection of its own.
-async fn nobody_noticed(readers: Readers) -> u64 {
-    let (pages, problems) = readers.finish().await;
-    assert!(problems.is_empty(), "{} of {pages} requests failed:\n{}", problems.len(), problems.join("\n"));
-    pages
-}
 
 #[tokio::test]
 async fn an_app_pod_is_killed_and_no_reader_notices() {
     wait_ready("default", "blog");
-    let readers = Readers::start(4);
+    let readers = Visitors::readers(4);
     tokio::time::sleep(Duration::from_secs(2)).await;
     let victim = name(&app_pods("default", "blog")[0]);
     let _ = kubectl(&["delete", "pod", &victim, "-n", "default"]);
     wait_ready("default", "blog");
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert!(nobody_noticed(readers).await > 100);
+    assert!(readers.noticed_nothing() > 100);
 }
 
 #[tokio::test]
 async fn a_change_of_title_rolls_out_and_no_reader_notices() {
     wait_ready("default", "blog");
-    let readers = Readers::start(4);
+    let readers = Visitors::readers(4);
     for title in ["Renamed", "Flaskr"] {
         patch_spec(&json!({"title": title}));
         wait_ready("default", "blog");
@@ -59,7 +43,7 @@ async fn a_change_of_title_rolls_out_and_no_reader_notices() {
         }
         assert!(shown, "{title} is not shown");
     }
-    let _ = nobody_noticed(readers).await;
+    assert!(readers.noticed_nothing() > 100);
 }
 
 #[tokio::test]
@@ -118,7 +102,7 @@ async fn a_deleted_and_reapplied_blog_has_its_posts_and_its_sessions() {
 #[tokio::test]
 async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
     wait_ready("default", "blog");
-    let readers = Readers::start(2);
+    let readers = Visitors::readers(2);
     patch_spec(&json!({"image": "flaskblog/blog-app:no-such-version"}));
     let message = eventually("Degraded says why", "default", || {
         let (status, reason, message) = condition("default", "blog", "Degraded")?;
@@ -128,7 +112,7 @@ async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
     assert_eq!(condition("default", "blog", "Ready").unwrap().0, "False");
     patch_spec(&json!({"image": null}));
     wait_ready("default", "blog");
-    let _ = nobody_noticed(readers).await;
+    assert!(readers.noticed_nothing() > 100);
 }
 
 #[tokio::test]

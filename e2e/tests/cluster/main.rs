@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod autoscaling;
 mod browser;
 mod charts;
+mod credentials;
+mod database;
+mod day_two;
 mod faults;
 mod main_job;
+mod operator;
 mod person;
 mod readme;
+mod sample;

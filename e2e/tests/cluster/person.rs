@@ -5,12 +5,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
 use e2e::URL;
 use reqwest::{Client, Response, StatusCode, redirect::Policy};
-use tokio::task::JoinHandle;
 
 pub struct Person {
     client: Client,
@@ -79,45 +79,112 @@ impl Person {
     }
 }
 
-/// Readers who look at the index without pause, until they are asked what they saw.
-pub struct Readers {
+/// Who comes again and again.
+enum Visitor {
+    /// Somebody new every time.
+    Reader(Client),
+    /// Somebody who is logged in and has to stay it.
+    Member(Person),
+    /// Somebody who publishes a post every time.
+    Writer(Person),
+}
+
+impl Visitor {
+    /// One visit, or what went wrong.
+    async fn visit(&self, number: u64) -> Result<(), String> {
+        let answer = match self {
+            Self::Reader(client) => client.get(URL).send(),
+            Self::Member(person) => person.client.get(&person.base).send(),
+            Self::Writer(person) => {
+                let title = format!("{} of {}", number, person.name);
+                let post = person.client.post(format!("{}/create", person.base));
+                post.form(&[("title", title.as_str()), ("body", "text")]).send()
+            }
+        };
+        let answer = answer.await.map_err(|error| format!("{error:?}"))?;
+        let status = answer.status();
+        let page = answer.text().await.map_err(|error| format!("{error:?}"))?;
+        match self {
+            Self::Reader(_) if status == StatusCode::OK => Ok(()),
+            Self::Member(_) if status == StatusCode::OK && page.contains("Log Out") => Ok(()),
+            Self::Member(_) if status == StatusCode::OK => Err("logged out".into()),
+            Self::Writer(_) if status.is_redirection() => Ok(()),
+            _ => Err(status.to_string()),
+        }
+    }
+
+    fn pause(&self) -> Duration {
+        Duration::from_millis(if matches!(self, Self::Writer(_)) { 200 } else { 20 })
+    }
+}
+
+/// Visitors who come without pause until the test is done, though never for more than ten minutes.
+///
+/// On a thread of their own: the test's thread blocks while it waits for the cluster, and nobody must stay away meanwhile.
+pub struct Visitors {
     stop: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<(u64, Vec<String>)>>,
+    thread: JoinHandle<(u64, Vec<String>)>,
 }
 
-impl Readers {
-    pub fn start(count: usize) -> Self {
+impl Visitors {
+    /// Readers of the sample blog's index.
+    pub fn readers(count: usize) -> Self {
+        // A connection per request: that is how new readers come, and what a closing server must not refuse.
+        let client = || Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(10)).build();
+        Self::start((0..count).map(|_| Visitor::Reader(client().unwrap())).collect())
+    }
+
+    /// A member of the sample blog who reads, and has to be logged in at every visit.
+    pub fn member(person: Person) -> Self {
+        Self::start(vec![Visitor::Member(person)])
+    }
+
+    /// A member of the sample blog who writes a post at every visit.
+    pub fn writer(person: Person) -> Self {
+        Self::start(vec![Visitor::Writer(person)])
+    }
+
+    fn start(visitors: Vec<Visitor>) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let tasks = (0..count).map(|_| tokio::spawn(read_until(Arc::clone(&stop)))).collect();
-        Self { stop, tasks }
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(all_until(&stopped, visitors))
+        });
+        Self { stop, thread }
     }
 
-    /// How many pages were read, and what went wrong.
-    pub async fn finish(self) -> (u64, Vec<String>) {
+    /// Sends them home. None may have noticed anything; says how many visits there were.
+    pub fn noticed_nothing(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = (0, Vec::new());
-        for task in self.tasks {
-            let (pages, problems) = task.await.unwrap();
-            all.0 += pages;
-            all.1.extend(problems);
-        }
-        all
+        let (visits, problems) = self.thread.join().unwrap();
+        let first = problems.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+        assert!(problems.is_empty(), "{} visits failed beside {visits} good ones:\n{first}", problems.len());
+        visits
     }
 }
 
-async fn read_until(stop: Arc<AtomicBool>) -> (u64, Vec<String>) {
-    // A connection per request: that is how new readers come, and what a closing server must not refuse.
-    let client =
-        Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(10)).build().unwrap();
-    let (mut pages, mut problems) = (0, Vec::new());
-    let mut trouble = |what: String| problems.push(format!("{}: {what}", jiff::Timestamp::now()));
-    while !stop.load(Ordering::Relaxed) {
-        match client.get(URL).send().await {
-            Ok(answer) if answer.status() == StatusCode::OK => pages += 1,
-            Ok(answer) => trouble(answer.status().to_string()),
-            Err(error) => trouble(format!("{error:?}")),
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+async fn all_until(stop: &Arc<AtomicBool>, visitors: Vec<Visitor>) -> (u64, Vec<String>) {
+    let tasks: Vec<_> =
+        visitors.into_iter().map(|visitor| tokio::spawn(visit_until(Arc::clone(stop), visitor))).collect();
+    let mut all = (0, Vec::new());
+    for task in tasks {
+        let (visits, problems) = task.await.unwrap();
+        all.0 += visits;
+        all.1.extend(problems);
     }
-    (pages, problems)
+    all
+}
+
+async fn visit_until(stop: Arc<AtomicBool>, visitor: Visitor) -> (u64, Vec<String>) {
+    let end = tokio::time::Instant::now() + Duration::from_secs(600);
+    let (mut visits, mut problems) = (0, Vec::new());
+    while !stop.load(Ordering::Relaxed) && tokio::time::Instant::now() < end {
+        match visitor.visit(visits).await {
+            Ok(()) => visits += 1,
+            Err(what) => problems.push(format!("{}: {what}", jiff::Timestamp::now())),
+        }
+        tokio::time::sleep(visitor.pause()).await;
+    }
+    (visits, problems)
 }

@@ -1,0 +1,92 @@
+//! The operator comes and goes; the blogs don't mind.
+
+use e2e::{eventually, helm, kubectl, kubectl_json, shell, wait_ready};
+
+use crate::{
+    person::{Person, Visitors},
+    sample::{blog, incarnations, object, pods},
+};
+
+const SYSTEM: &str = "flaskblog-system";
+
+/// Runs the operator again when it goes, as the release has it.
+struct Without;
+
+impl Without {
+    fn operator() -> Self {
+        let without = Self;
+        let _ = kubectl(&["scale", "deployment/operator", "-n", SYSTEM, "--replicas=0"]);
+        eventually("the operator has ended", SYSTEM, || {
+            let list = kubectl_json(&["get", "pods", "-n", SYSTEM])?;
+            list["items"].as_array()?.is_empty().then_some(())
+        });
+        without
+    }
+}
+
+impl Drop for Without {
+    fn drop(&mut self) {
+        let _ = shell(&format!(
+            "kubectl --context kind-flaskblog scale deployment/operator -n {SYSTEM} --replicas=1"
+        ));
+    }
+}
+
+/// Installs the release as `make up` does, with further arguments.
+fn install(arguments: &[&str]) {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator");
+    let release = ["upgrade", "--install", "operator", chart, "-n", SYSTEM, "--wait", "--timeout", "3m"];
+    let _ = helm("helm", &[&release, arguments].concat());
+}
+
+#[tokio::test]
+async fn a_blog_can_be_deleted_while_the_operator_is_away() {
+    wait_ready("default", "blog");
+    let author = Person::registered().await;
+    let title = format!("Left behind by {}", author.name);
+    author.write(&title).await;
+    let without = Without::operator();
+    let _ = kubectl(&["delete", "fb", "blog", "-n", "default", "--timeout=60s"]);
+    eventually("its children are collected", "default", || {
+        let children = "deployment,statefulset,service,poddisruptionbudget,networkpolicy,serviceaccount,pod";
+        let selector = "app.kubernetes.io/instance=blog";
+        let left = kubectl(&["get", children, "-n", "default", "-l", selector, "-o", "name"]);
+        left.trim().is_empty().then_some(())
+    });
+    assert!(object("pvc", "data-blog-mysql-0").is_some() && object("secret", "blog-mysql").is_some());
+    drop(without);
+    let applied = shell("kubectl --context kind-flaskblog apply -n default -f blog.yaml");
+    assert!(applied.status.success(), "{applied:?}");
+    wait_ready("default", "blog");
+    let page = author.index().await;
+    assert!(page.contains(&title), "the post is gone");
+    assert!(page.contains("Log Out"), "the author was logged out");
+}
+
+#[tokio::test]
+async fn uninstalling_and_upgrading_the_operator_restarts_nothing_and_keeps_every_blog() {
+    wait_ready("default", "blog");
+    let before = (incarnations(), blog()["status"]["nodePort"].clone(), blog()["metadata"]["uid"].clone());
+    let readers = Visitors::readers(2);
+    let _ = helm("helm", &["uninstall", "operator", "-n", SYSTEM, "--wait", "--timeout", "3m"]);
+    assert!(kubectl(&["get", "crd", "flaskblogs.flaskblog.dev", "-o", "name"]).contains("flaskblogs"));
+    for _ in 0..2 {
+        assert_eq!(blog()["metadata"]["uid"], before.2);
+        assert!(Person::at(e2e::URL).index().await.contains("Flaskr"));
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    }
+    assert_eq!(incarnations(), before.0);
+    // Another pod of the operator each time.
+    for arguments in [&[][..], &["--set", "podAnnotations.tried=upgrade"], &[]] {
+        install(arguments);
+        let _ =
+            kubectl(&["annotate", "fb", "blog", "-n", "default", "example.org/look=again", "--overwrite"]);
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        wait_ready("default", "blog");
+        let now = (incarnations(), blog()["status"]["nodePort"].clone(), blog()["metadata"]["uid"].clone());
+        assert_eq!(now, before, "after {arguments:?}");
+    }
+    let _ = kubectl(&["annotate", "fb", "blog", "-n", "default", "example.org/look-"]);
+    assert_eq!(pods("app").len(), 2);
+    assert!(readers.noticed_nothing() > 100);
+}
