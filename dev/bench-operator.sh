@@ -29,10 +29,12 @@ logged bench-build build_programs
 BENCH_WORK=$(mktemp -d)
 trap 'rm -rf "$BENCH_WORK"' EXIT
 RELEASE=$CARGO_TARGET_DIR/$(rustc -vV | sed -n 's/^host: //p')/release
-export BENCH_WORK BENCH_OPERATOR=$RELEASE/operator BENCH_RULES=$ROOT_DIR/charts/operator/files/rules.yaml
+# Copies, as another build of whatever clone may replace the programs meanwhile, and restarts would then measure that one.
+cp "$RELEASE/operator" "$RELEASE/examples/bench_operator" "$BENCH_WORK/"
+export BENCH_WORK BENCH_OPERATOR=$BENCH_WORK/operator BENCH_RULES=$ROOT_DIR/charts/operator/files/rules.yaml
 step "Measuring"
 status=0
-"$DEV_DIR/apiserver.sh" "$RELEASE/examples/bench_operator" "$@" || status=$?
+"$DEV_DIR/apiserver.sh" "$BENCH_WORK/bench_operator" "$@" || status=$?
 if ((status != 0)); then
   [[ ! -s $BENCH_WORK/operator.log ]] || tail -n 20 "$BENCH_WORK/operator.log" >&2
   die "Something couldn't be measured, or was wrong (exit code $status); the end of the operator's log is above."
