@@ -67,7 +67,9 @@ fn kubectl_describe_tells_the_story_in_events() {
     assert!(kubectl_apply("story", "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: tale}, spec: {replicas: 1}}").0);
     wait_ready("story", "tale");
     let text = kubectl(&["describe", "fb", "tale", "-n", "story"]);
-    for words in ["Created ServiceAccount tale", "StatefulSet tale-mysql", "Deployment tale", "1 of 1 replicas serve"] {
+    for words in
+        ["Created ServiceAccount tale", "StatefulSet tale-mysql", "Deployment tale", "1 of 1 replicas serve"]
+    {
         assert!(text.contains(words), "{words} is missing: {text}");
     }
     drop(namespace);
