@@ -37,7 +37,8 @@ impl Secrets {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once: what changed since the start is seen too.
         let (mut keys_seen, mut logins_seen) = (Times::new(), Times::new());
-        let mut previous = PreviousPassword::default();
+        // What was there at the start counts as seen, however soon it goes.
+        let mut previous = PreviousPassword { there: self.config.rotation.is_some(), ends: None };
         loop {
             ticks.tick().await;
             let (keys, logins) = (modified(self.key_files()), modified(self.config.files()));
@@ -139,7 +140,7 @@ impl Secrets {
 }
 
 /// What is known of the password before the present one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PreviousPassword {
     /// Its file holds one.
     there: bool,
