@@ -55,13 +55,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     }
     ctx.seen.all_listed().await;
     let mut changes = Vec::new();
-    // Nothing that a panic leaves half done is used afterwards: the next reconcile looks anew.
-    let work = AssertUnwindSafe(converge(&blog, &id, &ctx, &mut changes)).catch_unwind();
-    let outcome = match timeout(RECONCILE_LIMIT, work).await {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
-        Err(_) => Err(Error::Timeout(RECONCILE_LIMIT.as_secs())),
-    };
+    let outcome = guarded(converge(&blog, &id, &ctx, &mut changes)).await;
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
     let next = status::merged(&blog, &report);
     ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
@@ -130,7 +124,16 @@ fn look_only(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed)
     Ok(Done { observed, plan, applied, growth: Growth::None, held: Vec::new(), suspended: Some(suspended) })
 }
 
-/// Like any other error, so that one blog's misfortune is no other's: the panic hook has logged where it was.
+/// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half
+/// done is used afterwards, since the next reconcile looks anew; the panic hook has logged where it was.
+async fn guarded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(RECONCILE_LIMIT, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
+        Err(_) => Err(Error::Timeout(RECONCILE_LIMIT.as_secs())),
+    }
+}
+
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     let words = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
     Error::Panicked(words.unwrap_or("no message").to_owned())
@@ -153,4 +156,18 @@ pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> A
 /// Up to a tenth more, so that blogs made together aren't all looked at together.
 fn spread(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(1.0..1.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_and_a_hang_are_errors_of_one_blog() {
+        let panicking = guarded::<()>(async { panic!("index out of bounds") }).await.unwrap_err();
+        assert_eq!(panicking.reason(), "Panicked");
+        assert!(panicking.to_string().contains("index out of bounds"), "{panicking}");
+        assert_eq!(guarded::<()>(std::future::pending()).await.unwrap_err().reason(), "Timeout");
+        assert_eq!(guarded(async { Ok(1) }).await.unwrap(), 1);
+    }
 }

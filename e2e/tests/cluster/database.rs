@@ -91,7 +91,7 @@ async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_s
     assert!(kubectl_apply(NAMESPACE, GUEST).0);
     let message = eventually("the refusal is reported", NAMESPACE, || {
         let (status, _, message) = condition(NAMESPACE, "guest", "Degraded")?;
-        (status == "True" && message.contains("Access denied")).then_some(message)
+        (status == "True" && message.contains("the server had refused the account")).then_some(message)
     });
     assert!(!message.contains("aWrongOne"), "{message}");
     let (status, reason, message) = condition(NAMESPACE, "guest", "DatabaseReady").unwrap();
