@@ -33,7 +33,8 @@ fn wants_no_replica(observed: &Observed) -> bool {
     let at = |path: &str| deployment.data.pointer(path).and_then(Value::as_i64);
     at("/spec/replicas") == Some(0)
         && at("/status/replicas").unwrap_or(0) == 0
-        && at("/status/observedGeneration") == deployment.metadata.generation
+        // One that was made with none has never had any.
+        && (at("/status/observedGeneration") == deployment.metadata.generation || deployment.metadata.generation == Some(1))
 }
 
 #[cfg(test)]
@@ -66,6 +67,13 @@ mod tests {
         pods.app_pods.push(k8s_openapi::api::core::v1::Pod::default());
         assert_eq!(stage(&sleep, &pods), Stage::FallingAsleep, "its pod still drains");
         assert_eq!(stage(&sleep, &observed(0, 0, 2, 1)), Stage::Asleep);
+    }
+
+    #[test]
+    fn a_blog_that_is_made_asleep_never_starts_its_database() {
+        let mut made = observed(0, 0, 0, 0);
+        made.children.get_mut(&Child::App).unwrap().metadata.generation = Some(1);
+        assert_eq!(stage(&spec(json!({"hibernate": true})), &made), Stage::Asleep);
     }
 
     #[test]
