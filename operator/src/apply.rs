@@ -18,7 +18,7 @@ use tracing::debug;
 use crate::{
     compare::is_as_wanted,
     context::Context,
-    desired::{Applied, Desired, Objects, secret_content},
+    desired::{Applied, Desired, Objects, new_secret},
     error::Error,
     identity::Identity,
     metrics::Metrics,
@@ -70,7 +70,7 @@ pub async fn apply(
     for (role, live) in &observed.children {
         // What holds the keys to data is never pruned, whatever a spec says.
         if desired.get(*role).is_none() && !role.outlives_the_blog() {
-            writer.prune(*role, live, changes).await?;
+            writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await?;
         }
     }
     if let Some(pod) = stuck_database_pod(observed, applied.get(&Child::Database)) {
@@ -202,13 +202,9 @@ impl Writer<'_> {
         live: &DynamicObject,
         changes: &mut Vec<Change>,
     ) -> Result<DynamicObject, Error> {
-        let name = role.name(&self.id.name);
         let params =
             DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..exactly(live.uid()) };
-        self.metrics.api_writes.get_or_create(&("delete", role.kind()).into()).inc();
-        tolerate_gone(child_api(self.client, self.id, role.kind()).delete(&name, &params).await.map(|_| ()))
-            .map_err(|source| write_error("delete", role.kind(), &name, source))?;
-        changes.push(Change { reason: "Recreating", kind: role.kind().api_resource().kind, name });
+        self.delete(role, &params, "Recreating", changes).await?;
         Ok(live.clone())
     }
 
@@ -233,18 +229,8 @@ impl Writer<'_> {
         wanted: &DynamicObject,
         changes: &mut Vec<Change>,
     ) -> Result<DynamicObject, Error> {
-        let content = secret_content(role, &mut |bound| rand::rng().random_range(0..bound));
-        let data: serde_json::Map<_, _> = content
-            .into_iter()
-            .flat_map(|content| content.0)
-            .map(|(key, value)| (key.to_owned(), value.into()))
-            .collect();
+        let secret = new_secret(role, wanted, &mut |bound| rand::rng().random_range(0..bound));
         let (name, kind) = (role.name(&self.id.name), role.kind());
-        let secret = DynamicObject {
-            data: json!({"type": "Opaque", "stringData": data}),
-            types: wanted.types.clone(),
-            metadata: wanted.metadata.clone(),
-        };
         self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
         let created = child_api(self.client, self.id, kind).create(&params, &secret).await;
@@ -254,13 +240,18 @@ impl Writer<'_> {
         Ok(created)
     }
 
-    async fn prune(&self, role: Child, live: &DynamicObject, changes: &mut Vec<Change>) -> Result<(), Error> {
-        let name = role.name(&self.id.name);
-        self.metrics.api_writes.get_or_create(&("delete", role.kind()).into()).inc();
-        let result = child_api(self.client, self.id, role.kind()).delete(&name, &exactly(live.uid())).await;
-        tolerate_gone(result.map(|_| ()))
-            .map_err(|source| write_error("delete", role.kind(), &name, source))?;
-        changes.push(Change { reason: "Deleted", kind: role.kind().api_resource().kind, name });
+    async fn delete(
+        &self,
+        role: Child,
+        params: &DeleteParams,
+        reason: &'static str,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        let (name, kind) = (role.name(&self.id.name), role.kind());
+        self.metrics.api_writes.get_or_create(&("delete", kind).into()).inc();
+        tolerate_gone(child_api(self.client, self.id, kind).delete(&name, params).await.map(|_| ()))
+            .map_err(|source| write_error("delete", kind, &name, source))?;
+        changes.push(Change { reason, kind: kind.api_resource().kind, name });
         Ok(())
     }
 

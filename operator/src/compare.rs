@@ -54,6 +54,17 @@ pub fn same_quantity(left: &str, right: &str) -> bool {
     matches!((milli(left), milli(right)), (Some(left), Some(right)) if (left - right).abs() < 0.5)
 }
 
+/// Whether every replica that a Deployment asks for is of its newest template and serves, and no other one is left, as its
+/// controller says of the newest spec.
+#[must_use]
+pub fn is_rolled_out(deployment: &DynamicObject) -> bool {
+    let status = &deployment.data["status"];
+    let count = |field: &str| status[field].as_i64().unwrap_or(0);
+    let wanted = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
+    let all = ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| count(field) == wanted);
+    all && status["observedGeneration"].as_i64() == deployment.metadata.generation
+}
+
 /// Whether an amount is as large as another one. What isn't a quantity is compared with nothing.
 #[must_use]
 pub fn at_least(amount: &str, wanted: &str) -> bool {

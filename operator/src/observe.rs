@@ -14,10 +14,9 @@ use kube::{
     Api, Client,
     api::{DynamicObject, ListParams, PartialObjectMeta},
 };
-
 use serde_json::Value;
 
-use crate::{context::Context, error::Error, identity::Identity, validate::tag_of};
+use crate::{compare::is_rolled_out, context::Context, error::Error, identity::Identity, validate::tag_of};
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
@@ -106,13 +105,7 @@ fn database_needs_no_look(statefulset: Option<&DynamicObject>, blog: &FlaskBlog)
 
 /// Whether there are no pods, or all are well and the status has told so since: the version of the schema is known by then.
 fn app_needs_no_look(deployment: Option<&DynamicObject>, blog: &FlaskBlog) -> bool {
-    let Some(deployment) = deployment else { return true };
-    let status = &deployment.data["status"];
-    let count = |field: &str| status[field].as_i64().unwrap_or(0);
-    let wanted = deployment.data["spec"]["replicas"].as_i64().unwrap_or(1);
-    let complete =
-        ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| count(field) == wanted);
-    told_ready(blog) && complete && status["observedGeneration"].as_i64() == deployment.metadata.generation
+    deployment.is_none_or(|deployment| told_ready(blog) && is_rolled_out(deployment))
 }
 
 /// Whether the volume was growing, or couldn't, when it was last looked at.

@@ -1,17 +1,16 @@
 //! `operator plan` and `operator render`: what the operator would do, for people and for pipelines, without doing it.
 
 use anyhow::{Context as _, Result, bail};
-use flaskblog_api::{Child, FlaskBlog};
+use flaskblog_api::{Child, FlaskBlog, OwnedKind};
 use kube::{Api, Client, Resource, ResourceExt, api::DynamicObject};
 use rand::Rng;
-use serde_json::json;
 
 use crate::{
     clients::Clients,
     config::{PlanArgs, RenderArgs, Settings},
     context::Context,
     crds::yaml_document,
-    desired::{desired, secret_content},
+    desired::{desired, new_secret},
     identity::Identity,
     observe::{Observed, observe},
     pending::{held, pending},
@@ -141,12 +140,10 @@ pub fn render(args: &RenderArgs) -> Result<String> {
 
 /// The object without its owner, which isn't there; a Secret with its first content.
 fn standalone(role: Child, object: &DynamicObject) -> DynamicObject {
-    let mut object = object.clone();
+    let mut object = match role.kind() {
+        OwnedKind::Secret => new_secret(role, object, &mut |bound| rand::rng().random_range(0..bound)),
+        _ => object.clone(),
+    };
     object.metadata.owner_references = None;
-    if let Some(content) = secret_content(role, &mut |bound| rand::rng().random_range(0..bound)) {
-        let data: serde_json::Map<_, _> =
-            content.0.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-        object.data = json!({"type": "Opaque", "stringData": data});
-    }
     object
 }

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 
 use crate::{
     apply::Change,
+    compare::is_rolled_out,
     context::Context,
     desired::{Applied, Objects, secret_content},
     error::Error,
@@ -82,13 +83,9 @@ fn step(
 /// server.
 fn has_rolled_out(role: Child, rotation: &str, deployment: &DynamicObject) -> bool {
     let data = &deployment.data;
-    let count = |field: &str| data["status"][field].as_i64().unwrap_or(0);
-    let replicas = data["spec"]["replicas"].as_i64().unwrap_or(1);
-    let all =
-        ["replicas", "updatedReplicas", "availableReplicas"].iter().all(|field| count(field) == replicas);
-    let seen = data["status"]["observedGeneration"].as_i64() == deployment.metadata.generation;
+    let any = data["spec"]["replicas"].as_i64().unwrap_or(1) > 0;
     let marked = data["spec"]["template"]["metadata"]["annotations"][template_annotation(role)] == rotation;
-    replicas > 0 && all && seen && marked
+    any && marked && is_rolled_out(deployment)
 }
 
 /// The annotation of the pod template that rolls the pods.

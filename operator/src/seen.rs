@@ -115,7 +115,6 @@ impl Seen {
         complete && !all.entries.contains_key(&(kind, namespace.into(), name.into()))
     }
 
-    /// Remembers an object that was just read or written. Who owns which field isn't needed and is half of it.
     /// Remembers an object. Who owns which field isn't needed and is half of it.
     pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
         let Some(version) = object.metadata.resource_version.as_deref() else { return };

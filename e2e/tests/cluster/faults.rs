@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use e2e::{app_pods, condition, eventually, kubectl, kubectl_apply, kubectl_json, shell, wait_ready};
+use e2e::{app_pods, condition, eventually, kubectl, kubectl_apply, kubectl_json, wait_ready};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
     main_job::Namespace,
     person::{Person, Visitors},
-    sample::{name, patch_spec},
+    sample::{comes_back_as_it_was, name, patch_spec},
 };
 
 #[tokio::test]
@@ -91,12 +91,7 @@ async fn a_deleted_and_reapplied_blog_has_its_posts_and_its_sessions() {
         let pods = kubectl_json(&["get", "pods", "-n", "default", "-l", "app.kubernetes.io/instance=blog"])?;
         pods["items"].as_array()?.is_empty().then_some(())
     });
-    let applied = shell("kubectl --context kind-flaskblog apply -f blog.yaml");
-    assert!(applied.status.success(), "{applied:?}");
-    wait_ready("default", "blog");
-    let page = author.index().await;
-    assert!(page.contains(&title), "the post is gone");
-    assert!(page.contains("Log Out"), "the author was logged out");
+    comes_back_as_it_was(&author, &title).await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use e2e::{eventually, helm, kubectl, kubectl_json, shell, wait_ready};
 
 use crate::{
     person::{Person, Visitors},
-    sample::{blog, incarnations, object, pods},
+    sample::{blog, comes_back_as_it_was, incarnations, object, pods},
 };
 
 const SYSTEM: &str = "flaskblog-system";
@@ -55,12 +55,7 @@ async fn a_blog_can_be_deleted_while_the_operator_is_away() {
     });
     assert!(object("pvc", "data-blog-mysql-0").is_some() && object("secret", "blog-mysql").is_some());
     drop(without);
-    let applied = shell("kubectl --context kind-flaskblog apply -n default -f blog.yaml");
-    assert!(applied.status.success(), "{applied:?}");
-    wait_ready("default", "blog");
-    let page = author.index().await;
-    assert!(page.contains(&title), "the post is gone");
-    assert!(page.contains("Log Out"), "the author was logged out");
+    comes_back_as_it_was(&author, &title).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::process::Output;
 use e2e::{condition, eventually, kubectl, kubectl_fed, kubectl_json, shell, wait_ready};
 use serde_json::{Value, json};
 
+use crate::person::Person;
+
 /// What a person writes on a FlaskBlog to ask for something.
 const REQUESTS: [&str; 3] = ["approve", "rotate-password", "rotate-session-keys"];
 
@@ -41,6 +43,16 @@ impl Drop for Sample {
 /// The sample blog as it is now.
 pub fn blog() -> Value {
     kubectl_json(&["get", "fb", "blog", "-n", "default"]).expect("the sample blog is there")
+}
+
+/// Applies the deleted sample blog again: the post is there, and its author still logged in.
+pub async fn comes_back_as_it_was(author: &Person, title: &str) {
+    let applied = shell("kubectl --context kind-flaskblog apply -n default -f blog.yaml");
+    assert!(applied.status.success(), "{applied:?}");
+    wait_ready("default", "blog");
+    let page = author.index().await;
+    assert!(page.contains(title), "the post is gone");
+    assert!(page.contains("Log Out"), "the author was logged out");
 }
 
 /// Changes fields of the sample blog as `kubectl patch` does; null removes one.

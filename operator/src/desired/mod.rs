@@ -148,7 +148,7 @@ pub(crate) fn hash_of(content: &Value) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub use secrets::{SecretContent, secret_content};
+pub use secrets::{SecretContent, new_secret, secret_content};
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,6 @@
 use flaskblog_api::Child;
+use kube::api::DynamicObject;
+use serde_json::{Map, Value, json};
 
 /// Key and value of a generated Secret. Values never implement `Debug`, so that no log can show one.
 pub struct SecretContent(pub Vec<(&'static str, String)>);
@@ -28,4 +30,15 @@ pub fn secret_content(role: Child, entropy: &mut dyn FnMut(usize) -> usize) -> O
         }
         _ => None,
     }
+}
+
+/// A Secret that is wanted, with its first content.
+pub fn new_secret(
+    role: Child,
+    wanted: &DynamicObject,
+    entropy: &mut dyn FnMut(usize) -> usize,
+) -> DynamicObject {
+    let content = secret_content(role, entropy).into_iter().flat_map(|content| content.0);
+    let data: Map<String, Value> = content.map(|(key, value)| (key.to_owned(), value.into())).collect();
+    DynamicObject { data: json!({"type": "Opaque", "stringData": data}), ..wanted.clone() }
 }

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use flaskblog_api::FlaskBlog;
 use serde_json::{Value, json};
 
@@ -13,11 +11,7 @@ fn plan(spec: Value) -> Plan {
         "metadata": {"name": "daily", "namespace": "press", "uid": "blog-uid", "generation": 1},
     }))
     .unwrap();
-    let settings = Settings {
-        blog_image: "flaskblog/blog-app:release".into(),
-        node_address: "localhost".into(),
-        resync: Duration::from_secs(600),
-    };
+    let settings = Settings::for_image("flaskblog/blog-app:release");
     validate(&blog, &Identity::of(&blog).unwrap(), &Observed::default(), &settings).unwrap()
 }
 

@@ -199,11 +199,7 @@ async fn operator_clients() -> Clients {
 }
 
 fn context(clients: &Clients) -> Arc<Context> {
-    let settings = Settings {
-        blog_image: "flaskblog/blog-app:test".into(),
-        node_address: "localhost".into(),
-        resync: Duration::from_secs(600),
-    };
+    let settings = Settings::for_image("flaskblog/blog-app:test");
     Arc::new(Context::new(clients.calls.clone(), "test", settings))
 }
 

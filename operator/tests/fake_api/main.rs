@@ -43,11 +43,7 @@ fn blog(spec: Value) -> Value {
 }
 
 fn context(fake: &FakeApi) -> Arc<Context> {
-    let settings = Settings {
-        blog_image: "flaskblog/blog-app:release".into(),
-        node_address: "localhost".into(),
-        resync: Duration::from_secs(600),
-    };
+    let settings = Settings::for_image("flaskblog/blog-app:release");
     Arc::new(Context::new(fake.client(), "test", settings))
 }
 
