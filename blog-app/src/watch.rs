@@ -85,7 +85,7 @@ impl Secrets {
     async fn renew_login(&self, previous: &mut PreviousPassword) -> bool {
         let Database::MySql(server) = &self.database else { return true };
         match server.renew().await {
-            Ok(()) => tracing::debug!("read the database's login again"),
+            Ok(()) => tracing::info!("took up what the files of the database's login hold now"),
             Err(error) if error.is_server_away() => return false,
             Err(error) if !self.tell_the_server(server, previous).await => {
                 tracing::warn!(error = chain(&error), "failed to take up the changed login of the database");

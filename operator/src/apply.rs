@@ -11,14 +11,14 @@ use kube::{
         ValidationDirective,
     },
 };
-use rand::Rng;
 use serde_json::json;
 use tracing::debug;
 
 use crate::{
     compare::is_as_wanted,
     context::Context,
-    desired::{Applied, Desired, Objects, new_secret},
+    credentials::fresh,
+    desired::{Applied, Desired, Objects},
     error::Error,
     identity::Identity,
     metrics::Metrics,
@@ -33,7 +33,7 @@ const HANDOVER: &str = "flaskblog-operator-replicas";
 /// One change that was made, for Events and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// `Created`, `Updated`, `Recreating`, `Deleted`, `Rotating` or `Rotated`.
+    /// `Created`, `Updated`, `Recreating`, `Deleted`, `Rotating`, `Renewed` or `Rotated`.
     pub reason: &'static str,
     /// Kind of the object.
     pub kind: String,
@@ -68,8 +68,8 @@ pub async fn apply(
         applied.insert(role, object);
     }
     for (role, live) in &observed.children {
-        // What holds the keys to data is never pruned, whatever a spec says.
-        if desired.get(*role).is_none() && !role.outlives_the_blog() {
+        // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
+        if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret {
             writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await?;
         }
     }
@@ -229,7 +229,7 @@ impl Writer<'_> {
         wanted: &DynamicObject,
         changes: &mut Vec<Change>,
     ) -> Result<DynamicObject, Error> {
-        let secret = new_secret(role, wanted, &mut |bound| rand::rng().random_range(0..bound));
+        let secret = fresh(self.id, role, wanted)?;
         let (name, kind) = (role.name(&self.id.name), role.kind());
         self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };

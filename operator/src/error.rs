@@ -43,6 +43,15 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// No certificate could be made.
+    #[error("failed to make a certificate for Secret {name}: {source}")]
+    Certificate {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: rcgen::Error,
+    },
     /// A defect: the code of a reconcile panicked.
     #[error("the operator has a defect that this blog's state brings out ({0}); the blog was left as it is")]
     Panicked(String),
@@ -185,6 +194,7 @@ impl Error {
             Self::Read { source, .. } | Self::Write { source, .. } => client_reason(source),
             Self::Decode { .. } => reasons::API_ERROR,
             Self::Timeout(_) => reasons::TIMEOUT,
+            Self::Certificate { .. } => reasons::CERTIFICATE_FAILED,
         }
     }
 

@@ -37,10 +37,11 @@ pub fn events(
     next: Option<&FlaskBlogStatus>,
     error: Option<&Error>,
 ) -> Vec<Event> {
-    let mut events: Vec<Event> = ["Created", "Updated", "Recreating", "Deleted", "Rotating", "Rotated"]
-        .into_iter()
-        .filter_map(|reason| changed(reason, changes))
-        .collect();
+    let mut events: Vec<Event> =
+        ["Created", "Updated", "Recreating", "Deleted", "Rotating", "Renewed", "Rotated"]
+            .into_iter()
+            .filter_map(|reason| changed(reason, changes))
+            .collect();
     match error {
         // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
         Some(Error::Invalid(Invalid::WaitingForCleanup { .. })) if next.is_none() => {}

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod backoff;
+pub mod certificates;
 pub mod claim;
 pub mod clients;
 pub mod compare;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod context;
 pub mod controller;
 pub mod crds;
+pub mod credentials;
 pub mod desired;
 pub mod error;
 pub mod events;

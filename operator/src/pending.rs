@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use flaskblog_api::{
-    Child,
+    Child, OwnedKind,
     children::{APPROVE, TEMPLATE_HASH},
 };
 use kube::{ResourceExt, api::DynamicObject};
@@ -74,7 +74,7 @@ pub fn pending(blog: &str, wanted: &Objects<Desired>, observed: &Observed) -> Ve
     let gone = observed
         .children
         .keys()
-        .filter(|role| wanted.get(**role).is_none() && !role.outlives_the_blog())
+        .filter(|role| wanted.get(**role).is_none() && role.kind() != OwnedKind::Secret)
         .map(|role| one(*role, Effect::Delete));
     written.chain(gone).collect()
 }

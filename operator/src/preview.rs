@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result, bail};
 use flaskblog_api::{Child, FlaskBlog, OwnedKind};
 use kube::{Api, Client, Resource, ResourceExt, api::DynamicObject};
-use rand::Rng;
 
 use crate::{
     clients::Clients,
     config::{PlanArgs, RenderArgs, Settings},
     context::Context,
     crds::yaml_document,
-    desired::{desired, new_secret},
+    credentials::fresh,
+    desired::desired,
     identity::Identity,
     observe::{Observed, observe},
     pending::{held, pending},
@@ -129,21 +129,21 @@ pub fn render(args: &RenderArgs) -> Result<String> {
         id.name
     );
     for (role, object) in desired(&plan).iter() {
-        if role.outlives_the_blog() && args.without_secrets {
+        if role.kind() == OwnedKind::Secret && args.without_secrets {
             continue;
         }
         text += "---\n";
-        text += &yaml_document(&standalone(role, object)).context("failed to write YAML")?;
+        text += &yaml_document(&standalone(&id, role, object)?).context("failed to write YAML")?;
     }
     Ok(text)
 }
 
 /// The object without its owner, which isn't there; a Secret with its first content.
-fn standalone(role: Child, object: &DynamicObject) -> DynamicObject {
+fn standalone(id: &Identity, role: Child, object: &DynamicObject) -> Result<DynamicObject> {
     let mut object = match role.kind() {
-        OwnedKind::Secret => new_secret(role, object, &mut |bound| rand::rng().random_range(0..bound)),
+        OwnedKind::Secret => fresh(id, role, object)?,
         _ => object.clone(),
     };
     object.metadata.owner_references = None;
-    object
+    Ok(object)
 }

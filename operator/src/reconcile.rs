@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use flaskblog_api::FlaskBlog;
 use futures::FutureExt;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use rand::Rng;
 use tokio::time::{Instant, timeout};
@@ -11,6 +12,7 @@ use tracing::info;
 
 use crate::{
     apply::{Change, apply},
+    certificates::{renew, step},
     claim::{release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
     desired::{Objects, desired},
@@ -113,6 +115,9 @@ async fn converge(
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
     let steps = steps(blog, &observed, &applied); // no client required
     rotate(ctx, id, steps, changes).await?; // client required
+    let now = Timestamp::now();
+    let step = step(blog, &observed, now); // no client required
+    renew(ctx, id, step, now, changes).await?; // client required
     Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
 }
 

@@ -4,6 +4,7 @@
 
 mod autoscaling;
 mod browser;
+mod certificates;
 mod charts;
 mod credentials;
 mod database;

@@ -110,6 +110,12 @@ pub fn mysql_as_the_blog(password: &str) -> Output {
     mysql_client("read -r password", account, &format!("{password}\nSELECT 1;"))
 }
 
+/// What MySQL says to the blog's account on a connection by the network, with those settings.
+pub fn mysql_over_the_network(settings: &str) -> Output {
+    let account = format!(r"user=flaskr\nprotocol=tcp\nhost=127.0.0.1\n{settings}");
+    mysql_client("password=$(</etc/mysql-credentials/password)", &account, "SELECT 1;")
+}
+
 /// The client in MySQL's pod. The password goes by a file that is there for the client only; `printf` is the shell's own.
 fn mysql_client(password: &str, account: &str, input: &str) -> Output {
     let script = format!(

@@ -31,6 +31,15 @@ pub const ROTATION: &str = "flaskblog.dev/rotation";
 /// On a Secret: that rotation isn't finished.
 pub const ROTATION_UNDER_WAY: &str = "flaskblog.dev/rotation-under-way";
 
+/// On the FlaskBlog, by a person: any new value gives MySQL a new authority and a new certificate; no connection fails.
+pub const ROTATE_CERTIFICATES: &str = "flaskblog.dev/rotate-certificates";
+/// On the Secret of certificates: when MySQL's certificate is to be signed anew (RFC 3339).
+pub const RENEW_CERTIFICATE: &str = "flaskblog.dev/renew-certificate-after";
+/// On the Secret of certificates: when its authority is to be followed by a new one (RFC 3339).
+pub const RENEW_AUTHORITY: &str = "flaskblog.dev/renew-authority-after";
+/// On the Secret of certificates: when the last step of a rotation was taken (RFC 3339).
+pub const ROTATION_STEP_TAKEN: &str = "flaskblog.dev/rotation-step-taken";
+
 /// The kinds that the operator owns, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnedKind {
@@ -103,6 +112,8 @@ pub enum Child {
     DatabaseSecret,
     /// Cookie signing keys, current and previous.
     SessionSecret,
+    /// MySQL's certificate, and the authority that the blog knows it by.
+    DatabaseCertificates,
     /// Headless Service of MySQL.
     DatabaseService,
     /// The Service that people reach.
@@ -125,10 +136,11 @@ pub enum Child {
 
 impl Child {
     /// All of them, in apply order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ServiceAccount,
         Self::DatabaseSecret,
         Self::SessionSecret,
+        Self::DatabaseCertificates,
         Self::DatabaseService,
         Self::AppService,
         Self::DatabasePolicy,
@@ -145,7 +157,7 @@ impl Child {
     pub fn kind(self) -> OwnedKind {
         match self {
             Self::ServiceAccount => OwnedKind::ServiceAccount,
-            Self::DatabaseSecret | Self::SessionSecret => OwnedKind::Secret,
+            Self::DatabaseSecret | Self::SessionSecret | Self::DatabaseCertificates => OwnedKind::Secret,
             Self::DatabaseService | Self::AppService => OwnedKind::Service,
             Self::DatabasePolicy | Self::AppPolicy => OwnedKind::NetworkPolicy,
             Self::Database => OwnedKind::StatefulSet,
@@ -164,6 +176,8 @@ impl Child {
                 format!("{blog}-mysql")
             }
             Self::SessionSecret => format!("{blog}-session"),
+            // Not `-tls`, which people like to call the certificate of their Ingress.
+            Self::DatabaseCertificates => format!("{blog}-mysql-tls"),
             Self::ServiceAccount
             | Self::AppService
             | Self::AppPolicy
@@ -178,9 +192,11 @@ impl Child {
     #[must_use]
     pub fn component(self) -> Component {
         match self {
-            Self::DatabaseSecret | Self::DatabaseService | Self::DatabasePolicy | Self::Database => {
-                Component::Database
-            }
+            Self::DatabaseSecret
+            | Self::DatabaseCertificates
+            | Self::DatabaseService
+            | Self::DatabasePolicy
+            | Self::Database => Component::Database,
             _ => Component::App,
         }
     }

@@ -89,6 +89,8 @@ pub mod reasons {
     pub const API_ERROR: &str = "ApiError";
     /// A reconcile took longer than its limit; it is tried again.
     pub const TIMEOUT: &str = "Timeout";
+    /// No certificate could be made for the database.
+    pub const CERTIFICATE_FAILED: &str = "CertificateFailed";
 
     /// Every reason, for the test that finds each one in the documentation.
     pub const ALL: &[&str] = &[
@@ -113,6 +115,7 @@ pub mod reasons {
         REJECTED,
         API_ERROR,
         TIMEOUT,
+        CERTIFICATE_FAILED,
         HIBERNATED,
         HIBERNATING,
         WAKING,

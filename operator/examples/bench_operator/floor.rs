@@ -14,7 +14,8 @@ use kube::{
 use operator::{
     compare::is_as_wanted,
     config::{Cli, Command, Settings},
-    desired::{desired, secret_content},
+    credentials::fresh,
+    desired::desired,
     identity::Identity,
     observe::Observed,
     validate::validate,
@@ -67,15 +68,12 @@ enum Write {
 
 fn writes(blog: &FlaskBlog, recipe: Recipe, ready: &Value) -> Result<Vec<Write>> {
     let mut all = Vec::new();
+    let id = Identity::of(blog)?;
     for (role, object) in wanted(blog)? {
         let resource = role.kind().api_resource();
         let is_secret = role.kind() == OwnedKind::Secret;
-        if let Some(content) = secret_content(role, &mut |bound| rand::random_range(0..bound)) {
-            let data: serde_json::Map<_, _> =
-                content.0.into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
-            let mut secret = object.clone();
-            secret.data = json!({"type": "Opaque", "stringData": data});
-            all.push(Write::Create(resource.clone(), secret));
+        if is_secret {
+            all.push(Write::Create(resource.clone(), fresh(&id, role, &object)?));
         }
         if !is_secret || recipe.secrets_applied {
             all.push(Write::Apply(resource, object));

@@ -1,6 +1,6 @@
 //! How the blog's containers reach their database: variables, and files with what is secret.
 
-use flaskblog_api::Child;
+use flaskblog_api::{Child, TlsMode};
 use k8s_openapi::api::core::v1::{
     EnvVar, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
 };
@@ -11,6 +11,8 @@ use crate::validate::{DatabasePlan, Plan};
 /// Name of the volume.
 const VOLUME: &str = "database";
 const FOLDER: &str = "/etc/blog/database";
+/// Whose certificates are believed. It follows its Secret, so that an authority may be replaced without a restart.
+const AUTHORITY: &str = "ca.crt";
 /// There only while a new password is being introduced.
 const PREVIOUS: &str = "previous-password";
 
@@ -28,6 +30,8 @@ pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
             user,
             password,
             previous,
+            env("BLOG_DATABASE_TLS", TlsMode::VerifyIdentity.as_str()),
+            env("BLOG_DATABASE_CA_FILE", format!("{FOLDER}/{AUTHORITY}")),
         ],
         DatabasePlan::External(server) => {
             let mut variables = vec![
@@ -40,28 +44,27 @@ pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
                 env("BLOG_DATABASE_TLS", server.tls.as_str()),
             ];
             if server.tls.verifies() {
-                variables.push(env("BLOG_DATABASE_CA_FILE", format!("{FOLDER}/ca.crt")));
+                variables.push(env("BLOG_DATABASE_CA_FILE", format!("{FOLDER}/{AUTHORITY}")));
             }
             variables
         }
     }
 }
 
-/// The files. Never the whole Secret: the blog has no use for the administrator's password.
+/// The files. Never a whole Secret: the blog has no use for the administrator's password, nor for anybody's private key.
 pub(super) fn volume(plan: &Plan) -> Volume {
     let needed: &[&str] = match &plan.database {
-        DatabasePlan::External(server) if server.tls.verifies() => &["password", "ca.crt"],
+        DatabasePlan::External(server) if server.tls.verifies() => &["password", AUTHORITY],
         _ => &["password"],
     };
+    let mut sources =
+        vec![projection(secret(plan), needed, None), projection(secret(plan), &[PREVIOUS], Some(true))];
+    if plan.database.managed().is_some() {
+        sources.push(projection(Child::DatabaseCertificates.name(&plan.id.name), &[AUTHORITY], None));
+    }
     Volume {
         name: VOLUME.into(),
-        projected: Some(ProjectedVolumeSource {
-            default_mode: Some(0o440),
-            sources: Some(vec![
-                projection(secret(plan), needed, None),
-                projection(secret(plan), &[PREVIOUS], Some(true)),
-            ]),
-        }),
+        projected: Some(ProjectedVolumeSource { default_mode: Some(0o440), sources: Some(sources) }),
         ..Volume::default()
     }
 }

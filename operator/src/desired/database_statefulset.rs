@@ -27,6 +27,8 @@ use super::{
 use crate::validate::{ManagedPlan, Plan};
 
 const SECRETS: &str = "/etc/mysql-credentials";
+/// MySQL's certificate and its key.
+pub(super) const CERTIFICATES: &str = "/etc/mysql-tls";
 /// The image runs what lies here at the end of its first initialisation.
 const INIT_SCRIPTS: &str = "/docker-entrypoint-initdb.d";
 /// uid and gid of `mysql` in the official image.
@@ -89,7 +91,13 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
         containers: vec![mysql_container(plan, database)],
-        volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run"), scratch("initdb")]),
+        volumes: Some(vec![
+            secret_volume(plan, "credentials", Child::DatabaseSecret, &["root-password", "password"]),
+            secret_volume(plan, "certificates", Child::DatabaseCertificates, &["tls.crt", "tls.key"]),
+            scratch("tmp"),
+            scratch("run"),
+            scratch("initdb"),
+        ]),
         ..restricted_pod(plan, USER, TERMINATION_SECONDS)
     }
 }
@@ -147,6 +155,7 @@ fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
             mount("data", VOLUME, None),
             mount("initdb", INIT_SCRIPTS, None),
             mount("credentials", SECRETS, None),
+            mount("certificates", CERTIFICATES, None),
             mount("tmp", "/tmp", None),
             mount("run", "/var/run/mysqld", None),
         ]),
@@ -190,14 +199,14 @@ fn claim(plan: &Plan, database: &ManagedPlan) -> PersistentVolumeClaim {
     }
 }
 
-fn credentials_volume(plan: &Plan) -> Volume {
-    let file = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
+fn secret_volume(plan: &Plan, name: &str, secret: Child, keys: &[&str]) -> Volume {
+    let file = |key: &&str| KeyToPath { key: (*key).into(), path: (*key).into(), mode: None };
     Volume {
-        name: "credentials".into(),
+        name: name.into(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(Child::DatabaseSecret.name(&plan.id.name)),
+            secret_name: Some(secret.name(&plan.id.name)),
             default_mode: Some(0o440),
-            items: Some(vec![file("root-password"), file("password")]),
+            items: Some(keys.iter().map(file).collect()),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()

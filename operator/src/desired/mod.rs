@@ -79,7 +79,7 @@ fn body(plan: &Plan, role: Child) -> Option<Value> {
     Some(match role {
         Child::ServiceAccount => value(&service_account::service_account()),
         Child::SessionSecret => json!({}),
-        Child::DatabaseSecret => plan.database.managed().map(|_| json!({}))?,
+        Child::DatabaseSecret | Child::DatabaseCertificates => plan.database.managed().map(|_| json!({}))?,
         Child::DatabaseService => value(&database_service::database_service(plan)?),
         Child::AppService => value(&app_service::app_service(plan)),
         Child::DatabasePolicy => value(&network_policies::database_policy(plan)?),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pods::literal;
+use super::{database_statefulset::CERTIFICATES, pods::literal};
 use crate::{compare::units, validate::ManagedPlan};
 
 /// Memory limit of MySQL where the user names none.
@@ -16,6 +16,10 @@ const CHUNK: u64 = 128 << 20;
 pub(super) fn arguments(plan: &ManagedPlan) -> Vec<String> {
     // 50 replicas, each with a pool of ten, and one more during a roll-out; MySQL's default of 151 is enough for 15.
     let mut settings = BTreeMap::from([("max_connections".to_owned(), "600".to_owned())]);
+    settings.insert("ssl_cert".into(), format!("{CERTIFICATES}/tls.crt"));
+    settings.insert("ssl_key".into(), format!("{CERTIFICATES}/tls.key"));
+    // Over the network, that is; the socket in the pod stays open.
+    settings.insert("require_secure_transport".into(), "ON".into());
     if let Some(bytes) = buffer_pool(plan) {
         settings.insert("innodb_buffer_pool_size".into(), bytes.to_string());
     }
@@ -64,7 +68,7 @@ mod tests {
         assert_eq!(pool("700Mi"), "--innodb-buffer-pool-size=268435456");
         assert_eq!(pool("200Mi"), "--innodb-buffer-pool-size=104857600");
         let none = arguments_of(json!({"resources": {"requests": {"memory": "1Gi"}}}));
-        assert_eq!(none, ["--max-connections=600"]);
+        assert!(!none.iter().any(|one| one.contains("buffer-pool")), "{none:?}");
     }
 
     #[test]
@@ -77,7 +81,10 @@ mod tests {
                 "--init-connect=",
                 "--innodb-buffer-pool-size=64M",
                 "--max-connections=200",
-                "--sql-mode=$$(HOME)"
+                "--require-secure-transport=ON",
+                "--sql-mode=$$(HOME)",
+                "--ssl-cert=/etc/mysql-tls/tls.crt",
+                "--ssl-key=/etc/mysql-tls/tls.key",
             ]
         );
     }

@@ -103,10 +103,11 @@ async fn settings_of_mysql_roll_it_when_they_change_and_only_then() {
     let configured = |config: Value| json!({"database": {"managed": {"config": config}}});
     house.blog("blog", configured(json!({"max_connections": "200"}))).await;
     let arguments = |set: &kube::api::DynamicObject| {
-        set.data["spec"]["template"]["spec"]["containers"][0]["args"].clone()
+        let all = set.data["spec"]["template"]["spec"]["containers"][0]["args"].clone();
+        all.as_array().unwrap()[..2].to_vec()
     };
     let first = house.child("blog", Child::Database).await;
-    assert_eq!(arguments(&first), json!(["--innodb-buffer-pool-size=536870912", "--max-connections=200"]));
+    assert_eq!(arguments(&first), ["--innodb-buffer-pool-size=536870912", "--max-connections=200"]);
     house.apply("blog", configured(json!({}))).await.unwrap();
     let second = house
         .eventually("the default is back", || async {

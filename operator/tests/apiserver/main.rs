@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod certificates;
 mod database;
 mod drift;
 mod features;

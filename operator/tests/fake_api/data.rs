@@ -82,6 +82,7 @@ async fn kept_secrets_are_taken_up_again_unchanged() {
         format!("{NS}/services/daily"),
         format!("{NS}/services/daily-mysql"),
         format!("{NS}/serviceaccounts/daily"),
+        format!("{NS}/secrets/daily-mysql-tls"),
         format!("{POLICIES}/daily"),
         format!("{POLICIES}/daily-mysql"),
         PDB.into(),
@@ -125,7 +126,7 @@ async fn delete_as_policy_gives_the_secrets_an_owner() {
 async fn no_generated_secret_appears_in_status_events_or_workloads() {
     let fake = fake_with(json!({}));
     step(&fake).await.unwrap();
-    let secrets: Vec<String> = ["daily-mysql", "daily-session"]
+    let secrets: Vec<String> = crate::SECRETS
         .iter()
         .flat_map(|name| {
             let secret = fake.get(&format!("{NS}/secrets/{name}")).unwrap();
@@ -134,7 +135,7 @@ async fn no_generated_secret_appears_in_status_events_or_workloads() {
         })
         .filter_map(|(_, value)| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned))
         .collect();
-    assert_eq!(secrets.len(), 3);
+    assert_eq!(secrets.len(), 7);
     let mut everything = fake.normalized();
     everything.retain(|path, _| !path.contains("/secrets/"));
     let text = format!("{everything:?}{:?}", fake.events());

@@ -72,6 +72,8 @@ fn workloads_become_ready(fake: &FakeApi, replicas: i32) {
     });
 }
 
+const SECRETS: [&str; 3] = ["daily-mysql", "daily-session", "daily-mysql-tls"];
+
 fn condition(fake: &FakeApi, type_: &str) -> Value {
     let blog = fake.get(BLOG).unwrap();
     let conditions = blog["status"]["conditions"].as_array().cloned().unwrap_or_default();
@@ -88,6 +90,7 @@ async fn a_new_blog_gets_its_objects_in_apply_order_and_its_status_last() {
             "PATCH serviceaccounts/daily",
             "POST secrets/daily-mysql",
             "POST secrets/daily-session",
+            "POST secrets/daily-mysql-tls",
             "PATCH services/daily-mysql",
             "PATCH services/daily",
             "PATCH networkpolicies/daily-mysql",
@@ -189,7 +192,7 @@ async fn interrupted_at_every_write_it_converges_to_the_same_objects() {
                 (number >= at).then_some(if number == at { fault } else { Fault::Refused(500) })
             });
             step(&fake).await.unwrap_err();
-            let kept = ["daily-mysql", "daily-session"].map(|name| fake.get(&format!("{NS}/secrets/{name}")));
+            let kept = SECRETS.map(|name| fake.get(&format!("{NS}/secrets/{name}")));
             fake.leave_alone();
             step(&fake).await.unwrap();
             let without_status = |fake: &FakeApi| {
@@ -198,7 +201,7 @@ async fn interrupted_at_every_write_it_converges_to_the_same_objects() {
                 objects
             };
             assert_eq!(without_status(&fake), without_status(&undisturbed), "{fault:?} at write {at}");
-            for (before, name) in kept.iter().zip(["daily-mysql", "daily-session"]) {
+            for (before, name) in kept.iter().zip(SECRETS) {
                 let after = fake.get(&format!("{NS}/secrets/{name}")).unwrap();
                 assert!(
                     before.as_ref().is_none_or(|before| before["stringData"] == after["stringData"]),

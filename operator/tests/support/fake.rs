@@ -96,6 +96,13 @@ impl FakeApi {
             for key in ["uid", "resourceVersion", "generation"] {
                 object["metadata"].as_object_mut().unwrap().remove(key);
             }
+            if let Some(annotations) = object["metadata"]["annotations"].as_object_mut() {
+                // Dates differ from run to run.
+                annotations
+                    .iter_mut()
+                    .filter(|(key, _)| key.ends_with("-after"))
+                    .for_each(|(_, date)| *date = "later".into());
+            }
             if let Some(data) = object.get_mut("stringData") {
                 data.as_object_mut().unwrap().values_mut().for_each(|value| *value = "generated".into());
             }

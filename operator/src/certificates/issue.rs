@@ -1,0 +1,76 @@
+//! Certificates themselves: made and signed here, PEM in and PEM out (no client required).
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, Error, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose,
+};
+use time::OffsetDateTime;
+
+/// How long an authority is believed.
+pub const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(730 * 24);
+/// How long a server's certificate is believed.
+pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Clocks of nodes differ.
+const SKEW: SignedDuration = SignedDuration::from_hours(1);
+
+/// A certificate and its private key, both as PEM. Never printed.
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+/// A new authority, which may sign servers' certificates and nothing else.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn authority(now: Timestamp) -> Result<Pair, Error> {
+    let key = KeyPair::generate()?;
+    let certificate = authority_params(now).self_signed(&key)?;
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+/// A new certificate of a server, signed by the authority of that key.
+///
+/// # Errors
+/// When the key isn't one, or the system gives no randomness.
+pub fn server(hosts: Vec<String>, authority_key: &str, now: Timestamp) -> Result<Pair, Error> {
+    let issuer = Issuer::new(authority_params(now), KeyPair::from_pem(authority_key)?);
+    let key = KeyPair::generate()?;
+    let name = hosts.first().cloned().unwrap_or_default();
+    let mut params = CertificateParams::new(hosts)?;
+    params.distinguished_name = common_name(&name);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    (params.not_before, params.not_after) = life(now, CERTIFICATE_LIFE);
+    let certificate = params.signed_by(&key, &issuer)?;
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
+}
+
+/// All authorities have one name: which of them has signed is told by their keys' identifiers (RFC 5280, 4.2.1.1), so that
+/// the key alone is enough to sign.
+fn authority_params(now: Timestamp) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name("flaskblog database authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = life(now, AUTHORITY_LIFE);
+    params
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    // RFC 5280 allows 64 characters; what counts are the alternative names.
+    names.push(DnType::CommonName, name.chars().take(64).collect::<String>());
+    names
+}
+
+fn life(now: Timestamp, length: SignedDuration) -> (OffsetDateTime, OffsetDateTime) {
+    let moment = |at: Timestamp| {
+        OffsetDateTime::from_unix_timestamp(at.as_second()).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    };
+    (moment(now - SKEW), moment(now + length))
+}
