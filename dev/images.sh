@@ -38,10 +38,13 @@ build_image() { # PROGRAM DEFAULT-COMMAND
   if [[ $1 == operator ]]; then install -D -m 0644 "$(certificates)" "$context/files/etc/ssl/certs/ca-certificates.crt"; fi
   # The same file times give the same layer, and so the same image, for the same content.
   find "$context/files" -exec touch --date=@0 {} +
+  local health=
+  if [[ $1 == blog-app ]]; then health='HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["/blog-app", "check-ready"]'; fi
   cat >"$context/Dockerfile" <<END
 FROM scratch
 COPY files/ /
 USER 65532:65532
+$health
 ENTRYPOINT ["/$1"]
 CMD ["$2"]
 END

@@ -63,7 +63,7 @@ cluster() {
   "$DEV_DIR/up.sh"
   "$DEV_DIR/metrics-server.sh"
   local bin axe
-  bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4)
+  bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4 docker-compose)
   axe=$("$DEV_DIR/axe.sh")
   # One at a time: the tests kill pods of the same cluster.
   PATH=$bin:$PATH AXE_JS=$axe cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1

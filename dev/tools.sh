@@ -23,6 +23,7 @@ kind go-tools/kind kind=sigs.k8s.io/kind
 helm3 go-tools/helm3 helm=helm.sh/helm/v3/cmd/helm
 helm4 go-tools/helm4 helm4=helm.sh/helm/v4/cmd/helm
 kubeconform go-tools/kubeconform kubeconform=github.com/yannh/kubeconform/cmd/kubeconform
+compose go-tools/compose docker-compose=github.com/docker/compose/v2/cmd
 metrics-server go-tools/metrics-server metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
 END
 }
@@ -49,6 +50,9 @@ ldflags() { # MODULE-DIRECTORY
       ;;
     go-tools/helm4) flags+=" -X helm.sh/helm/v4/internal/version.version=$(module_version "$1" helm.sh/helm/v4)" ;;
     go-tools/kubeconform) flags+=" -X main.version=$(module_version "$1" github.com/yannh/kubeconform)" ;;
+    go-tools/compose)
+      flags+=" -X github.com/docker/compose/v2/internal.Version=$(module_version "$1" github.com/docker/compose/v2)"
+      ;;
     go-tools/containerd)
       flags+=" -X github.com/containerd/containerd/v2/version.Version=$(module_version "$1" github.com/containerd/containerd/v2)"
       ;;

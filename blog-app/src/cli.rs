@@ -55,6 +55,8 @@ pub enum Command {
     User(UserArgs),
     /// Show what the settings of `serve` mean, and whether they work.
     CheckConfig(Box<ServeArgs>),
+    /// Ask a running blog whether it is ready; exits with 1 and the reason if not. The image's health check uses it.
+    CheckReady(CheckReadyArgs),
     /// Print a completion script.
     Completions {
         /// For which shell.
@@ -110,6 +112,17 @@ pub struct ServeArgs {
     /// The log.
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// Settings of `check-ready`.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  blog-app check-ready
+  blog-app check-ready 127.0.0.1:9091")]
+pub struct CheckReadyArgs {
+    /// Host and port of its /readyz.
+    #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
+    pub address: String,
 }
 
 /// Settings of `import`.

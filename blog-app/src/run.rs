@@ -39,6 +39,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Some(Command::Export(args)) => admin::export::run(&args).await,
         Some(Command::User(args)) => admin::users::run(&args).await,
         Some(Command::CheckConfig(args)) => admin::check::run(&args, &process_env).await,
+        Some(Command::CheckReady(args)) => admin::ready::run(&args).await,
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "blog-app", &mut io::stdout());
             Ok(())

@@ -7,7 +7,7 @@ use rand::Rng;
 use serde_json::json;
 
 use crate::{
-    certificates::{Content, first},
+    certificates::{Content, first, unattended},
     desired::new_secret,
     error::Error,
     identity::Identity,
@@ -18,10 +18,27 @@ use crate::{
 /// # Errors
 /// [`Error::Certificate`] when the system gives no randomness.
 pub fn fresh(id: &Identity, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
+    with(id, role, wanted, first)
+}
+
+/// The same for a blog without an operator.
+///
+/// # Errors
+/// As [`fresh`].
+pub fn standalone(id: &Identity, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
+    with(id, role, wanted, unattended)
+}
+
+fn with(
+    id: &Identity,
+    role: Child,
+    wanted: &DynamicObject,
+    certificates: fn(&Identity, Timestamp) -> Result<Content, rcgen::Error>,
+) -> Result<DynamicObject, Error> {
     if role != Child::DatabaseCertificates {
         return Ok(new_secret(role, wanted, &mut |bound| rand::rng().random_range(0..bound)));
     }
-    let Content { data, annotations } = first(id, Timestamp::now())
+    let Content { data, annotations } = certificates(id, Timestamp::now())
         .map_err(|source| Error::Certificate { name: role.name(&id.name), source })?;
     let mut secret = DynamicObject { data: json!({"type": "Opaque", "stringData": data}), ..wanted.clone() };
     let dates = annotations.into_iter().map(|(key, value)| (key.to_owned(), value));

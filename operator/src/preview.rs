@@ -9,7 +9,7 @@ use crate::{
     config::{PlanArgs, RenderArgs, Settings},
     context::Context,
     crds::yaml_document,
-    credentials::fresh,
+    credentials,
     desired::desired,
     identity::Identity,
     observe::{Observed, observe},
@@ -141,7 +141,7 @@ pub fn render(args: &RenderArgs) -> Result<String> {
 /// The object without its owner, which isn't there; a Secret with its first content.
 fn standalone(id: &Identity, role: Child, object: &DynamicObject) -> Result<DynamicObject> {
     let mut object = match role.kind() {
-        OwnedKind::Secret => fresh(id, role, object)?,
+        OwnedKind::Secret => credentials::standalone(id, role, object)?,
         _ => object.clone(),
     };
     object.metadata.owner_references = None;

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod export;
 pub mod import;
+pub mod ready;
 mod source;
 pub mod users;
 

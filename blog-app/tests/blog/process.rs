@@ -60,6 +60,23 @@ fn sigterm_ends_readiness_at_once_and_the_program_after_the_drain() {
 }
 
 #[test]
+fn check_ready_asks_the_blog_that_runs_and_says_why_it_is_not_ready() {
+    let place = place();
+    let program =
+        Program::start(&["serve"], &[("BLOG_DATABASE_URL", &place.url), ("BLOG_DRAIN_SECONDS", "5")]);
+    let address = program.admin.to_string();
+    let ready = || run(&["check-ready", &address], &[]);
+    assert_eq!(ready().status.code(), Some(0));
+    program.terminate();
+    let refused = eventually("it is not ready", || Some(ready()).filter(|it| !it.status.success()));
+    assert!(text(&refused.stderr).contains("not ready: shutting down"), "{}", text(&refused.stderr));
+    drop(program);
+    let gone = ready();
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(text(&gone.stderr).contains(&format!("failed to ask {address}")), "{}", text(&gone.stderr));
+}
+
+#[test]
 fn a_person_who_presses_ctrl_c_does_not_wait_for_the_drain() {
     let place = place();
     let mut program =

@@ -15,3 +15,4 @@ mod operator;
 mod person;
 mod readme;
 mod sample;
+mod without_cluster;

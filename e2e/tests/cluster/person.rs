@@ -23,7 +23,12 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 impl Person {
     /// Somebody new, registered and logged in at the sample blog.
     pub async fn registered() -> Self {
-        let person = Self::at(URL);
+        Self::registered_at(URL).await
+    }
+
+    /// The same at another blog.
+    pub async fn registered_at(base: &str) -> Self {
+        let person = Self::at(base);
         person.form("/auth/register", &[("username", &person.name), ("password", "a pass phrase")]).await;
         person.log_in().await;
         person

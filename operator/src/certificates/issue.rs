@@ -11,6 +11,8 @@ use time::OffsetDateTime;
 pub const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(730 * 24);
 /// How long a server's certificate is believed.
 pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// Both, where no operator renews them: ten years.
+pub const UNATTENDED_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
 /// Clocks of nodes differ.
 const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
@@ -26,9 +28,11 @@ pub struct Pair {
 ///
 /// # Errors
 /// When the system gives no randomness.
-pub fn authority(now: Timestamp) -> Result<Pair, Error> {
+pub fn authority(now: Timestamp, length: SignedDuration) -> Result<Pair, Error> {
     let key = KeyPair::generate()?;
-    let certificate = authority_params(now).self_signed(&key)?;
+    let mut params = authority_params();
+    (params.not_before, params.not_after) = life(now, length);
+    let certificate = params.self_signed(&key)?;
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
@@ -36,8 +40,13 @@ pub fn authority(now: Timestamp) -> Result<Pair, Error> {
 ///
 /// # Errors
 /// When the key isn't one, or the system gives no randomness.
-pub fn server(hosts: Vec<String>, authority_key: &str, now: Timestamp) -> Result<Pair, Error> {
-    let issuer = Issuer::new(authority_params(now), KeyPair::from_pem(authority_key)?);
+pub fn server(
+    hosts: Vec<String>,
+    authority_key: &str,
+    now: Timestamp,
+    length: SignedDuration,
+) -> Result<Pair, Error> {
+    let issuer = Issuer::new(authority_params(), KeyPair::from_pem(authority_key)?);
     let key = KeyPair::generate()?;
     let name = hosts.first().cloned().unwrap_or_default();
     let mut params = CertificateParams::new(hosts)?;
@@ -45,19 +54,18 @@ pub fn server(hosts: Vec<String>, authority_key: &str, now: Timestamp) -> Result
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
-    (params.not_before, params.not_after) = life(now, CERTIFICATE_LIFE);
+    (params.not_before, params.not_after) = life(now, length);
     let certificate = params.signed_by(&key, &issuer)?;
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
 /// All authorities have one name: which of them has signed is told by their keys' identifiers (RFC 5280, 4.2.1.1), so that
 /// the key alone is enough to sign.
-fn authority_params(now: Timestamp) -> CertificateParams {
+fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name("flaskblog database authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    (params.not_before, params.not_after) = life(now, AUTHORITY_LIFE);
     params
 }
 

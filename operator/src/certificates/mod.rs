@@ -33,7 +33,7 @@ use kube::{
 };
 use serde_json::{Map, Value, json};
 
-use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, authority, server};
+use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, UNATTENDED_LIFE, authority, server};
 use crate::{apply::Change, context::Context, error::Error, identity::Identity, observe::Observed};
 
 /// Between two steps. The kubelet brings a changed Secret within about two minutes
@@ -95,15 +95,37 @@ pub struct Content {
 /// # Errors
 /// When the system gives no randomness.
 pub fn first(id: &Identity, now: Timestamp) -> Result<Content, rcgen::Error> {
-    let root = authority(now)?;
-    let mut content = signed(id, &root.key, now)?;
+    with_lives(id, now, AUTHORITY_LIFE, CERTIFICATE_LIFE)
+}
+
+/// The same for a blog without an operator, where nobody renews it; an operator that comes later does, at the usual times.
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn unattended(id: &Identity, now: Timestamp) -> Result<Content, rcgen::Error> {
+    with_lives(id, now, UNATTENDED_LIFE, UNATTENDED_LIFE)
+}
+
+fn with_lives(
+    id: &Identity,
+    now: Timestamp,
+    of_authority: SignedDuration,
+    of_certificate: SignedDuration,
+) -> Result<Content, rcgen::Error> {
+    let root = authority(now, of_authority)?;
+    let mut content = signed(id, &root.key, now, of_certificate)?;
     content.data.extend([("ca.crt", root.certificate), ("ca.key", root.key)]);
     content.annotations.insert(RENEW_AUTHORITY, (now + AUTHORITY_RENEWAL).to_string());
     Ok(content)
 }
 
-fn signed(id: &Identity, authority_key: &str, now: Timestamp) -> Result<Content, rcgen::Error> {
-    let pair = server(hosts(id), authority_key, now)?;
+fn signed(
+    id: &Identity,
+    authority_key: &str,
+    now: Timestamp,
+    length: SignedDuration,
+) -> Result<Content, rcgen::Error> {
+    let pair = server(hosts(id), authority_key, now, length)?;
     Ok(Content {
         data: [("tls.crt", pair.certificate), ("tls.key", pair.key)].into(),
         annotations: [(RENEW_CERTIFICATE, (now + CERTIFICATE_RENEWAL).to_string())].into(),
@@ -176,7 +198,7 @@ fn changed(
     let mut annotations = json!({ROTATION_STEP_TAKEN: now.to_string()});
     let mut content = match step {
         Step::Introduce(rotation) => {
-            let root = authority(now)?;
+            let root = authority(now, AUTHORITY_LIFE)?;
             annotations[ROTATION_UNDER_WAY] = json!("introduced");
             if let Some(rotation) = rotation {
                 annotations[ROTATION] = json!(rotation);
@@ -191,7 +213,7 @@ fn changed(
         Step::Sign => {
             let overlapping = text("ca.crt") != believed;
             annotations[ROTATION_UNDER_WAY] = if overlapping { json!("signed") } else { Value::Null };
-            signed(id, &text("ca.key"), now)?
+            signed(id, &text("ca.key"), now, CERTIFICATE_LIFE)?
         }
         Step::Forget => {
             annotations[ROTATION_UNDER_WAY] = Value::Null;

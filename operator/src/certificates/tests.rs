@@ -27,7 +27,10 @@ struct Kept {
 
 impl Kept {
     fn first(at: Timestamp) -> Self {
-        let content = first(&id(), at).unwrap();
+        Self::of(first(&id(), at).unwrap())
+    }
+
+    fn of(content: Content) -> Self {
         Self {
             annotations: content.annotations.into_iter().map(|(key, value)| (key.into(), value)).collect(),
             data: content
@@ -91,6 +94,14 @@ fn the_blog_believes_mysql_under_each_of_its_names_and_nobody_else() {
     assert!(!believes(&ours, &ours, "weekly-mysql", now()));
     assert!(!believes(&ours, &other, "daily-mysql", now()), "another blog's authority");
     assert!(!believes(&ours, &ours, "daily-mysql", now() + CERTIFICATE_LIFE + SKEW), "it has ended");
+}
+
+#[test]
+fn without_an_operator_they_last_for_years_and_with_one_they_are_renewed_as_ever() {
+    let content = unattended(&id(), now()).unwrap();
+    let kept = Kept::of(content);
+    assert!(believes(&kept, &kept, "daily-mysql", now() + CERTIFICATE_LIFE * 30));
+    assert_eq!(kept.next(None, now() + CERTIFICATE_RENEWAL), Some(Step::Sign));
 }
 
 const SKEW: SignedDuration = SignedDuration::from_hours(2);
