@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use flaskblog_api::FlaskBlog;
 use futures::FutureExt;
+use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
 use rand::Rng;
 use tokio::time::{Instant, timeout};
@@ -111,7 +112,7 @@ async fn converge(
     let applied = apply(ctx, id, &wanted, &observed, &held, changes).await?; // client required
     take_data(ctx, id, policy, &observed).await?; // client required
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
-    let steps = steps(blog, &observed, &applied); // no client required
+    let steps = steps(blog, &applied, Timestamp::now()); // no client required
     rotate(ctx, id, steps, changes).await?; // client required
     Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
 }

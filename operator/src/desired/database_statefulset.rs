@@ -18,6 +18,7 @@ use k8s_openapi::{
 };
 
 use super::{
+    keeper,
     mysql_settings::{DEFAULT_MEMORY, arguments},
     pods::{
         MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod,
@@ -40,7 +41,8 @@ const VOLUME: &str = "/var/lib/flaskblog";
 /// beside the directory from before the first step until the last one, which removes it; where it is found, MySQL has never
 /// served anything, and the initialisation starts over. A directory without the marker is never touched.
 ///
-/// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs.
+/// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs. The
+/// keeper would give it too, some seconds later: a rotation that is asked for right away needs it from the start.
 const PREPARE: &str = "set -eu
 cd /var/lib/flaskblog
 if [ -e mysql.initialising ]; then
@@ -88,8 +90,15 @@ pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
 fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
-        containers: vec![mysql_container(plan, database)],
-        volumes: Some(vec![credentials_volume(plan), scratch("tmp"), scratch("run"), scratch("initdb")]),
+        // MySQL first: what else is asked about this pod is asked about its first container.
+        containers: vec![mysql_container(plan, database), keeper::container(plan, database)],
+        volumes: Some(vec![
+            credentials_volume(plan),
+            keeper::volume(plan),
+            scratch("tmp"),
+            scratch("run"),
+            scratch("initdb"),
+        ]),
         ..restricted_pod(plan, USER, TERMINATION_SECONDS)
     }
 }
@@ -105,7 +114,7 @@ fn prepare_container(plan: &Plan, database: &ManagedPlan) -> Container {
     }
 }
 
-/// What both containers have in common.
+/// What MySQL and its preparation have in common.
 fn database_container(database: &ManagedPlan) -> Container {
     Container {
         image: Some(database.spec.image.clone()),
