@@ -79,3 +79,20 @@ async fn a_rotation_whose_answer_was_lost_is_not_begun_again() {
         assert!(data["password"].is_string() && (lost == before || data == lost), "{fault:?}");
     }
 }
+
+#[tokio::test]
+async fn age_touches_nothing_of_a_suspended_blog_and_is_heard_afterwards() {
+    let fake = fake_with(json!({"rotation": {"passwordDays": 1}}));
+    let ctx = context(&fake);
+    assert!(step(&fake, &ctx).await);
+    workloads_become_ready(&fake, 2);
+    let old = json!({"flaskblog.dev/rotated-at": "2020-01-01T00:00:00Z", "flaskblog.dev/root-rotated-at": "2020-01-01T00:00:00Z"});
+    fake.edit(&format!("{NS}/secrets/daily-mysql"), |secret| secret["metadata"]["annotations"] = old);
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = true.into());
+    fake.take_writes();
+    assert!(step(&fake, &ctx).await);
+    assert_eq!(fake.take_writes(), ["PATCH flaskblogs/daily/status"]);
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = false.into());
+    assert!(step(&fake, &ctx).await);
+    assert!(fake.take_writes().contains(&"PATCH secrets/daily-mysql".to_owned()));
+}
