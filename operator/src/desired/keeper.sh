@@ -94,8 +94,9 @@ settle() {
     (SELECT COUNT(*) FROM mysql.user WHERE User = $user AND Host = '%' AND NOT EXISTS
       (SELECT * FROM mysql.global_grants WHERE USER = $user AND HOST = '%' AND PRIV = 'APPLICATION_PASSWORD_ADMIN'));" ||
     { failed_to "read root's and the account's rights"; return; }
-  lacking=${said##*$'\t'}
-  if [[ ${said%%$'\t'*} == 1 ]]; then
+  said=${said##*$'\n'} # warnings come first
+  lacking=${said#*$'\t'}
+  if [[ ${said%$'\t'*} == 1 ]]; then
     as_root "$wanted" "ALTER USER 'root'@'localhost' DISCARD OLD PASSWORD;" ||
       { failed_to "discard root's previous password"; return; }
     say "root's previous password has ended"
