@@ -4,7 +4,7 @@
 #
 #   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
-#   mysql    the blog against a real MySQL
+#   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL
 #   charts   both charts with Helm 3 and Helm 4 against the API server's schemas
 #   cluster  `make up`, then faults, charts and a real browser on the kind cluster
 # Nothing is skipped: what a tier needs is installed or built, or the tier fails.
@@ -53,7 +53,8 @@ mysql() {
   url=$("$DEV_DIR/mysql-test.sh" start)
   BLOG_TEST_MYSQL_URL=$url cargo test --package blog-app --features mysql-tests --test mysql --quiet || status=$?
   "$DEV_DIR/mysql-test.sh" stop
-  return "$status"
+  ((status == 0)) || return "$status"
+  cargo test --package operator --features mysql-tests --test keeper --quiet
 }
 
 charts() { "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"; }

@@ -136,6 +136,20 @@ pub fn app_pods(namespace: &str, blog: &str) -> Vec<Value> {
     items.into_iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()).collect()
 }
 
+/// Whether all containers of a pod are ready.
+#[must_use]
+pub fn is_ready(pod: &Value) -> bool {
+    let statuses = pod["status"]["containerStatuses"].as_array();
+    statuses.is_some_and(|all| !all.is_empty() && all.iter().all(|one| one["ready"] == true))
+}
+
+/// How often each container of a pod was started again.
+#[must_use]
+pub fn restarts(pod: &Value) -> String {
+    let statuses = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    statuses.map(|one| format!("{}: {} ", one["name"], one["restartCount"])).collect()
+}
+
 /// A `kubectl port-forward` that ends with this value.
 pub struct PortForward {
     child: Child,

@@ -27,7 +27,8 @@ use crate::{
     stuck::stuck_database_pod,
 };
 
-/// Field manager that holds the number of replicas while it passes from us to the autoscaler.
+/// Field manager that holds the number of replicas while it passes from us to the autoscaler, or while nothing else of the
+/// Deployment may change.
 const HANDOVER: &str = "flaskblog-operator-replicas";
 
 /// One change that was made, for Events and logs.
@@ -42,7 +43,7 @@ pub struct Change {
 }
 
 /// Writes what differs and returns every object as the API server now has it. `changes` tells what was done, also when
-/// an error ends the work halfway. What is `held` stays as it is.
+/// an error ends the work halfway. What is `held` stays as it is, but for the number of replicas.
 ///
 /// # Errors
 /// [`Error::Write`] for the first write that fails; what comes after it in apply order was not touched.
@@ -58,7 +59,12 @@ pub async fn apply(
     let mut applied = BTreeMap::new();
     for (role, wanted) in desired.iter() {
         let object = match observed.children.get(&role) {
-            Some(live) if held.roles.contains(&role) || is_as_wanted(wanted, live) => live.clone(),
+            Some(live) if is_as_wanted(wanted, live) => live.clone(),
+            Some(live) if held.roles.contains(&role) => {
+                let object = writer.scale_alone(role, wanted, live, changes).await?;
+                ctx.seen.remember(role.kind(), &object);
+                object
+            }
             live => {
                 let written = writer.bring_about(role, wanted, live, desired, changes).await?;
                 ctx.seen.remember(role.kind(), &written);
@@ -170,6 +176,26 @@ impl Writer<'_> {
             self.hand_over(live, present.clamp(fewest, most.max(fewest))).await?;
         }
         self.write(Child::App, wanted, Some(live), changes).await
+    }
+
+    /// Of a Deployment that waits for approval the number of replicas is as wanted all the same: that restarts nothing. By
+    /// the other field manager, as an apply of ours that named nothing else would take away everything else.
+    async fn scale_alone(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        live: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let replicas = |object: &DynamicObject| object.data.pointer("/spec/replicas")?.as_i64();
+        let Some(count) = replicas(wanted) else { return Ok(live.clone()) };
+        if role != Child::App || replicas(live) == Some(count) {
+            return Ok(live.clone());
+        }
+        let scaled = self.hand_over(live, count).await?;
+        let (kind, name) = (role.kind().api_resource().kind, role.name(&self.id.name));
+        changes.push(Change { reason: "Updated", kind, name });
+        Ok(scaled)
     }
 
     /// The object with everything that the API server knows of it.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::{
     apply::{Change, apply},
-    certificates::{renew, step},
+    certificates::renew,
     claim::{release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
     desired::{Objects, desired},
@@ -113,11 +113,10 @@ async fn converge(
     let applied = apply(ctx, id, &wanted, &observed, &held, changes).await?; // client required
     take_data(ctx, id, policy, &observed).await?; // client required
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
-    let steps = steps(blog, &observed, &applied); // no client required
-    rotate(ctx, id, steps, changes).await?; // client required
     let now = Timestamp::now();
-    let step = step(blog, &observed, now); // no client required
-    renew(ctx, id, step, now, changes).await?; // client required
+    let steps = steps(blog, &applied, now); // no client required
+    rotate(ctx, id, steps, changes).await?; // client required
+    renew(ctx, id, blog, &applied, now, changes).await?; // client required
     Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
 }
 

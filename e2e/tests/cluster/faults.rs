@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use e2e::{app_pods, condition, eventually, kubectl, kubectl_apply, kubectl_json, wait_ready};
+use e2e::{
+    app_pods, condition, eventually, is_ready, kubectl, kubectl_apply, kubectl_json, restarts, wait_ready,
+};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     main_job::Namespace,
@@ -52,11 +54,8 @@ async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
     let author = Person::registered().await;
     let title = format!("Kept by {}", author.name);
     author.write(&title).await;
-    let restarts = || -> Vec<(String, Value)> {
-        let pods = app_pods("default", "blog");
-        pods.iter()
-            .map(|pod| (name(pod), pod["status"]["containerStatuses"][0]["restartCount"].clone()))
-            .collect()
+    let restarts = || -> Vec<(String, String)> {
+        app_pods("default", "blog").iter().map(|pod| (name(pod), restarts(pod))).collect()
     };
     let before = restarts();
     let _ = kubectl(&["delete", "pod", "blog-mysql-0", "-n", "default", "--grace-period=0", "--force"]);
@@ -73,7 +72,7 @@ async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
     assert!(retry.parse::<u32>().is_ok(), "Retry-After: {retry}");
     eventually("MySQL is back", "default", || {
         let pod = kubectl_json(&["get", "pod", "blog-mysql-0", "-n", "default"])?;
-        (pod["status"]["containerStatuses"][0]["ready"] == true).then_some(())
+        is_ready(&pod).then_some(())
     });
     wait_ready("default", "blog");
     assert!(author.index().await.contains(&title), "an acknowledged post is gone");
@@ -168,7 +167,7 @@ fn under_delete_a_lost_statefulset_keeps_the_data_and_a_deleted_blog_leaves_noth
     let _ = kubectl(&["delete", "statefulset", "brief-mysql", "-n", namespace]);
     eventually("MySQL is back", namespace, || {
         let pod = kubectl_json(&["get", "pod", "brief-mysql-0", "-n", namespace])?;
-        (pod["status"]["containerStatuses"][0]["ready"] == true).then_some(())
+        is_ready(&pod).then_some(())
     });
     wait_ready(namespace, "brief");
     let after = claim().expect("the claim is there");

@@ -2,13 +2,13 @@
 
 use std::process::Output;
 
-use e2e::{condition, eventually, kubectl, kubectl_fed, kubectl_json, shell, wait_ready};
+use e2e::{condition, eventually, kubectl, kubectl_fed, kubectl_json, restarts, shell, wait_ready};
 use serde_json::{Value, json};
 
 use crate::person::Person;
 
 /// What a person writes on a FlaskBlog to ask for something.
-const REQUESTS: [&str; 3] = ["approve", "rotate-password", "rotate-session-keys"];
+const REQUESTS: [&str; 4] = ["approve", "rotate-password", "rotate-root-password", "rotate-session-keys"];
 
 /// Gives the sample blog its spec back when it goes, also when a test has failed.
 pub struct Sample(Value);
@@ -86,15 +86,10 @@ pub fn name(object: &Value) -> String {
 }
 
 /// Which pods there are and how often their containers were started: equal if nothing was restarted.
-pub fn incarnations() -> Vec<(String, Value, Value)> {
+pub fn incarnations() -> Vec<(String, Value, String)> {
     let all = [pods("app"), pods("database")].concat();
     assert!(all.len() >= 2, "the sample blog has no pods");
-    all.iter()
-        .map(|pod| {
-            let restarts = &pod["status"]["containerStatuses"][0]["restartCount"];
-            (name(pod), pod["metadata"]["uid"].clone(), restarts.clone())
-        })
-        .collect()
+    all.iter().map(|pod| (name(pod), pod["metadata"]["uid"].clone(), restarts(pod))).collect()
 }
 
 /// Runs SQL in the sample blog's MySQL as its administrator, whose password is read where it lies.
@@ -114,6 +109,11 @@ pub fn mysql_as_the_blog(password: &str) -> Output {
 pub fn mysql_over_the_network(settings: &str) -> Output {
     let account = format!(r"user=flaskr\nprotocol=tcp\nhost=127.0.0.1\n{settings}");
     mysql_client("password=$(</etc/mysql-credentials/password)", &account, "SELECT 1;")
+}
+
+/// What MySQL says to its administrator with that password.
+pub fn mysql_as_root(password: &str) -> Output {
+    mysql_client("read -r password", "user=root", &format!("{password}\nSELECT 1;"))
 }
 
 /// The client in MySQL's pod. The password goes by a file that is there for the client only; `printf` is the shell's own.

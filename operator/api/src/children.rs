@@ -24,12 +24,22 @@ pub const ALLOW_UPGRADE: &str = "flaskblog.dev/allow-database-upgrade";
 
 /// On the FlaskBlog, by a person: any new value gives the database's account a new password.
 pub const ROTATE_PASSWORD: &str = "flaskblog.dev/rotate-password";
+/// On the FlaskBlog, by a person: any new value gives MySQL's root a new password.
+pub const ROTATE_ROOT_PASSWORD: &str = "flaskblog.dev/rotate-root-password";
 /// On the FlaskBlog, by a person: any new value makes a new key for signing sessions; nobody is logged out.
 pub const ROTATE_SESSION_KEYS: &str = "flaskblog.dev/rotate-session-keys";
-/// On a Secret: the rotation that it has seen last.
+/// On a Secret: the rotation that it has seen last, by its person's word or, if its age was the reason, its time.
 pub const ROTATION: &str = "flaskblog.dev/rotation";
+/// On a Secret: the word of a person that was heard last. Without it, that of the last rotation.
+pub const ROTATION_HEARD: &str = "flaskblog.dev/rotation-heard";
+/// On a Secret: when it was rotated last.
+pub const ROTATED_AT: &str = "flaskblog.dev/rotated-at";
 /// On a Secret: that rotation isn't finished.
 pub const ROTATION_UNDER_WAY: &str = "flaskblog.dev/rotation-under-way";
+/// On the database's Secret: the word of a person that was heard last about root.
+pub const ROOT_ROTATION_HEARD: &str = "flaskblog.dev/root-rotation-heard";
+/// On the database's Secret: when root was given a new password last.
+pub const ROOT_ROTATED_AT: &str = "flaskblog.dev/root-rotated-at";
 
 /// On the FlaskBlog, by a person: any new value gives MySQL a new authority and a new certificate; no connection fails.
 pub const ROTATE_CERTIFICATES: &str = "flaskblog.dev/rotate-certificates";

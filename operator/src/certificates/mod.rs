@@ -25,6 +25,7 @@ use flaskblog_api::{
 use k8s_openapi::{
     ByteString,
     api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
@@ -34,7 +35,13 @@ use kube::{
 use serde_json::{Map, Value, json};
 
 use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, UNATTENDED_LIFE, authority, server};
-use crate::{apply::Change, context::Context, error::Error, identity::Identity, observe::Observed};
+use crate::{
+    apply::Change,
+    context::Context,
+    desired::{Applied, Objects},
+    error::Error,
+    identity::Identity,
+};
 
 /// Between two steps. The kubelet brings a changed Secret within about two minutes
 /// (<https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-files-from-a-pod>).
@@ -61,9 +68,9 @@ pub enum Step {
 
 /// The next step (no client required).
 #[must_use]
-pub fn step(blog: &FlaskBlog, observed: &Observed, now: Timestamp) -> Option<Step> {
-    let secret = observed.children.get(&Child::DatabaseCertificates)?;
-    let annotations = secret.annotations();
+pub fn step(blog: &FlaskBlog, secret: &ObjectMeta, now: Timestamp) -> Option<Step> {
+    let none = BTreeMap::new();
+    let annotations = secret.annotations.as_ref().unwrap_or(&none);
     let asked = blog.annotations().get(ROTATE_CERTIFICATES).filter(|value| !value.is_empty());
     let time = |key: &str| annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
     // What can't be read counts as due: one renewal too many is better than one too few.
@@ -139,7 +146,8 @@ fn hosts(id: &Identity) -> Vec<String> {
     vec![service.clone(), format!("{service}.{namespace}"), format!("{service}.{namespace}.svc")]
 }
 
-/// Takes the step (client required).
+/// Takes the next step, if there is one (client required). What was observed may be late, so what is to be done is decided
+/// again by what is read then: an authority that is introduced twice would push out the one that MySQL still shows.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Write`] or [`Error::Certificate`]; the version of the Secret makes a write fail that is based on
@@ -147,31 +155,35 @@ fn hosts(id: &Identity) -> Vec<String> {
 pub async fn renew(
     ctx: &Context,
     id: &Identity,
-    step: Option<Step>,
+    blog: &FlaskBlog,
+    applied: &Objects<Applied>,
     now: Timestamp,
     changes: &mut Vec<Change>,
 ) -> Result<(), Error> {
-    let Some(step) = step else { return Ok(()) };
+    let Some(known) = applied.get(Child::DatabaseCertificates) else { return Ok(()) };
+    if step(blog, &known.metadata, now).is_none() {
+        return Ok(());
+    }
     let name = Child::DatabaseCertificates.name(&id.name);
     let api: Api<Secret> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
-    let failed = |verb, source| Error::Write {
-        verb,
-        kind: "Secret".into(),
-        name: name.clone(),
-        source: Box::new(source),
-    };
     let secret = api.get(&name).await.map_err(|source| Error::Read {
         kind: "Secret".into(),
         name: name.clone(),
         source: Box::new(source),
     })?;
+    let Some(step) = step(blog, &secret.metadata, now) else { return Ok(()) };
     let mut patch = changed(id, &step, &secret.data.unwrap_or_default(), now)
         .map_err(|source| Error::Certificate { name: name.clone(), source })?;
     patch["metadata"]["resourceVersion"] = json!(secret.metadata.resource_version);
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let kind = Child::DatabaseCertificates.kind();
     ctx.metrics.api_writes.get_or_create(&("renew", kind).into()).inc();
-    api.patch(&name, &params, &Patch::Merge(patch)).await.map_err(|source| failed("renew", source))?;
+    api.patch(&name, &params, &Patch::Merge(patch)).await.map_err(|source| Error::Write {
+        verb: "renew",
+        kind: "Secret".into(),
+        name: name.clone(),
+        source: Box::new(source),
+    })?;
     changes.push(Change { reason: told(&step), kind: "Secret".into(), name });
     Ok(())
 }

@@ -46,10 +46,8 @@ impl Kept {
         let blog =
             serde_json::from_value(json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog",
             "metadata": {"name": "daily", "annotations": annotations}, "spec": {}}));
-        let secret = serde_json::from_value(json!({"apiVersion": "v1", "kind": "Secret",
-            "metadata": {"name": "daily-mysql-tls", "annotations": self.annotations}}));
-        let children = [(Child::DatabaseCertificates, secret.unwrap())].into();
-        step(&blog.unwrap(), &Observed { children, ..Observed::default() }, at)
+        let secret = ObjectMeta { annotations: Some(self.annotations.clone()), ..ObjectMeta::default() };
+        step(&blog.unwrap(), &secret, at)
     }
 
     /// As the API server merges it.

@@ -18,6 +18,7 @@ use k8s_openapi::{
 };
 
 use super::{
+    keeper,
     mysql_settings::{DEFAULT_MEMORY, arguments},
     pods::{
         MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod,
@@ -29,6 +30,7 @@ use crate::validate::{ManagedPlan, Plan};
 const SECRETS: &str = "/etc/mysql-credentials";
 /// MySQL's certificate and its key.
 pub(super) const CERTIFICATES: &str = "/etc/mysql-tls";
+pub(super) const CERTIFICATE_VOLUME: &str = "certificates";
 /// The image runs what lies here at the end of its first initialisation.
 const INIT_SCRIPTS: &str = "/docker-entrypoint-initdb.d";
 /// uid and gid of `mysql` in the official image.
@@ -42,7 +44,8 @@ const VOLUME: &str = "/var/lib/flaskblog";
 /// beside the directory from before the first step until the last one, which removes it; where it is found, MySQL has never
 /// served anything, and the initialisation starts over. A directory without the marker is never touched.
 ///
-/// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs.
+/// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs. The
+/// keeper would give it too, some seconds later: a rotation that is asked for right away needs it from the start.
 const PREPARE: &str = "set -eu
 cd /var/lib/flaskblog
 if [ -e mysql.initialising ]; then
@@ -90,10 +93,12 @@ pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
 fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
-        containers: vec![mysql_container(plan, database)],
+        // MySQL first: what else is asked about this pod is asked about its first container.
+        containers: vec![mysql_container(plan, database), keeper::container(plan, database)],
         volumes: Some(vec![
             secret_volume(plan, "credentials", Child::DatabaseSecret, &["root-password", "password"]),
-            secret_volume(plan, "certificates", Child::DatabaseCertificates, &["tls.crt", "tls.key"]),
+            secret_volume(plan, CERTIFICATE_VOLUME, Child::DatabaseCertificates, &["tls.crt", "tls.key"]),
+            keeper::volume(plan),
             scratch("tmp"),
             scratch("run"),
             scratch("initdb"),
@@ -113,7 +118,7 @@ fn prepare_container(plan: &Plan, database: &ManagedPlan) -> Container {
     }
 }
 
-/// What both containers have in common.
+/// What MySQL and its preparation have in common.
 fn database_container(database: &ManagedPlan) -> Container {
     Container {
         image: Some(database.spec.image.clone()),
@@ -155,7 +160,7 @@ fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
             mount("data", VOLUME, None),
             mount("initdb", INIT_SCRIPTS, None),
             mount("credentials", SECRETS, None),
-            mount("certificates", CERTIFICATES, None),
+            mount(CERTIFICATE_VOLUME, CERTIFICATES, None),
             mount("tmp", "/tmp", None),
             mount("run", "/var/run/mysqld", None),
         ]),

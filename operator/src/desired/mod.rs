@@ -8,6 +8,7 @@ mod database_service;
 mod database_statefulset;
 mod disruption_budget;
 mod ingress;
+mod keeper;
 mod mysql_settings;
 mod network_policies;
 mod pods;

@@ -36,18 +36,17 @@ fn pod_failure(pod: &Pod) -> Option<Failure> {
     if over || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
-    let init = status.init_container_statuses.iter().flatten();
-    let failure = init.chain(status.container_statuses.iter().flatten()).find_map(failure_of);
-    failure.or_else(|| unschedulable(pod)).map(|(reason, text)| Failure {
-        reason,
-        message: format!("Pod {}: {}", pod.name_any(), shortened(&text)),
+    let init = || status.init_container_statuses.iter().flatten();
+    let failure = init().chain(status.container_statuses.iter().flatten()).find_map(failure_of);
+    failure.or_else(|| init().find_map(failed_before)).or_else(|| unschedulable(pod)).map(|(reason, text)| {
+        Failure { reason, message: format!("Pod {}: {}", pod.name_any(), shortened(&text)) }
     })
 }
 
 /// A container that waits for something that doesn't come, or that ended badly. An image that can't be pulled is no
 /// failed migration; only a migration that has ended is.
 fn failure_of(container: &ContainerStatus) -> Option<(&'static str, String)> {
-    let ended = if container.name == MIGRATE { reasons::MIGRATION_FAILED } else { reasons::POD_FAILING };
+    let ended = ended_badly(container);
     let state = container.state.as_ref()?;
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.as_deref().unwrap_or_default();
@@ -61,6 +60,17 @@ fn failure_of(container: &ContainerStatus) -> Option<(&'static str, String)> {
     }
     let end = end_of(state)?;
     Some((ended, format!("container {} failed: {end}", container.name)))
+}
+
+/// An init container that is tried again has failed until it ends well: while it runs nothing is better than before.
+fn failed_before(container: &ContainerStatus) -> Option<(&'static str, String)> {
+    container.state.as_ref()?.running.as_ref()?;
+    let end = container.last_state.as_ref().and_then(end_of)?;
+    Some((ended_badly(container), format!("container {} failed: {end}", container.name)))
+}
+
+fn ended_badly(container: &ContainerStatus) -> &'static str {
+    if container.name == MIGRATE { reasons::MIGRATION_FAILED } else { reasons::POD_FAILING }
 }
 
 /// Exit code and last words of a container that ended badly.

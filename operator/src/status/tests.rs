@@ -57,11 +57,12 @@ fn an_image_that_cannot_be_pulled_is_a_failing_pod_in_the_kubelets_words() {
 }
 
 #[test]
-fn a_migration_that_exits_badly_is_named_as_such_also_between_two_tries() {
+fn a_migration_that_exits_badly_is_named_as_such_also_between_two_tries_and_while_it_is_tried_again() {
     let now = json!({"now": {"terminated": {"exitCode": 1, "message": "table is locked"}}, "before": {}});
     let between = json!({"now": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
         "before": {"terminated": {"exitCode": 1, "message": "table is locked"}}});
-    for state in [now, between] {
+    let again = json!({"now": {"running": {}}, "before": {"terminated": {"exitCode": 1, "message": "table is locked"}}});
+    for state in [now, between, again] {
         let failure = failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", state, running())])).unwrap();
         assert_eq!(failure.reason, "MigrationFailed");
         assert!(failure.message.contains("exit code 1: table is locked"), "{}", failure.message);
@@ -87,6 +88,9 @@ fn starting_and_running_pods_are_no_failure() {
     {
         assert_eq!(failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", init, main)])), None);
     }
+    // The server itself, back after a fault.
+    let back = json!({"now": {"running": {}}, "before": {"terminated": {"exitCode": 1}}});
+    assert_eq!(failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", migrated(2), back)])), None);
 }
 
 #[test]

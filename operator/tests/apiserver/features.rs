@@ -241,3 +241,33 @@ async fn under_manual_a_restart_waits_for_exactly_its_approval() {
     house.settled("blog", 2).await;
     assert!(house.blogs().get("blog").await.unwrap().status.unwrap().pending.is_empty());
 }
+
+#[tokio::test]
+async fn under_manual_replicas_come_and_go_while_a_restart_waits() {
+    let house = House::open("manual-scale").await;
+    house.blog("blog", json!({"rolloutPolicy": "Manual"})).await;
+    house.settled("blog", 2).await;
+    let template = |deployment: DynamicObject| deployment.data["spec"]["template"].clone();
+    let before = template(house.child("blog", Child::App).await);
+    for replicas in [5, 0, 3] {
+        let spec = json!({"rolloutPolicy": "Manual", "title": "Daily", "replicas": replicas});
+        house.apply("blog", spec).await.unwrap();
+        house
+            .eventually("the number of replicas is the new one", || async {
+                (house.child("blog", Child::App).await.data["spec"]["replicas"] == replicas).then_some(())
+            })
+            .await;
+        assert_eq!(template(house.child("blog", Child::App).await), before, "it isn't approved");
+    }
+    let message = house.condition("blog", "Ready", "False", "ApprovalPending").await;
+    assert!(message.contains("flaskblog.dev/approve="), "{message}");
+    // Whoever held the number meanwhile is in nobody's way afterwards.
+    house.apply("blog", json!({"title": "Daily", "replicas": 4})).await.unwrap();
+    house
+        .eventually("all of it is applied", || async {
+            let deployment = house.child("blog", Child::App).await;
+            (deployment.data["spec"]["replicas"] == 4 && template(deployment) != before).then_some(())
+        })
+        .await;
+    house.settled("blog", 4).await;
+}

@@ -4,7 +4,7 @@ use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{DynamicObject, Patch, PatchParams},
 };
 use serde_json::json;
 
@@ -23,6 +23,12 @@ impl Kept {
     async fn key(&self, key: &str) -> Option<String> {
         let data = self.secrets.get(self.name).await.unwrap().data.unwrap();
         data.get(key).map(|bytes| String::from_utf8(bytes.0.clone()).unwrap())
+    }
+
+    /// Waits until a key isn't what it was; gives the new value.
+    async fn changed(&self, house: &House, key: &str, old: &str) -> String {
+        let what = format!("{key} changes");
+        house.eventually(&what, || async { self.key(key).await.filter(|now| now != old) }).await
     }
 }
 
@@ -97,4 +103,91 @@ async fn a_session_key_is_accepted_by_all_before_it_signs() {
             (secret.key("current").await == next && secret.key("previous").await == old).then_some(())
         })
         .await;
+}
+
+/// What the keeper in MySQL's pod reads. No pod is rolled, so nobody waits for a replica.
+#[tokio::test]
+async fn root_gets_a_new_password_beside_its_earlier_ones_and_no_pod_is_rolled() {
+    let house = House::open("root").await;
+    house.blog("blog", json!({})).await;
+    let secret = Kept::of(&house, "blog-mysql");
+    let (first, account) = (secret.key("root-password").await.unwrap(), secret.key("password").await);
+    ask(&house, "flaskblog.dev/rotate-root-password", "1").await;
+    house.condition("blog", "Ready", "False", "DatabaseStarting").await;
+    assert_eq!(secret.key("previous-root-password").await, None, "there is no MySQL yet");
+    house.settled("blog", 2).await;
+    let second = secret.changed(&house, "root-password", &first).await;
+    assert_eq!((second.len(), secret.key("previous-root-password").await), (32, Some(first.clone())));
+    house.settled("blog", 2).await;
+    let template = |deployment: DynamicObject| deployment.data["spec"]["template"].clone();
+    let before = template(house.child("blog", Child::App).await);
+    for word in ["2", "3", "4"] {
+        let now = secret.key("root-password").await.unwrap();
+        ask(&house, "flaskblog.dev/rotate-root-password", word).await;
+        secret.changed(&house, "root-password", &now).await;
+    }
+    let earlier = secret.key("previous-root-password").await.unwrap();
+    assert_eq!(earlier.lines().count(), 3);
+    assert!(earlier.lines().any(|line| line == second) && !earlier.contains(&first), "the newest three");
+    assert_eq!(secret.key("password").await, account);
+    assert_eq!(template(house.child("blog", Child::App).await), before);
+    let events = house.events().await;
+    let told =
+        "Rotating Secret blog-mysql (password of root: asked for by flaskblog.dev/rotate-root-password)";
+    assert!(events.iter().any(|note| note == told), "{events:?}");
+}
+
+/// Both in one write: no version of the Secret has only one of them.
+#[tokio::test]
+async fn the_account_and_root_asked_for_together_are_rotated_together() {
+    let house = House::open("together").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    let secret = Kept::of(&house, "blog-mysql");
+    let (account, root) = (secret.key("password").await, secret.key("root-password").await);
+    let words = json!({"flaskblog.dev/rotate-password": "may", "flaskblog.dev/rotate-root-password": "may"});
+    let patch = json!({"metadata": {"annotations": words}});
+    house.blogs().patch("blog", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    rolled(&house, "flaskblog.dev/password-rotation", "may").await;
+    assert_eq!(secret.key("previous-password").await, account);
+    assert_eq!(secret.key("previous-root-password").await, root);
+    house.workloads_become_ready("blog", 2).await;
+    house
+        .eventually("the account's old password goes", || async {
+            secret.key("previous-password").await.is_none().then_some(())
+        })
+        .await;
+    assert_eq!(secret.key("previous-root-password").await, root, "MySQL may have it still");
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_spec_says_is_rotated_once_and_the_event_says_why() {
+    let house = House::open("aged").await;
+    house.blog("blog", json!({"rotation": {"passwordDays": 30, "sessionKeyDays": 3650}})).await;
+    house.settled("blog", 2).await;
+    let secret = Kept::of(&house, "blog-mysql");
+    let first = secret.key("password").await.unwrap();
+    // Rotated long ago, as the Secret says then.
+    let past = json!({"flaskblog.dev/rotated-at": "2020-01-01T00:00:00Z", "flaskblog.dev/root-rotated-at": "2020-01-01T00:00:00Z"});
+    let patch = json!({"metadata": {"annotations": past}});
+    secret.secrets.patch("blog-mysql", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let second = secret.changed(&house, "password", &first).await;
+    assert_eq!(secret.key("previous-password").await, Some(first));
+    assert!(secret.key("previous-root-password").await.is_some());
+    let rotated = secret.secrets.get("blog-mysql").await.unwrap().metadata.annotations.unwrap();
+    rolled(&house, "flaskblog.dev/password-rotation", &rotated["flaskblog.dev/rotation"]).await;
+    house.workloads_become_ready("blog", 2).await;
+    house
+        .eventually("it is finished", || async {
+            secret.key("previous-password").await.is_none().then_some(())
+        })
+        .await;
+    house.settled("blog", 2).await;
+    assert_eq!(secret.key("password").await, Some(second), "it isn't old any more");
+    assert_eq!(Kept::of(&house, "blog-session").key("previous").await, Some(String::new()), "a young key");
+    let events = house.events().await;
+    for what in ["the account", "root"] {
+        let told = format!("blog-mysql (password of {what}: older than 30 days)");
+        assert!(events.iter().any(|note| note.starts_with("Rotating") && note.contains(&told)), "{events:?}");
+    }
 }

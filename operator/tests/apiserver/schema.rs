@@ -54,6 +54,8 @@ fn refused_features() -> Vec<(Value, &'static str)> {
         (json!({"autoscaling": {"maxReplicas": 51}}), "less than or equal to 50"),
         (json!({"autoscaling": {"minReplicas": 0, "maxReplicas": 4}}), "greater than or equal to 1"),
         (json!({"autoscaling": {"minReplicas": 1}}), "maxReplicas: Required value"),
+        (json!({"rotation": {"passwordDays": 0}}), "greater than or equal to 1"),
+        (json!({"rotation": {"sessionKeyDays": 3651}}), "less than or equal to 3650"),
         (json!({"ingress": {"host": "Blog_1"}}), "should match"),
         (json!({"ingress": {"className": "traefik"}}), "host: Required value"),
         (
@@ -160,6 +162,9 @@ async fn legal_but_odd_values_are_accepted() {
         json!({"autoscaling": {"minReplicas": 3, "maxReplicas": 3, "targetCPUUtilizationPercentage": 50}}),
         json!({"ingress": {"host": "blog.example.org", "className": "traefik", "tlsSecretName": "t", "annotations": {"a.b/c": "d"}}}),
         json!({"networkPolicy": {"enabled": false}}),
+        json!({"rotation": {"passwordDays": 1, "sessionKeyDays": 3650}}),
+        json!({"rotation": {"passwordDays": null}}),
+        json!({"rotation": null}),
         json!({"database": {"external": {"host": "10.0.0.1", "port": 3307, "database": "posts", "credentialsSecret": "blog-db", "tls": "VerifyCA"}}}),
         json!({"database": {"managed": {"config": {"max_connections": "200", "sql_mode": "", "innodb_flush_log_at_trx_commit": "1"}}}}),
         json!({"podTemplate": {"labels": {"team": "press", "empty": ""}, "annotations": {"a": "b"}, "nodeSelector": {"disk": "ssd"},

@@ -5,6 +5,7 @@
 mod data;
 mod flows;
 mod reports;
+mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -2,6 +2,7 @@
 
 mod database;
 mod pods;
+mod rotation;
 mod service;
 mod status;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     database::{Database, ExternalDatabase, ManagedDatabase, Storage, TlsMode},
     pods::{Autoscaling, PodTemplate, TaintEffect, Toleration, TolerationOperator},
+    rotation::Rotation,
     service::{Ingress, NetworkPolicy, Service, ServiceType},
     status::FlaskBlogStatus,
 };
@@ -151,6 +153,11 @@ pub struct FlaskBlogSpec {
     /// The database that holds users and posts: `managed`, which is the default, or `external`.
     #[serde(default)]
     pub database: Database,
+
+    /// How old passwords and keys become before the operator makes new ones. Left out: it does so only when asked by an
+    /// annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
 
     /// What becomes of data and credentials when this FlaskBlog is deleted: `Retain` keeps the volume and the Secrets,
     /// and a FlaskBlog of the same name takes them up again; `Delete` removes them.

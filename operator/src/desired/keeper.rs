@@ -1,0 +1,85 @@
+//! The second container of MySQL's pod: what only MySQL's administrator can set, and root logs in nowhere else.
+
+use flaskblog_api::Child;
+use k8s_openapi::api::core::v1::{Container, KeyToPath, SecretVolumeSource, Volume, VolumeMount};
+
+use super::{
+    database_statefulset::{CERTIFICATE_VOLUME, CERTIFICATES},
+    pods::{env_from_secret, resources, restricted},
+};
+use crate::validate::{ManagedPlan, Plan};
+
+/// Its program. MySQL's own image runs it, so another image of the blog changes nothing here, and no second one is pulled.
+const SCRIPT: &str = include_str!("keeper.sh");
+/// A folder as a whole: only then a kubelet brings changed files to a container that runs.
+const CREDENTIALS: &str = "/etc/mysql-keeper";
+const VOLUME: &str = "keeper";
+
+/// Without probes: whether MySQL serves doesn't depend on it. It takes 3 MiB, and 12 while MySQL's client runs.
+pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
+    let secret = Child::DatabaseSecret.name(&plan.id.name);
+    Container {
+        name: "keeper".into(),
+        image: Some(database.spec.image.clone()),
+        image_pull_policy: Some("IfNotPresent".into()),
+        command: Some(["bash", "-c", SCRIPT].map(String::from).to_vec()),
+        env: Some(vec![env_from_secret("MYSQL_USER", &secret, "username")]),
+        resources: Some(resources(None, &[("cpu", "5m"), ("memory", "16Mi")], &[("memory", "64Mi")])),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![
+            read_only(VOLUME, CREDENTIALS),
+            // MySQL's own volume: what is new here is new there.
+            read_only(CERTIFICATE_VOLUME, CERTIFICATES),
+            read_only("run", "/var/run/mysqld"),
+        ]),
+        termination_message_policy: Some("FallbackToLogsOnError".into()),
+        ..Container::default()
+    }
+}
+
+/// Root's passwords and nothing else. The earlier ones are there from the first rotation on only.
+pub(super) fn volume(plan: &Plan) -> Volume {
+    let file = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
+    Volume {
+        name: VOLUME.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(Child::DatabaseSecret.name(&plan.id.name)),
+            default_mode: Some(0o440),
+            items: Some(vec![file("root-password"), file("previous-root-password")]),
+            optional: Some(true),
+        }),
+        ..Volume::default()
+    }
+}
+
+fn read_only(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.into(),
+        mount_path: path.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn bash_understands_the_keepers_script() {
+        let checked = Command::new("bash").args(["-n", "-c", SCRIPT]).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
+
+    /// `$$` and `$(NAME)` of a command are Kubernetes' own: they would reach bash as something else.
+    #[test]
+    fn kubernetes_changes_nothing_in_the_keepers_script() {
+        assert!(!SCRIPT.contains("$$"));
+        for expression in SCRIPT.split("$(").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_name = expression.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
+            assert!(!is_name, "$({expression}) may be a variable of the container");
+        }
+    }
+}

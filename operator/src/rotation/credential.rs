@@ -1,0 +1,80 @@
+//! What can be made anew, where it lies and what is remembered of it.
+
+use flaskblog_api::{
+    Child, FlaskBlog, Rotation,
+    children::{
+        ROOT_ROTATED_AT, ROOT_ROTATION_HEARD, ROTATE_PASSWORD, ROTATE_ROOT_PASSWORD, ROTATE_SESSION_KEYS,
+        ROTATED_AT, ROTATION, ROTATION_HEARD,
+    },
+};
+use kube::{ResourceExt, api::DynamicObject};
+
+/// A password or key that can be made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// The password of the blog's account at its database.
+    Account,
+    /// The password of MySQL's administrator.
+    Root,
+    /// The key that signs sessions.
+    SessionKey,
+}
+
+impl Credential {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Account, Self::Root, Self::SessionKey];
+
+    /// The Secret that it lies in.
+    #[must_use]
+    pub fn secret(self) -> Child {
+        match self {
+            Self::Account | Self::Root => Child::DatabaseSecret,
+            Self::SessionKey => Child::SessionSecret,
+        }
+    }
+
+    /// What Events call it.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Account => "password of the account",
+            Self::Root => "password of root",
+            Self::SessionKey => "session key",
+        }
+    }
+
+    /// The annotation by which a person asks for a new one.
+    #[must_use]
+    pub fn asked_by(self) -> &'static str {
+        match self {
+            Self::Account => ROTATE_PASSWORD,
+            Self::Root => ROTATE_ROOT_PASSWORD,
+            Self::SessionKey => ROTATE_SESSION_KEYS,
+        }
+    }
+
+    /// Where the Secret remembers the person's last word.
+    pub(super) fn heard_in(self) -> &'static str {
+        if self == Self::Root { ROOT_ROTATION_HEARD } else { ROTATION_HEARD }
+    }
+
+    /// Where the Secret remembers when it was made.
+    pub(super) fn made_at(self) -> &'static str {
+        if self == Self::Root { ROOT_ROTATED_AT } else { ROTATED_AT }
+    }
+
+    /// A person's last word. Secrets that were rotated before words and rotations were told apart have only the latter.
+    pub(super) fn heard(self, secret: &DynamicObject) -> Option<&String> {
+        let before = if self == Self::Root { None } else { secret.annotations().get(ROTATION) };
+        secret.annotations().get(self.heard_in()).or(before)
+    }
+
+    /// How many days old it may become.
+    pub(super) fn days(self, blog: &FlaskBlog) -> Option<i32> {
+        let Rotation { password_days, session_key_days } = blog.spec.rotation.clone()?;
+        match self {
+            Self::Account | Self::Root => password_days,
+            Self::SessionKey => session_key_days,
+        }
+    }
+}

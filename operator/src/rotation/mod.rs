@@ -1,0 +1,163 @@
+//! New passwords and keys, one step at a time. What has been done stands in annotations of the Secret, so an operator that
+//! starts in the middle goes on where another one ended.
+//!
+//! The account's password and the session key go the same way, so that no replica ever meets what it doesn't know:
+//! 1. *Begin*: the Secret gets the new one beside the old one, and the blog's pods are rolled.
+//!    A password: `password` is the new one, `previous-password` the old one; the first new pod tells MySQL, which takes
+//!    both from then on (MySQL manual, "Dual Password Support").
+//!    A session key: `current` stays, and `previous` is the *next* one, so that every replica accepts it before any signs
+//!    with it.
+//! 2. *Finish*, once every replica has started since: `previous-password` goes, and the replicas discard it at the server;
+//!    the session keys change places.
+//!
+//! Root's password has one step: `root-password` is the new one, `previous-root-password` has the ones before. The keeper in
+//! MySQL's pod (`desired/keeper.sh`) sees that and tells MySQL, whenever that may be.
+
+mod credential;
+mod secret;
+
+use flaskblog_api::{
+    Child, FlaskBlog,
+    children::{ROTATION, ROTATION_UNDER_WAY},
+};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::{ResourceExt, api::DynamicObject};
+
+pub use self::{credential::Credential, secret::rotate};
+use crate::{
+    compare::is_rolled_out,
+    desired::{Applied, Objects},
+    observe::Observed,
+};
+
+/// What is to be done with one credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which one.
+    pub credential: Credential,
+    /// The version of its Secret that this was decided on.
+    pub version: Option<String>,
+    /// What.
+    pub action: Action,
+}
+
+/// One of the steps of a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The new one comes beside the old one.
+    Begin {
+        /// Names the rotation: the pods are rolled once for each.
+        rotation: String,
+        /// The last word of a person, which asks for nothing more.
+        heard: String,
+        /// When.
+        at: String,
+        /// What the user is told.
+        why: String,
+    },
+    /// The old one goes.
+    Finish,
+}
+
+/// The rotation that a Secret has seen last, for the pod template: every new one rolls the pods once.
+#[must_use]
+pub fn last_rotation(observed: &Observed, role: Child) -> Option<String> {
+    observed.children.get(&role)?.annotations().get(ROTATION).cloned()
+}
+
+/// The annotation of the pod template that rolls the pods.
+#[must_use]
+pub fn template_annotation(role: Child) -> &'static str {
+    if role == Child::DatabaseSecret {
+        "flaskblog.dev/password-rotation"
+    } else {
+        "flaskblog.dev/session-key-rotation"
+    }
+}
+
+/// The next steps at that time (no client required).
+#[must_use]
+pub fn steps(blog: &FlaskBlog, applied: &Objects<Applied>, now: Timestamp) -> Vec<Step> {
+    Credential::ALL
+        .into_iter()
+        .filter_map(|credential| {
+            let secret = applied.get(credential.secret())?;
+            let action = action(credential, blog, secret, applied, now)?;
+            Some(Step { credential, version: secret.resource_version(), action })
+        })
+        .collect()
+}
+
+fn action(
+    credential: Credential,
+    blog: &FlaskBlog,
+    secret: &DynamicObject,
+    applied: &Objects<Applied>,
+    now: Timestamp,
+) -> Option<Action> {
+    let rolls_pods = credential != Credential::Root;
+    if rolls_pods && secret.annotations().contains_key(ROTATION_UNDER_WAY) {
+        return has_rolled_out(secret, credential.secret(), applied).then_some(Action::Finish);
+    }
+    let heard = credential.heard(secret);
+    let asked = blog.annotations().get(credential.asked_by()).filter(|word| !word.is_empty());
+    if let Some(word) = asked.filter(|word| Some(*word) != heard) {
+        let why = format!("asked for by {}", credential.asked_by());
+        let begin = Action::Begin { rotation: word.clone(), heard: word.clone(), at: seconds(now), why };
+        // An account's new password is told to MySQL by whichever replica starts next. With root's there is nobody to
+        // tell it before there is a MySQL.
+        return (rolls_pods || database_serves(applied)).then_some(begin);
+    }
+    let days = credential.days(blog)?;
+    let due = is_older(credential, secret, days, now) && is_at_rest(credential, blog, applied);
+    due.then(|| Action::Begin {
+        rotation: seconds(now),
+        heard: heard.cloned().unwrap_or_default(),
+        at: seconds(now),
+        why: format!("older than {days} days"),
+    })
+}
+
+/// RFC 3339, as Kubernetes writes times.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
+}
+
+/// Whether it was made more than so many days ago: by the last rotation, else with its Secret.
+fn is_older(credential: Credential, secret: &DynamicObject, days: i32, now: Timestamp) -> bool {
+    let noted =
+        secret.annotations().get(credential.made_at()).and_then(|text| text.parse::<Timestamp>().ok());
+    let made = noted.or(secret.creation_timestamp().map(|time| time.0));
+    made.is_some_and(|made| now.duration_since(made) > SignedDuration::from_hours(24 * i64::from(days)))
+}
+
+/// Nobody waits for what only age asks for: every replica and the database serve, and none is about to end.
+fn is_at_rest(credential: Credential, blog: &FlaskBlog, applied: &Objects<Applied>) -> bool {
+    let replicas = applied.get(Child::App).is_some_and(|app| has_replicas(app) && is_rolled_out(app));
+    let database = credential == Credential::SessionKey || database_serves(applied);
+    !blog.spec.hibernate && replicas && database
+}
+
+fn database_serves(applied: &Objects<Applied>) -> bool {
+    let Some(set) = applied.get(Child::Database) else { return false };
+    let status = &set.data["status"];
+    let current = status["observedGeneration"].as_i64() == set.metadata.generation;
+    current && status["readyReplicas"].as_i64().unwrap_or(0) > 0
+}
+
+fn has_replicas(deployment: &DynamicObject) -> bool {
+    deployment.data["spec"]["replicas"].as_i64().unwrap_or(1) > 0
+}
+
+/// Whether every replica has started since the rotation began, and there is at least one: without any, nobody has told the
+/// server.
+fn has_rolled_out(secret: &DynamicObject, role: Child, applied: &Objects<Applied>) -> bool {
+    let (Some(rotation), Some(app)) = (secret.annotations().get(ROTATION), applied.get(Child::App)) else {
+        return false;
+    };
+    let template = &app.data["spec"]["template"]["metadata"]["annotations"];
+    has_replicas(app) && template[template_annotation(role)] == *rotation && is_rolled_out(app)
+}
+
+#[cfg(test)]
+mod tests;

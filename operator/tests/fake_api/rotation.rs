@@ -1,0 +1,98 @@
+//! A rotation that began twice would lose the password that MySQL has: it begins once, whatever is lost or late.
+
+use std::sync::Arc;
+
+use flaskblog_api::{FlaskBlog, OwnedKind};
+use kube::runtime::watcher::Event;
+use operator::{context::Context, reconcile::reconcile};
+use serde_json::{Value, json};
+
+use crate::{
+    APPS, BLOG, NS, context, fake_with,
+    support::fake::{FakeApi, Fault},
+    workloads_become_ready,
+};
+
+const BOTH: [&str; 2] = ["flaskblog.dev/rotate-password", "flaskblog.dev/rotate-root-password"];
+
+fn secret(fake: &FakeApi) -> Value {
+    fake.get(&format!("{NS}/secrets/daily-mysql")).unwrap()
+}
+
+/// One reconcile of an operator that has run for a while.
+async fn step(fake: &FakeApi, ctx: &Arc<Context>) -> bool {
+    let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
+    reconcile(Arc::new(blog), Arc::clone(ctx)).await.is_ok()
+}
+
+async fn asked(word: &str) -> (FakeApi, Arc<Context>) {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    assert!(step(&fake, &ctx).await);
+    workloads_become_ready(&fake, 2);
+    // One replica is still on its way, so nothing is finished yet.
+    fake.edit(&format!("{APPS}/deployments/daily"), |app| app["status"]["availableReplicas"] = 1.into());
+    let words: Value = BOTH.map(|annotation| (annotation.to_owned(), json!(word))).into_iter().collect();
+    fake.edit(BLOG, |blog| blog["metadata"]["annotations"] = words);
+    (fake, ctx)
+}
+
+fn told_by_the_watch(ctx: &Context, object: &Value) {
+    let mut object = object.clone();
+    for field in ["data", "stringData"] {
+        object.as_object_mut().unwrap().remove(field);
+    }
+    ctx.seen.note(OwnedKind::Secret, None, &Event::Apply(serde_json::from_value(object).unwrap()));
+}
+
+#[tokio::test]
+async fn a_rotation_is_begun_once_though_the_watch_lags() {
+    let (fake, ctx) = asked("may").await;
+    let before = secret(&fake);
+    told_by_the_watch(&ctx, &before);
+    assert!(step(&fake, &ctx).await);
+    let begun = secret(&fake);
+    assert_ne!(begun["data"], before["data"]);
+    assert!(begun["data"]["password"].is_string() && begun["data"]["root-password"].is_string());
+    // The watch still tells of the Secret as it was.
+    for _ in 0..3 {
+        assert!(step(&fake, &ctx).await);
+        assert_eq!(secret(&fake)["data"], begun["data"]);
+    }
+    told_by_the_watch(&ctx, &begun);
+    assert!(step(&fake, &ctx).await);
+    assert_eq!(secret(&fake)["data"], begun["data"]);
+}
+
+#[tokio::test]
+async fn a_rotation_whose_answer_was_lost_is_not_begun_again() {
+    for fault in [Fault::AnswerLost, Fault::Refused(500)] {
+        let (fake, ctx) = asked("may").await;
+        let before = secret(&fake)["data"].clone();
+        fake.disturb(move |line, _| (line == "PATCH secrets/daily-mysql").then_some(fault));
+        assert!(!step(&fake, &ctx).await, "{fault:?}");
+        let lost = secret(&fake)["data"].clone();
+        assert_eq!(lost == before, fault == Fault::Refused(500));
+        fake.leave_alone();
+        assert!(step(&fake, &ctx).await);
+        let data = secret(&fake)["data"].clone();
+        assert!(data["password"].is_string() && (lost == before || data == lost), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn age_touches_nothing_of_a_suspended_blog_and_is_heard_afterwards() {
+    let fake = fake_with(json!({"rotation": {"passwordDays": 1}}));
+    let ctx = context(&fake);
+    assert!(step(&fake, &ctx).await);
+    workloads_become_ready(&fake, 2);
+    let old = json!({"flaskblog.dev/rotated-at": "2020-01-01T00:00:00Z", "flaskblog.dev/root-rotated-at": "2020-01-01T00:00:00Z"});
+    fake.edit(&format!("{NS}/secrets/daily-mysql"), |secret| secret["metadata"]["annotations"] = old);
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = true.into());
+    fake.take_writes();
+    assert!(step(&fake, &ctx).await);
+    assert_eq!(fake.take_writes(), ["PATCH flaskblogs/daily/status"]);
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = false.into());
+    assert!(step(&fake, &ctx).await);
+    assert!(fake.take_writes().contains(&"PATCH secrets/daily-mysql".to_owned()));
+}

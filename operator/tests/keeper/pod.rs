@@ -1,0 +1,203 @@
+//! MySQL's pod without Kubernetes: two containers of the same image, with one network, one folder of sockets and the files
+//! that a kubelet would bring.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const IMAGE: &str = "mysql:9.7";
+const SCRIPT: &str = include_str!("../../src/desired/keeper.sh");
+/// Part of every password of these tests, and of nothing else.
+pub const MARK: &str = "s3cret";
+/// The password that the server is made with.
+pub const FIRST: &str = "first-s3cret";
+
+/// Both containers; they go with it.
+pub struct Pod {
+    name: String,
+    files: tempfile::TempDir,
+}
+
+impl Pod {
+    /// The server is on its way; there is no keeper yet.
+    pub fn new(name: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        for folder in ["", "credentials", "tls"] {
+            let path = files.path().join(folder);
+            fs::create_dir_all(&path).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let pod = Self { name: format!("flaskblog-test-{name}-{}", std::process::id()), files };
+        let run = format!("{}:/var/run/mysqld", pod.name);
+        let options =
+            ["--network", "none", "--volume", &run, "--tmpfs", "/var/lib/mysql:uid=999,gid=999,mode=0700"];
+        let variables =
+            ["MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD", "MYSQL_USER=flaskr", "MYSQL_ROOT_HOST=localhost"];
+        let server = pod.container("mysql");
+        let mut command = Command::new("docker");
+        command.args(["run", "--detach", "--name", &server]).args(options);
+        command.args(variables.iter().flat_map(|one| ["--env", one])).args([
+            IMAGE,
+            "--skip-log-bin",
+            "--mysqlx=OFF",
+        ]);
+        done(command.env("MYSQL_ROOT_PASSWORD", FIRST).env("MYSQL_PASSWORD", "account-s3cret"));
+        pod
+    }
+
+    fn container(&self, which: &str) -> String {
+        format!("{}-{which}", self.name)
+    }
+
+    /// Starts the keeper with the rights, the memory and the mounts that it has in Kubernetes.
+    pub fn start_keeper(&self) {
+        let network = format!("container:{}", self.container("mysql"));
+        let mount = |from: &str, to: &str| format!("{from}:{to}:ro");
+        let path = |folder: &str| self.files.path().join(folder).display().to_string();
+        let mounts = [
+            mount(&self.name, "/var/run/mysqld"),
+            mount(&path("credentials"), "/etc/mysql-keeper"),
+            mount(&path("tls"), "/etc/mysql-tls"),
+        ];
+        let mut command = Command::new("docker");
+        command.args(["run", "--detach", "--name", &self.container("keeper"), "--network", &network]);
+        command.args(mounts.iter().flat_map(|one| ["--volume", one]));
+        command.args([
+            "--read-only",
+            "--user",
+            "999:999",
+            "--cap-drop",
+            "ALL",
+            "--memory",
+            "64m",
+            "--memory-swap",
+            "64m",
+        ]);
+        command.args([
+            "--env",
+            "MYSQL_USER=flaskr",
+            "--env",
+            "LOOK_SECONDS=0.3",
+            "--entrypoint",
+            "bash",
+            IMAGE,
+        ]);
+        done(command.args(["-c", SCRIPT]));
+    }
+
+    /// How long it took to end, and with which code.
+    pub fn stop_keeper(&self) -> (Duration, String) {
+        let (keeper, started) = (self.container("keeper"), Instant::now());
+        docker(&["stop", "--time", "30", &keeper]);
+        let took = started.elapsed();
+        let state = docker(&["inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", &keeper]);
+        docker(&["rm", &keeper]);
+        (took, state)
+    }
+
+    /// As the operator writes the Secret and the kubelet the files: the newest, then those before it.
+    pub fn wants(&self, password: &str, earlier: &[&str]) {
+        self.write("credentials/previous-root-password", &earlier.join("\n"));
+        self.write("credentials/root-password", password);
+    }
+
+    /// At once, as a kubelet does it.
+    pub fn write(&self, file: &str, content: &str) {
+        let (path, draft) = (self.files.path().join(file), self.files.path().join("draft"));
+        fs::write(&draft, content).unwrap();
+        fs::rename(&draft, Path::new(&path)).unwrap();
+    }
+
+    /// What the keeper has said, which is never a password.
+    pub fn log(&self) -> String {
+        let output = Command::new("docker").args(["logs", &self.container("keeper")]).output().unwrap();
+        let log = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(!log.contains(MARK), "{log}");
+        log
+    }
+
+    /// Waits until it has said that so often.
+    pub fn hears(&self, words: &str, times: usize) {
+        eventually(
+            &format!("{words}, {times} times"),
+            || self.log().matches(words).count() == times,
+            || self.log(),
+        );
+    }
+
+    /// Runs a statement as root with that password; the server has finished its first initialisation then.
+    pub fn sql(&self, password: &str, statement: &str) -> Result<String, String> {
+        let wait = "until mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=probe --silent; do sleep 0.2; done 2>/dev/null; \
+            IFS= read -r password; MYSQL_PWD=$password mysql --user=root --batch --skip-column-names";
+        let mut child = Command::new("docker")
+            .args(["exec", "--interactive", &self.container("mysql"), "bash", "-c", wait])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(format!("{password}\n{statement};\n").as_bytes()).unwrap();
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
+        if status.success() { Ok(text(stdout)) } else { Err(text(stderr)) }
+    }
+
+    pub fn accepts(&self, password: &str) -> bool {
+        match self.sql(password, "SELECT 1") {
+            Ok(_) => true,
+            Err(error) if error.contains("Access denied") => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Waits until root has this password and not that one.
+    pub fn changes(&self, new: &str, old: &str) {
+        eventually("the password changes", || self.accepts(new) && !self.accepts(old), || self.log());
+    }
+
+    /// Every command line in the keeper's container for some seconds.
+    pub fn command_lines(&self, seconds: u32) -> thread::JoinHandle<String> {
+        let look =
+            format!("while [[ $SECONDS -lt {seconds} ]]; do cat /proc/[0-9]*/cmdline; done 2>/dev/null");
+        let arguments = ["exec", &self.container("keeper"), "bash", "-c", &look].map(str::to_owned);
+        thread::spawn(move || {
+            let output = Command::new("docker").args(arguments).output().unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        })
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        for container in ["keeper", "mysql"] {
+            let _ = Command::new("docker")
+                .args(["rm", "--force", "--volumes", &self.container(container)])
+                .output();
+        }
+        let _ = Command::new("docker").args(["volume", "rm", "--force", &self.name]).output();
+    }
+}
+
+fn docker(arguments: &[&str]) -> String {
+    done(Command::new("docker").args(arguments))
+}
+
+fn done(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn eventually(what: &str, holds: impl Fn() -> bool, evidence: impl Fn() -> String) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "gave up waiting until {what}: {}", evidence());
+        thread::sleep(Duration::from_millis(200));
+    }
+}
