@@ -72,8 +72,21 @@ check_schema_can_fail() {
   passed "kubeconform refuses an unknown field"
 }
 
+# A real API server takes them, its defaults and admission included.
+check_overlay() { # NAME
+  local file=$WORK/overlay.yaml
+  k kustomize "$ROOT_DIR/deploy/kustomize/overlays/$1" >"$file"
+  k create namespace flask-blog --dry-run=client --output yaml | k apply --filename - >/dev/null 2>&1
+  k apply --server-side --dry-run=server --validate=strict --filename "$file" >"$WORK/report" ||
+    die "The API server refuses deploy/kustomize/overlays/$1; it says why above."
+  (($(wc -l <"$WORK/report") >= 9)) || die "deploy/kustomize/overlays/$1 holds only $(wc -l <"$WORK/report") objects."
+  passed "kubectl apply -k deploy/kustomize/overlays/$1: $(wc -l <"$WORK/report") objects"
+}
+
 fetch_schemas
 check_schema_can_fail
+check_overlay kind
+check_overlay production
 for helm in helm helm4; do
   for chart in operator flask-blog; do
     "$BIN/$helm" lint --strict "$ROOT_DIR/charts/$chart" >"$WORK/lint" 2>&1 || { cat "$WORK/lint" >&2; die "$helm lint charts/$chart failed."; }

@@ -119,9 +119,15 @@ pub struct RenderArgs {
     /// Image for a blog whose spec names none.
     #[arg(long, env = "BLOG_IMAGE", default_value = DEFAULT_BLOG_IMAGE)]
     pub blog_image: String,
+    /// Print a Namespace first.
+    #[arg(long)]
+    pub create_namespace: bool,
     /// Leave the Secrets out: they exist already, with passwords that are in use.
     #[arg(long)]
     pub without_secrets: bool,
+    /// Print the Secrets alone, with new passwords: for `kubectl create`, which never replaces those that are in use.
+    #[arg(long, conflicts_with = "without_secrets")]
+    pub only_secrets: bool,
 }
 
 /// The blog of the same release.

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, bail};
 use flaskblog_api::{Child, FlaskBlog, OwnedKind};
 use kube::{Api, Client, Resource, ResourceExt, api::DynamicObject};
+use serde_json::json;
 
 use crate::{
     clients::Clients,
@@ -128,8 +129,14 @@ pub fn render(args: &RenderArgs) -> Result<String> {
         id.namespace,
         id.name
     );
+    if args.create_namespace {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": id.namespace}});
+        text += "---\n";
+        text += &yaml_document(&namespace).context("failed to write YAML")?;
+    }
     for (role, object) in desired(&plan).iter() {
-        if role.kind() == OwnedKind::Secret && args.without_secrets {
+        let is_secret = role.kind() == OwnedKind::Secret;
+        if (is_secret && args.without_secrets) || (!is_secret && args.only_secrets) {
             continue;
         }
         text += "---\n";

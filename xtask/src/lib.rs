@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use operator::config::{Cli, Command};
 
 /// The command that every drift message names.
 pub const CODEGEN: &str = "cargo xtask codegen";
@@ -34,7 +36,19 @@ pub fn generated() -> Result<Vec<Generated>> {
     Ok(vec![
         Generated { path: "charts/operator/templates/crds/flaskblogs.yaml", content: chart_template(&crd) },
         Generated { path: "crds/flaskblogs.flaskblog.dev.yaml", content: crd },
+        Generated { path: "deploy/kustomize/base/blog.yaml", content: standalone_blog()? },
     ])
+}
+
+/// The sample blog without an operator and without its Secrets, which no repository should hold.
+fn standalone_blog() -> Result<String> {
+    let file = root().join("blog.yaml").display().to_string();
+    let arguments = ["operator", "render", "--filename", &file, "--without-secrets"];
+    let Command::Render(arguments) = Cli::try_parse_from(arguments).context("`operator render`")?.command
+    else {
+        bail!("`operator render` is another command");
+    };
+    operator::preview::render(&arguments).context("failed to render blog.yaml")
 }
 
 /// The CRD as a template: installed and upgraded with the chart, and kept when the chart goes, since deleting a CRD

@@ -115,3 +115,26 @@ fn a_file_that_is_no_blog_is_refused_with_its_name() {
     let (ok, text) = operator(&["render", "-f", file.path().to_str().unwrap()]);
     assert!(!ok && text.contains("is no FlaskBlog"), "{text}");
 }
+
+fn documents(arguments: &[&str]) -> Vec<DynamicObject> {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "metadata": {"name": "x"}, "spec": {}});
+    std::fs::write(file.path(), blog.to_string()).unwrap();
+    let (ok, yaml) =
+        operator(&[&["render", "-n", "press", "-f", file.path().to_str().unwrap()], arguments].concat());
+    assert!(ok, "{yaml}");
+    let documents = serde_yaml::Deserializer::from_str(&yaml);
+    documents.map(|one| serde_json::from_value(Value::deserialize(one).unwrap()).unwrap()).collect()
+}
+
+#[test]
+fn secrets_can_be_rendered_apart_and_a_namespace_in_front() {
+    let kinds = |arguments: &[&str]| -> Vec<String> {
+        documents(arguments).into_iter().map(|one| one.types.unwrap().kind).collect()
+    };
+    let (all, rest, secrets) = (kinds(&[]), kinds(&["--without-secrets"]), kinds(&["--only-secrets"]));
+    assert_eq!(secrets, ["Secret"; 3]);
+    assert!(!rest.contains(&"Secret".to_owned()));
+    assert_eq!(all.len(), rest.len() + secrets.len());
+    assert_eq!(kinds(&["--create-namespace", "--only-secrets"]), ["Namespace", "Secret", "Secret", "Secret"]);
+}
