@@ -11,12 +11,14 @@ const SCRIPT: &str = include_str!("keeper.sh");
 /// A folder as a whole: only then a kubelet brings changed files to a container that runs.
 const CREDENTIALS: &str = "/etc/mysql-keeper";
 const VOLUME: &str = "keeper";
+/// Its name.
+pub const KEEPER: &str = "keeper";
 
 /// Without probes: whether MySQL serves doesn't depend on it. It takes 3 MiB, and 12 while MySQL's client runs.
 pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
     Container {
-        name: "keeper".into(),
+        name: KEEPER.into(),
         image: Some(database.spec.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(["bash", "-c", SCRIPT].map(String::from).to_vec()),
