@@ -14,6 +14,8 @@ const SCRIPT: &str = include_str!("keeper.sh");
 /// A folder as a whole: only then a kubelet brings changed files to a container that runs.
 const CREDENTIALS: &str = "/etc/mysql-keeper";
 const VOLUME: &str = "keeper";
+/// Its name.
+pub const KEEPER: &str = "keeper";
 
 /// Without its comments: another word in one of those must not restart every MySQL.
 fn program() -> String {
@@ -25,7 +27,7 @@ fn program() -> String {
 pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
     Container {
-        name: "keeper".into(),
+        name: KEEPER.into(),
         image: Some(database.spec.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec!["bash".into(), "-c".into(), program()]),

@@ -149,6 +149,7 @@ pub(crate) fn hash_of(content: &Value) -> String {
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+pub use keeper::KEEPER;
 pub use secrets::{SecretContent, new_secret, secret_content};
 
 #[cfg(test)]

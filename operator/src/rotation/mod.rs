@@ -22,11 +22,12 @@ use flaskblog_api::{
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{ResourceExt, api::DynamicObject};
+use serde_json::Value;
 
 pub use self::{credential::Credential, secret::rotate};
 use crate::{
     compare::is_rolled_out,
-    desired::{Applied, Objects},
+    desired::{Applied, KEEPER, Objects},
     observe::Observed,
 };
 
@@ -104,9 +105,8 @@ fn action(
     if let Some(word) = asked.filter(|word| Some(*word) != heard) {
         let why = format!("asked for by {}", credential.asked_by());
         let begin = Action::Begin { rotation: word.clone(), heard: word.clone(), at: seconds(now), why };
-        // An account's new password is told to MySQL by whichever replica starts next. With root's there is nobody to
-        // tell it before there is a MySQL.
-        return (rolls_pods || database_serves(applied)).then_some(begin);
+        // An account's new password is told to MySQL by whichever replica starts next.
+        return (credential == Credential::Account || is_told(credential, applied)).then_some(begin);
     }
     let days = credential.days(blog)?;
     let due = is_older(credential, secret, days, now) && is_at_rest(credential, blog, applied);
@@ -114,7 +114,7 @@ fn action(
         rotation: seconds(now),
         heard: heard.cloned().unwrap_or_default(),
         at: seconds(now),
-        why: format!("older than {days} days"),
+        why: if days == 1 { "older than a day".to_owned() } else { format!("older than {days} days") },
     })
 }
 
@@ -134,15 +134,32 @@ fn is_older(credential: Credential, secret: &DynamicObject, days: i32, now: Time
 /// Nobody waits for what only age asks for: every replica and the database serve, and none is about to end.
 fn is_at_rest(credential: Credential, blog: &FlaskBlog, applied: &Objects<Applied>) -> bool {
     let replicas = applied.get(Child::App).is_some_and(|app| has_replicas(app) && is_rolled_out(app));
-    let database = credential == Credential::SessionKey || database_serves(applied);
-    !blog.spec.hibernate && replicas && database
+    !blog.spec.hibernate && replicas && is_told(credential, applied)
 }
 
-fn database_serves(applied: &Objects<Applied>) -> bool {
-    let Some(set) = applied.get(Child::Database) else { return false };
+/// Whether there is somebody now who tells MySQL: for root its keeper, which a pod from before it had one lacks. Rotations
+/// that nobody tells would push the password that MySQL has out of those that are kept.
+fn is_told(credential: Credential, applied: &Objects<Applied>) -> bool {
+    let set = applied.get(Child::Database);
+    match credential {
+        Credential::SessionKey => true,
+        Credential::Account => set.is_some_and(database_serves),
+        Credential::Root => set.is_some_and(|set| database_serves(set) && has_keeper(set)),
+    }
+}
+
+fn database_serves(set: &DynamicObject) -> bool {
     let status = &set.data["status"];
     let current = status["observedGeneration"].as_i64() == set.metadata.generation;
     current && status["readyReplicas"].as_i64().unwrap_or(0) > 0
+}
+
+/// In the template, and so in the pod, as that is of the newest one.
+fn has_keeper(set: &DynamicObject) -> bool {
+    let status = &set.data["status"];
+    let containers = set.data.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    let keeper = containers.is_some_and(|all| all.iter().any(|one| one["name"] == KEEPER));
+    keeper && status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"]
 }
 
 fn has_replicas(deployment: &DynamicObject) -> bool {

@@ -12,13 +12,23 @@ struct Situation {
     secret: Value,
     app: Value,
     database_ready: i64,
+    containers: &'static [&'static str],
+    updated: i64,
     now: &'static str,
 }
 
 /// Everything serves and nothing is wanted.
 fn at_rest() -> Situation {
-    let (asked, spec, secret) = (json!({}), json!({}), json!({}));
-    Situation { asked, spec, secret, app: app("", 2, 2), database_ready: 1, now: "2026-05-31T12:00:00Z" }
+    Situation {
+        asked: json!({}),
+        spec: json!({}),
+        secret: json!({}),
+        app: app("", 2, 2),
+        database_ready: 1,
+        containers: &["mysql", "keeper"],
+        updated: 1,
+        now: "2026-05-31T12:00:00Z",
+    }
 }
 
 fn app(rotation: &str, replicas: i64, available: i64) -> Value {
@@ -35,8 +45,11 @@ impl Situation {
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "resourceVersion": "7",
                 "creationTimestamp": "2026-05-01T00:00:00Z", "annotations": annotations}})
         };
+        let containers: Vec<Value> = self.containers.iter().map(|name| json!({"name": name})).collect();
         let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x-mysql", "generation": 1},
-            "status": {"observedGeneration": 1, "readyReplicas": self.database_ready}});
+            "spec": {"template": {"spec": {"containers": containers}}},
+            "status": {"observedGeneration": 1, "readyReplicas": self.database_ready, "updatedReplicas": self.updated,
+                "currentRevision": "a", "updateRevision": if self.updated == 1 { "a" } else { "b" }}});
         let children = [
             (Child::DatabaseSecret, secret("x-mysql", &self.secret)),
             (Child::SessionSecret, secret("x-session", &json!({}))),
@@ -96,9 +109,23 @@ fn the_account_and_root_rotate_together_and_neither_waits_for_the_other() {
 }
 
 #[test]
-fn roots_rotation_waits_for_a_database_that_serves() {
-    let asked = json!({ROTATE_ROOT_PASSWORD: "may"});
-    assert_eq!(Situation { asked, database_ready: 0, ..at_rest() }.steps(), []);
+fn roots_rotation_waits_for_a_database_that_serves_and_for_its_keeper() {
+    let root = || Situation {
+        asked: json!({ROTATE_ROOT_PASSWORD: "may"}),
+        spec: json!({"rotation": {"passwordDays": 1}}),
+        secret: json!({ROTATED_AT: "2026-05-31T11:00:00Z"}),
+        ..at_rest()
+    };
+    assert_eq!(root().begins().len(), 1);
+    assert_eq!(Situation { database_ready: 0, ..root() }.steps(), []);
+    assert_eq!(
+        Situation { containers: &["mysql"], ..root() }.steps(),
+        [],
+        "a restart of MySQL waits for approval"
+    );
+    assert_eq!(Situation { updated: 0, ..root() }.steps(), [], "the pod is older than its template");
+    let aged = Situation { asked: json!({}), containers: &["mysql"], ..root() };
+    assert_eq!(aged.steps(), [], "age waits for it too");
 }
 
 #[test]
@@ -154,7 +181,7 @@ fn age_waits_while_the_blog_sleeps_has_no_replica_or_is_not_at_rest() {
     assert_eq!(Situation { app: app("", 0, 0), ..old() }.steps(), []);
     assert_eq!(Situation { app: app("", 2, 1), ..old() }.steps(), []);
     let only_keys = Situation { database_ready: 0, ..old() }.begins();
-    assert_eq!(only_keys, [(Credential::SessionKey, "older than 1 days".to_owned())]);
+    assert_eq!(only_keys, [(Credential::SessionKey, "older than a day".to_owned())]);
     let under_way =
         json!({ROTATION: "may", ROTATION_UNDER_WAY: "true", ROOT_ROTATED_AT: "2026-05-31T11:00:00Z"});
     assert_eq!(Situation { secret: under_way, ..old() }.begins().len(), 1, "only the session key");
