@@ -79,10 +79,23 @@ pub async fn apply(
             writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await?;
         }
     }
-    if let Some(pod) = stuck_database_pod(observed, applied.get(&Child::Database)) {
-        writer.replace_pod(pod, changes).await?;
-    }
     Ok(Objects::applied(applied))
+}
+
+/// Deletes MySQL's pod where Kubernetes would wait for it for ever.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn unstick(
+    ctx: &Context,
+    id: &Identity,
+    observed: &Observed,
+    applied: &Objects<Applied>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Error> {
+    let Some(pod) = stuck_database_pod(observed, applied.get(Child::Database)) else { return Ok(()) };
+    let writer = Writer { client: &ctx.client.0, id, metrics: &ctx.metrics };
+    writer.replace_pod(pod, changes).await
 }
 
 /// The autoscaler's bounds.

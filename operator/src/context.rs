@@ -15,6 +15,7 @@ use crate::{
     identity::Identity,
     metrics::{Blog, Metrics},
     seen::Seen,
+    settled::Settled,
     watches::Watches,
     written::Written,
 };
@@ -34,6 +35,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// Blogs that were found to be as their plans say.
+    pub settled: Settled,
     /// Statuses that were written a moment ago.
     pub written: Written,
     /// What the command line says.
@@ -66,6 +69,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            settled: Settled::default(),
             written: Written::default(),
             settings,
         }
@@ -101,6 +105,7 @@ impl Context {
     pub fn forget(&self, uid: &str) {
         self.forget_failures(uid);
         self.seen.forget(uid);
+        self.settled.forget(uid);
         self.written.forget(uid);
     }
 

@@ -39,7 +39,7 @@ const RIGHTS: &str = "the right to list flaskblogs.flaskblog.dev: upgrade the ch
 /// A watch that the server ends after this many seconds is begun anew; so a dead connection is noticed soon.
 const WATCH_SECONDS: u32 = 60;
 /// Objects per page of the first list, which bounds memory at the start.
-const PAGE: u32 = 100;
+const PAGE: u32 = 250;
 
 /// A signal that many may wait for.
 pub type Stop = Shared<BoxFuture<'static, ()>>;

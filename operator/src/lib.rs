@@ -24,6 +24,7 @@ pub mod reconcile;
 pub mod rotation;
 pub mod run;
 pub mod seen;
+pub mod settled;
 pub mod status;
 pub mod storage;
 pub mod stuck;

@@ -11,21 +11,21 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use crate::{
-    apply::{Change, apply},
+    apply::{Change, apply, unstick},
     certificates::renew,
     claim::{release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
-    desired::{Objects, desired},
+    desired::{Applied, Objects, desired},
     error::{Error, Invalid},
     events,
     identity::Identity,
     metrics::Outcome,
     observe::{Observed, observe},
-    pending::{held, pending},
+    pending::{Held, held, pending},
     rotation::{rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
-    validate::validate,
+    validate::{Plan, validate},
 };
 
 /// While something is still starting, it is looked at this often: a pod that can't pull its image changes no object
@@ -108,9 +108,8 @@ async fn converge(
     }
     release_data(ctx, id, policy, &observed).await?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
-    let wanted = desired(&plan); // no client required
-    let held = held(&plan, &wanted, &pending(&id.name, &wanted, &observed)); // no client required
-    let applied = apply(ctx, id, &wanted, &observed, &held, changes).await?; // client required
+    let (applied, held) = bring_about(ctx, id, &plan, &observed, changes).await?; // client required
+    unstick(ctx, id, &observed, &applied, changes).await?; // client required
     take_data(ctx, id, policy, &observed).await?; // client required
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
     let now = Timestamp::now();
@@ -118,6 +117,28 @@ async fn converge(
     rotate(ctx, id, steps, changes).await?; // client required
     renew(ctx, id, blog, &applied, now, changes).await?; // client required
     Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
+}
+
+/// Makes the objects as the plan says; also tells what waits for a person's approval.
+async fn bring_about(
+    ctx: &Context,
+    id: &Identity,
+    plan: &Plan,
+    observed: &Observed,
+    changes: &mut Vec<Change>,
+) -> Result<(Objects<Applied>, Held), Error> {
+    if ctx.settled.holds(plan, observed) {
+        return Ok((Objects::applied(observed.children.clone()), Held::default()));
+    }
+    ctx.settled.forget(&id.uid);
+    let wanted = desired(plan); // no client required
+    let differences = pending(&id.name, &wanted, observed); // no client required
+    let held = held(plan, &wanted, &differences); // no client required
+    let applied = apply(ctx, id, &wanted, observed, &held, changes).await?; // client required
+    if differences.is_empty() {
+        ctx.settled.found(plan, observed);
+    }
+    Ok((applied, held))
 }
 
 /// A suspended blog: what there is, and what would be changed.

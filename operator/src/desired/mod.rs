@@ -136,17 +136,18 @@ pub fn metadata(id: &Identity, role: Child) -> ObjectMeta {
 /// First 16 hex digits of the SHA-256 of the object as JSON. Maps are sorted, so equal content has an equal hash. The
 /// owner's uid is left out: a blog that adopts what an earlier one left changes nothing but the owner.
 fn content_hash(object: &DynamicObject) -> String {
-    let mut content = value(object);
-    for owner in content["metadata"]["ownerReferences"].as_array_mut().into_iter().flatten() {
-        owner["uid"].take();
+    let mut metadata = object.metadata.clone();
+    for owner in metadata.owner_references.iter_mut().flatten() {
+        owner.uid.clear();
     }
-    hash_of(&content)
+    hash_of(&(&object.types, &metadata, &object.data))
 }
 
-/// First 16 hex digits of the SHA-256 of JSON text.
-pub(crate) fn hash_of(content: &Value) -> String {
-    let digest = Sha256::digest(content.to_string());
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+/// First 16 hex digits of the SHA-256 of what serializes to this JSON.
+#[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
+pub(crate) fn hash_of(content: &impl Serialize) -> String {
+    let text = serde_json::to_vec(content).expect("a Kubernetes object serializes");
+    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub use keeper::KEEPER;
