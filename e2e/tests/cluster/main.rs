@@ -8,6 +8,7 @@ mod charts;
 mod credentials;
 mod database;
 mod day_two;
+mod exposure;
 mod faults;
 mod main_job;
 mod operator;
