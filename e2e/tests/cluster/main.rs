@@ -14,4 +14,5 @@ mod main_job;
 mod operator;
 mod person;
 mod readme;
+mod reboots;
 mod sample;

@@ -12,6 +12,7 @@ mod house;
 mod leader;
 mod lifecycle;
 mod preview;
+mod right;
 mod rights;
 mod rotation;
 mod schema;

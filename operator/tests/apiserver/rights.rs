@@ -23,60 +23,14 @@ use serde_json::{Value, json};
 
 use crate::{
     database::{bound_claim, sized},
-    house::{House, chart_rules},
+    house::House,
+    right::Right,
 };
 
 /// So many operators live side by side, each in a namespace of its own.
 const SIDE_BY_SIDE: usize = 20;
 /// More reconciles than this within the first seconds of a lacking right are a loop without a back-off.
 const BUSY: u64 = 25;
-
-/// One verb on one resource.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Right {
-    group: String,
-    resource: String,
-    verb: String,
-}
-
-impl Right {
-    /// Every right that the chart gives.
-    fn all() -> BTreeSet<Self> {
-        let texts = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
-        let mut all = BTreeSet::new();
-        for rule in chart_rules().as_array().unwrap() {
-            for group in texts(&rule["apiGroups"]) {
-                for resource in texts(&rule["resources"]) {
-                    for verb in texts(&rule["verbs"]) {
-                        all.insert(Self { group: group.clone(), resource: resource.clone(), verb });
-                    }
-                }
-            }
-        }
-        all
-    }
-
-    fn rule(&self) -> Value {
-        json!({"apiGroups": [self.group], "resources": [self.resource], "verbs": [self.verb]})
-    }
-
-    fn is(&self, resource: &str, verb: &str) -> bool {
-        self.resource == resource && self.verb == verb
-    }
-
-    fn is_of_a_watch(&self) -> bool {
-        matches!(self.verb.as_str(), "list" | "watch") && self.resource != "pods"
-    }
-
-    /// What the API server says, so what somebody must be able to read somewhere.
-    fn words(&self) -> String {
-        format!("cannot {} resource \"{}\"", self.verb, self.resource)
-    }
-
-    fn namespace(&self) -> String {
-        format!("no-{}-{}", self.verb, self.resource.replace('/', "-"))
-    }
-}
 
 /// What the operators log.
 #[derive(Clone, Default)]
