@@ -113,4 +113,8 @@ fn after_a_reboot_of_all_nodes_the_blog_comes_back_with_its_data_by_itself() {
         "kubectl --context kind-flaskblog wait --for=condition=Available deployment --all -A --timeout=120s";
     let others = shell(what_else);
     assert!(others.status.success(), "{others:?}");
+    // The API server keeps what it connected to first, and it is up before the Services' addresses lead anywhere.
+    eventually("the metrics server is reached", "default", || {
+        shell("kubectl --context kind-flaskblog top nodes").status.success().then_some(())
+    });
 }
