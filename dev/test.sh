@@ -63,6 +63,7 @@ cluster() {
   "$DEV_DIR/browser.sh"
   "$DEV_DIR/up.sh"
   "$DEV_DIR/metrics-server.sh"
+  "$DEV_DIR/traefik.sh"
   local bin axe
   bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4 docker-compose)
   axe=$("$DEV_DIR/axe.sh")

@@ -25,6 +25,7 @@ helm4 go-tools/helm4 helm4=helm.sh/helm/v4/cmd/helm
 kubeconform go-tools/kubeconform kubeconform=github.com/yannh/kubeconform/cmd/kubeconform
 compose go-tools/compose docker-compose=github.com/docker/compose/v2/cmd
 metrics-server go-tools/metrics-server metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
+traefik go-tools/traefik traefik=github.com/traefik/traefik/v3/cmd/traefik
 END
 }
 
@@ -49,6 +50,7 @@ ldflags() { # MODULE-DIRECTORY
       flags+=" -X helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor=34 -X helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor=34"
       ;;
     go-tools/helm4) flags+=" -X helm.sh/helm/v4/internal/version.version=$(module_version "$1" helm.sh/helm/v4)" ;;
+    go-tools/traefik) flags+=" -X github.com/traefik/traefik/v3/pkg/version.Version=$(module_version "$1" github.com/traefik/traefik/v3)" ;;
     go-tools/kubeconform) flags+=" -X main.version=$(module_version "$1" github.com/yannh/kubeconform)" ;;
     go-tools/compose)
       flags+=" -X github.com/docker/compose/v2/internal.Version=$(module_version "$1" github.com/docker/compose/v2)"

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::page::{self, Page, Site};
 use crate::password::Passwords;
-use crate::proxies::{Proxies, is_secure};
+use crate::proxies::{Proxies, is_plain, is_secure};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
 use crate::throttle::{Guesses, Registrations};
@@ -70,6 +70,20 @@ impl App {
         let host = host.and_then(|host| host.parse::<Authority>().ok());
         let scheme = if is_secure(headers) { "https" } else { "http" };
         host.map_or_else(|| "http://localhost".to_owned(), |host| format!("{scheme}://{host}"))
+    }
+}
+
+impl App {
+    /// Whether cookies are for connections with TLS only: a proxy that is trusted says so; or the client asked for the host of
+    /// the blog's own https address, and no proxy says that it did so without TLS.
+    #[must_use]
+    pub fn is_secure(&self, headers: &HeaderMap) -> bool {
+        let own = self.site.address.as_deref().and_then(|address| address.strip_prefix("https://"));
+        let own = own.and_then(|rest| rest.split('/').next());
+        let asked = headers.get(header::HOST).map(HeaderValue::as_bytes);
+        let at_home =
+            own.is_some_and(|own| asked.is_some_and(|host| host.eq_ignore_ascii_case(own.as_bytes())));
+        is_secure(headers) || (at_home && !is_plain(headers))
     }
 }
 

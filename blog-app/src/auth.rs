@@ -20,7 +20,6 @@ use crate::error::Error;
 use crate::forms::{self, Form, Login};
 use crate::page::{Page, failed_with, html, kept, signed_in};
 use crate::password::Verdict;
-use crate::proxies::is_secure;
 use crate::session::{self, KnownBrowser, Session};
 use crate::store;
 use crate::store::users::{self, Credentials, User};
@@ -200,7 +199,7 @@ async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credenti
 fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
     let proof = session::proof(&of.hash);
     let value = app.sessions.seal(&Session { user: of.user.id, issued: session::now(), proof });
-    let secure = is_secure(headers);
+    let secure = app.is_secure(headers);
     let mut cookies = AppendHeaders(vec![(header::SET_COOKIE, session::set_cookie(&value, secure))]);
     if known_browser(app, headers, of.user.id).is_none() {
         let known = KnownBrowser { browser: rand::random(), user: of.user.id };
@@ -257,24 +256,24 @@ async fn change_password(
 
 /// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
 /// the button, since a foreign page could have made it.
-async fn show_logout(page: Page, headers: HeaderMap) -> Result<Response, Error> {
+async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
     if page.viewer.is_none() {
         return Ok(found("/"));
     }
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if matches!(site, Some(b"same-origin" | b"none")) {
-        return Ok(end_session(&headers));
+        return Ok(end_session(&app, &headers));
     }
     html(&LogoutPage { page })
 }
 
 /// Works without the database: who wants to leave can.
-async fn log_out(headers: HeaderMap) -> Response {
-    end_session(&headers)
+async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    end_session(&app, &headers)
 }
 
-fn end_session(headers: &HeaderMap) -> Response {
-    let cookie = session::clear_cookie(is_secure(headers));
+fn end_session(app: &App, headers: &HeaderMap) -> Response {
+    let cookie = session::clear_cookie(app.is_secure(headers));
     ([(header::SET_COOKIE, cookie)], found("/")).into_response()
 }
 

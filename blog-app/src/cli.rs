@@ -83,7 +83,7 @@ pub struct ServeArgs {
     /// What the text of a post is.
     #[arg(long, env = "BLOG_MARKUP", value_enum, ignore_case = true, default_value = "plain")]
     pub markup: Markup,
-    /// The blog's own address, for the feed [default: what the client asked for].
+    /// The blog's own address, for the feed and for whether cookies are for TLS only [default: what the client asked for].
     #[arg(long, env = "BLOG_ADDRESS", value_parser = address, value_name = "URL")]
     pub address: Option<String>,
     /// File with the secret that signs session cookies, at least 32 bytes.

@@ -35,13 +35,16 @@ impl Proxies {
         }
     }
 
-    /// Who the client is. What a stranger says of itself is removed, so that nobody downstream believes it.
+    /// Who the client is. What a stranger says of itself is removed, so that nobody downstream believes it; but that it came
+    /// without TLS it may say, since that is to nobody's advantage.
     pub fn resolve(&self, peer: Option<Peer>, headers: &mut HeaderMap) -> Option<IpAddr> {
         let peer = peer.map(|Peer(address)| address.ip().to_canonical());
         let trusted = peer.map_or(matches!(self, Self::All), |peer| self.trusts(peer));
         if !trusted {
             headers.remove(FORWARDED_FOR);
-            headers.remove(FORWARDED_PROTO);
+            if !is_plain(headers) {
+                headers.remove(FORWARDED_PROTO);
+            }
             return peer;
         }
         self.named(headers).or(peer)
@@ -68,7 +71,17 @@ impl Proxies {
 /// Whether the client speaks TLS, as a trusted proxy says; see [`Proxies::resolve`].
 #[must_use]
 pub fn is_secure(headers: &HeaderMap) -> bool {
-    headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+    said_scheme(headers, b"https")
+}
+
+/// Whether the proxy in front says that the client doesn't speak TLS.
+#[must_use]
+pub fn is_plain(headers: &HeaderMap) -> bool {
+    said_scheme(headers, b"http")
+}
+
+fn said_scheme(headers: &HeaderMap, scheme: &[u8]) -> bool {
+    headers.get(FORWARDED_PROTO).is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(scheme))
 }
 
 #[cfg(test)]

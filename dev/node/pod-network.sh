@@ -37,6 +37,17 @@ END
   if cmp -s "$temporary" "$CONFLIST"; then rm "$temporary"; else mv "$temporary" "$CONFLIST"; fi
 }
 
+# An address of a Service that nobody has translated leads nowhere. While a node starts, before kube-proxy has written its
+# rules, a network that answers on every address would be taken for the Service, by a connection that may be kept for ever.
+refuse_unknown_services() {
+  local all chain rule
+  all=$(awk '$1 == "serviceSubnet:" {gsub(/"/, ""); print $2; exit}' /kind/kubeadm.conf)
+  for chain in OUTPUT FORWARD; do
+    rule=("$chain" --destination "${all:-10.96.0.0/16}" --protocol tcp --jump REJECT --reject-with tcp-reset)
+    iptables -w -C "${rule[@]}" 2>/dev/null || iptables -w -A "${rule[@]}"
+  done
+}
+
 # Traffic that leaves the cluster gets the node's address; between pods, addresses stay as they are.
 masquerade() { # RANGE
   local all rule
@@ -59,6 +70,7 @@ update() {
   done <<<"$list"
 }
 
+refuse_unknown_services
 # Often while the cluster comes up, then rarely: a node joins or moves seldom. A failure keeps what is there.
 for ((round = 0; ; round++)); do
   if [[ -s $KUBECONFIG && -s $CERTIFICATE ]]; then update || true; fi

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api,
     api::{Patch, PatchParams},
+    core::Status,
 };
 use serde_json::json;
 
@@ -58,11 +59,13 @@ pub async fn grow(ctx: &Context, id: &Identity, plan: &Plan, observed: &Observed
             Ok(Growth::Requested(format!("PersistentVolumeClaim {name} asks for {wanted} now, after {asks}")))
         }
         // The admission plugin PersistentVolumeClaimResize says 403 if the class can't; the size itself may be a 422.
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => Ok(Growth::Refused(format!(
-            "PersistentVolumeClaim {name} stays at {asks} and everything runs on: {}. Let the class allow it \
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) && !lacks_right(&status) => {
+            Ok(Growth::Refused(format!(
+                "PersistentVolumeClaim {name} stays at {asks} and everything runs on: {}. Let the class allow it \
              (allowVolumeExpansion: true), or set database.managed.storage.size back by making a new FlaskBlog",
-            status.message
-        ))),
+                status.message
+            )))
+        }
         Err(source) => Err(Error::Write {
             verb: "grow",
             kind: "PersistentVolumeClaim".into(),
@@ -70,6 +73,12 @@ pub async fn grow(ctx: &Context, id: &Identity, plan: &Plan, observed: &Observed
             source: Box::new(source),
         }),
     }
+}
+
+/// Whether the operator itself may not do it, which says nothing of the class. Only the words tell that from an admission
+/// plugin's refusal.
+fn lacks_right(status: &Status) -> bool {
+    status.message.contains("cannot patch resource")
 }
 
 /// Whether the volume is still smaller than what its claim asks for, and what the cluster says of it.

@@ -1,5 +1,8 @@
 //! The session cookie, between replicas and in hostile hands.
 
+use std::sync::Arc;
+
+use blog_app::page::Site;
 use blog_app::session::{MAX_AGE, Session, Sessions, now};
 
 use super::{Blog, execute, keys};
@@ -81,6 +84,29 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
     let mut trusted = blog.behind_proxy().browser().with("x-forwarded-proto", "https");
     let answer = trusted.post("/auth/login", &form).await;
     assert!(answer.header("set-cookie").unwrap().ends_with(&format!("{attributes}; Secure")));
+}
+
+/// Behind a proxy that nobody named as trusted, the deployer's own word counts: an https address means TLS in front.
+#[tokio::test]
+async fn at_the_blogs_own_https_address_cookies_are_for_tls_unless_the_proxy_says_there_was_none() {
+    let blog = Blog::with_post().await.configured(|app| {
+        app.site = Arc::new(Site { address: Some("https://blog.example.org".into()), ..(*app.site).clone() });
+    });
+    let form = [("username", "test"), ("password", "test")];
+    for (headers, secure) in [
+        (&[("host", "blog.example.org")][..], true),
+        (&[("host", "Blog.Example.ORG"), ("x-forwarded-proto", "https")], true),
+        (&[("host", "blog.example.org"), ("x-forwarded-proto", "http")], false),
+        (&[("host", "localhost:30423")], false),
+        (&[("host", "localhost:30423"), ("x-forwarded-proto", "https")], false),
+    ] {
+        let browser = headers.iter().fold(blog.browser(), |browser, (name, value)| browser.with(name, value));
+        for (path, form) in [("/auth/login", &form[..]), ("/auth/logout", &[])] {
+            let answer = browser.clone().post(path, form).await;
+            let cookie = answer.header("set-cookie").unwrap().to_owned();
+            assert_eq!(cookie.ends_with("; Secure"), secure, "{path} {headers:?}: {cookie}");
+        }
+    }
 }
 
 #[tokio::test]

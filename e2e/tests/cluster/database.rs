@@ -101,8 +101,7 @@ async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_s
     assert_eq!(condition(NAMESPACE, "guest", "DatabaseReady").unwrap().0, "True");
     let forward = PortForward::start(NAMESPACE, "svc/guest", 18090);
     let author = Person::at(&forward.url);
-    author.form("/auth/register", &[("username", &author.name), ("password", "a pass phrase")]).await;
-    author.log_in().await;
+    author.register().await;
     author.write("At somebody else's").await;
     assert!(author.index().await.contains("At somebody else"));
     let plain = "SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_USER = 'guest' AND CONNECTION_TYPE <> 'SSL/TLS';";

@@ -51,12 +51,12 @@ impl Drop for Drained {
     }
 }
 
-fn nodes_of(pods: &[Value]) -> Vec<String> {
+pub fn nodes_of(pods: &[Value]) -> Vec<String> {
     pods.iter().map(|pod| pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned()).collect()
 }
 
 /// Deletes a replica where two are on one node; the scheduler puts the next one elsewhere.
-fn spread() {
+pub fn spread() {
     wait_ready("default", "blog");
     eventually("the replicas are on two nodes", "default", || {
         let replicas = app_pods("default", "blog");
@@ -114,7 +114,7 @@ fn a_blog_sleeps_and_wakes_with_its_posts_and_its_sessions() {
 }
 
 /// Waits for what a person does.
-fn on<T>(what: impl Future<Output = T>) -> T {
+pub fn on<T>(what: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(what)
 }
 

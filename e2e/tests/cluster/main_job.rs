@@ -131,8 +131,7 @@ async fn port_forward_reaches_the_blog_on_5000() {
     let person = Person::at(&forward.url);
     assert!(person.index().await.contains("Flaskr"));
     // Forms work there too: the origin is another one than at the node port.
-    person.form("/auth/register", &[("username", &person.name), ("password", "a pass phrase")]).await;
-    person.log_in().await;
+    person.register().await;
 }
 
 #[test]

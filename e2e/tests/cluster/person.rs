@@ -10,7 +10,7 @@ use std::{
 };
 
 use e2e::URL;
-use reqwest::{Client, Response, StatusCode, redirect::Policy};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect::Policy};
 
 pub struct Person {
     client: Client,
@@ -19,6 +19,14 @@ pub struct Person {
 }
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// How visitors come: by a connection of their own for each request, since tests kill what a kept one leads to, and since
+/// a closing server must not refuse new ones.
+pub fn client() -> ClientBuilder {
+    // Fails when another test was here first, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(10))
+}
 
 impl Person {
     /// Somebody new, registered and logged in at the sample blog.
@@ -29,23 +37,26 @@ impl Person {
     /// The same at another blog.
     pub async fn registered_at(base: &str) -> Self {
         let person = Self::at(base);
-        person.form("/auth/register", &[("username", &person.name), ("password", "a pass phrase")]).await;
-        person.log_in().await;
+        person.register().await;
         person
     }
 
+    /// Registers and logs in.
+    pub async fn register(&self) {
+        self.form("/auth/register", &[("username", &self.name), ("password", "a pass phrase")]).await;
+        self.log_in().await;
+    }
+
     pub fn at(base: &str) -> Self {
+        Self::coming_by(client(), base)
+    }
+
+    /// Somebody who comes on another way than the address says, or believes other certificates.
+    pub fn coming_by(client: ClientBuilder, base: &str) -> Self {
         let since_epoch =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
         let name = format!("person-{since_epoch}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        let client = Client::builder()
-            .cookie_store(true)
-            // Tests kill what a kept connection leads to.
-            .pool_max_idle_per_host(0)
-            .redirect(Policy::none())
-            .timeout(Duration::from_secs(10))
-            .build()
-            .unwrap();
+        let client = client.cookie_store(true).redirect(Policy::none()).build().unwrap();
         Self { client, base: base.into(), name }
     }
 
@@ -86,8 +97,8 @@ impl Person {
 
 /// Who comes again and again.
 enum Visitor {
-    /// Somebody new every time.
-    Reader(Client),
+    /// Somebody new every time, at that address.
+    Reader(Client, String),
     /// Somebody who is logged in and has to stay it.
     Member(Person),
     /// Somebody who publishes a post every time.
@@ -98,7 +109,7 @@ impl Visitor {
     /// One visit, or what went wrong.
     async fn visit(&self, number: u64) -> Result<(), String> {
         let answer = match self {
-            Self::Reader(client) => client.get(URL).send(),
+            Self::Reader(client, url) => client.get(url).send(),
             Self::Member(person) => person.client.get(&person.base).send(),
             Self::Writer(person) => {
                 let title = format!("{} of {}", number, person.name);
@@ -110,7 +121,7 @@ impl Visitor {
         let status = answer.status();
         let page = answer.text().await.map_err(|error| format!("{error:?}"))?;
         match self {
-            Self::Reader(_) if status == StatusCode::OK => Ok(()),
+            Self::Reader(..) if status == StatusCode::OK => Ok(()),
             Self::Member(_) if status == StatusCode::OK && page.contains("Log Out") => Ok(()),
             Self::Member(_) if status == StatusCode::OK => Err("logged out".into()),
             Self::Writer(_) if status.is_redirection() => Ok(()),
@@ -134,9 +145,13 @@ pub struct Visitors {
 impl Visitors {
     /// Readers of the sample blog's index.
     pub fn readers(count: usize) -> Self {
-        // A connection per request: that is how new readers come, and what a closing server must not refuse.
-        let client = || Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(10)).build();
-        Self::start((0..count).map(|_| Visitor::Reader(client().unwrap())).collect())
+        Self::readers_coming_by(count, URL, client)
+    }
+
+    /// Readers of a page who come on another way.
+    pub fn readers_coming_by(count: usize, url: &str, client: impl Fn() -> ClientBuilder) -> Self {
+        let reader = |_| Visitor::Reader(client().build().unwrap(), url.into());
+        Self::start((0..count).map(reader).collect())
     }
 
     /// A member of the sample blog who reads, and has to be logged in at every visit.

@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use crate::house::House;
 
-fn sized(size: &str) -> Value {
+pub fn sized(size: &str) -> Value {
     json!({"database": {"managed": {"storage": {"size": size}}}})
 }
 
 /// A bound claim as the controllers would leave it, of a class that may or may not expand.
-async fn bound_claim(house: &House, expands: bool) -> Api<PersistentVolumeClaim> {
+pub async fn bound_claim(house: &House, expands: bool) -> Api<PersistentVolumeClaim> {
     let class = format!("class-{}", house.namespace);
     let classes: Api<StorageClass> = Api::all(house.admin.clone());
     let body = json!({"metadata": {"name": class}, "provisioner": "example.org/fake", "allowVolumeExpansion": expands});

@@ -40,11 +40,19 @@ pub struct House {
     pub admin: Client,
     pub namespace: String,
     pub ctx: Arc<Context>,
+    user: String,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl House {
     pub async fn open(name: &str) -> Self {
+        let mut house = Self::without_operator(name, OPERATOR_USER).await;
+        house.start_operator().await;
+        house
+    }
+
+    /// The same without an operator yet; it is to have the rights of that user.
+    pub async fn without_operator(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         PREPARED.get_or_init(|| prepare(admin.clone())).await;
         let namespaces: Api<Namespace> = Api::all(admin.clone());
@@ -52,15 +60,13 @@ impl House {
         let namespace =
             serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).unwrap();
         namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-        let mut house =
-            Self { ctx: context(&operator_clients().await), admin, namespace: name.into(), stop: None };
-        house.start_operator().await;
-        house
+        let ctx = context(&operator_clients(user).await);
+        Self { ctx, admin, namespace: name.into(), user: user.into(), stop: None }
     }
 
     /// Starts an operator with the rights of the chart and no others.
     pub async fn start_operator(&mut self) {
-        let clients = operator_clients().await;
+        let clients = operator_clients(&self.user).await;
         self.ctx = context(&clients);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ctx, namespace) = (Arc::clone(&self.ctx), self.namespace.clone());
@@ -192,9 +198,9 @@ impl House {
     }
 }
 
-async fn operator_clients() -> Clients {
+async fn operator_clients(user: &str) -> Clients {
     let mut config = admin_config().await;
-    config.auth_info.impersonate = Some(OPERATOR_USER.into());
+    config.auth_info.impersonate = Some(user.into());
     Clients::new(config).unwrap()
 }
 
@@ -203,16 +209,20 @@ fn context(clients: &Clients) -> Arc<Context> {
     Arc::new(Context::new(clients.calls.clone(), "test", settings))
 }
 
+/// The rights that the chart gives.
+pub fn chart_rules() -> Value {
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator/files/rules.yaml");
+    serde_yaml::from_str(&std::fs::read_to_string(rules).unwrap()).unwrap()
+}
+
 /// The CRD from Rust, and the ClusterRole from the chart's own file.
 async fn prepare(admin: Client) {
     let params = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
     let crd = FlaskBlog::crd();
     crds.patch(FlaskBlog::crd_name(), &params, &Patch::Apply(&crd)).await.unwrap();
-    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator/files/rules.yaml");
-    let rules: Value = serde_yaml::from_str(&std::fs::read_to_string(rules).unwrap()).unwrap();
-    let role: ClusterRole =
-        serde_json::from_value(json!({"metadata": {"name": "operator"}, "rules": rules})).unwrap();
+    let role = json!({"metadata": {"name": "operator"}, "rules": chart_rules()});
+    let role: ClusterRole = serde_json::from_value(role).unwrap();
     let binding: ClusterRoleBinding = serde_json::from_value(json!({
         "metadata": {"name": "operator"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"},

@@ -13,6 +13,8 @@ mod house;
 mod leader;
 mod lifecycle;
 mod preview;
+mod right;
+mod rights;
 mod rotation;
 mod schema;
 mod sequences;

@@ -1,0 +1,223 @@
+//! The blog by a host name, through a real Traefik (`dev/traefik.sh`).
+
+use std::net::{IpAddr, SocketAddr};
+
+use e2e::{
+    browser::{Browser, unique},
+    eventually, kubectl, kubectl_apply, kubectl_json, shell, wait_ready,
+};
+use reqwest::{
+    Certificate, ClientBuilder, StatusCode,
+    header::{HeaderMap, HeaderValue, ORIGIN, SET_COOKIE},
+};
+use serde_json::json;
+
+use crate::{
+    day_two::on,
+    person::{Person, Visitors, client},
+    sample::{Sample, blog, object, patch_spec, pods},
+};
+
+const HOST: &str = "blog.example.org";
+const HTTP: &str = "http://blog.example.org";
+const HTTPS: &str = "https://blog.example.org";
+const SECRET: &str = "blog-tls";
+const PEOPLE: &str = "default";
+
+/// A new certificate for the host, which goes into the cluster as a Secret; the certificate itself is printed.
+const MAKE_CERTIFICATE: &str = r#"set -e; d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=$HOST" -addext "subjectAltName=DNS:$HOST" \
+  -addext basicConstraints=critical,CA:FALSE -keyout "$d/tls.key" -out "$d/tls.crt" 2>/dev/null
+kubectl create secret tls "$SECRET" --cert "$d/tls.crt" --key "$d/tls.key" --dry-run=client -o yaml |
+  kubectl --context kind-flaskblog apply -n default -f - >&2
+cat "$d/tls.crt""#;
+
+/// The address of Traefik, and the one certificate that visitors believe.
+#[derive(Clone)]
+struct Door {
+    address: IpAddr,
+    certificate: Certificate,
+}
+
+impl Door {
+    fn new() -> Self {
+        let node = kubectl_json(&["get", "node", "flaskblog-control-plane"]).unwrap();
+        let addresses = node["status"]["addresses"].as_array().unwrap();
+        let internal = addresses.iter().find(|one| one["type"] == "InternalIP").unwrap();
+        let made = shell(&format!("HOST={HOST} SECRET={SECRET}; {MAKE_CERTIFICATE}"));
+        assert!(made.status.success(), "{made:?}");
+        Self {
+            address: internal["address"].as_str().unwrap().parse().unwrap(),
+            certificate: Certificate::from_pem(&made.stdout).unwrap(),
+        }
+    }
+
+    /// Who finds any host there, as by DNS. The ports are those of the addresses that are asked for.
+    fn client(&self) -> ClientBuilder {
+        let address = SocketAddr::new(self.address, 0);
+        client()
+            .resolve(HOST, address)
+            .resolve("other.example.org", address)
+            .tls_certs_only([self.certificate.clone()])
+    }
+
+    fn person(&self, base: &str) -> Person {
+        Person::coming_by(self.client(), base)
+    }
+
+    /// Somebody whose forms come from a page of that origin, as browsers say it.
+    fn person_from(&self, origin: &'static str, base: &str) -> Person {
+        let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))]);
+        Person::coming_by(self.client().default_headers(headers), base)
+    }
+
+    async fn status_of(&self, url: &str) -> Result<StatusCode, String> {
+        let answer = self.client().build().unwrap().get(url).send().await;
+        answer.map(|answer| answer.status()).map_err(|error| format!("{error:?}"))
+    }
+}
+
+/// The sample blog with an Ingress; without it, and without the Secret, when this goes.
+struct Exposed {
+    sample: Sample,
+    door: Door,
+}
+
+impl Exposed {
+    fn by_ingress() -> Self {
+        let sample = Sample::ready();
+        let exposed = Self { sample, door: Door::new() };
+        patch_spec(&json!({"ingress": {"host": HOST, "className": "traefik", "tlsSecretName": SECRET}}));
+        wait_ready(PEOPLE, "blog");
+        exposed.until("the blog answers by its name", HTTPS, StatusCode::OK);
+        exposed
+    }
+
+    /// Traefik hears of what changes by a watch, a moment later than the operator.
+    fn until(&self, what: &str, url: &str, wanted: StatusCode) {
+        eventually(what, PEOPLE, || {
+            let status = on(self.door.status_of(url));
+            (status == Ok(wanted)).then_some(())
+        });
+    }
+
+    fn ended(self) {
+        self.sample.restored();
+        let _ = kubectl(&["delete", "secret", SECRET, "-n", PEOPLE]);
+    }
+}
+
+#[test]
+fn by_its_host_name_the_blog_answers_over_http_and_https_until_the_field_goes() {
+    let exposed = Exposed::by_ingress();
+    for base in [HTTP, HTTPS] {
+        assert!(on(exposed.door.person(base).index()).contains("Flaskr"), "{base}");
+    }
+    let url = || blog()["status"]["url"].clone();
+    assert_eq!(url(), HTTPS);
+    assert_eq!(on(exposed.door.status_of("http://other.example.org")), Ok(StatusCode::NOT_FOUND));
+    assert!(on(Person::at(e2e::URL).index()).contains("Flaskr"), "the node port leads there as before");
+    patch_spec(&json!({"ingress": null}));
+    exposed.until("nothing answers by that name", HTTP, StatusCode::NOT_FOUND);
+    assert!(object("ingress", "blog").is_none());
+    eventually("the URL is the node port's", PEOPLE, || (url() == e2e::URL).then_some(()));
+    exposed.ended();
+}
+
+#[test]
+fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
+    let exposed = Exposed::by_ingress();
+    let rules = format!("--host-resolver-rules=MAP {HOST} {}", exposed.door.address);
+    let title = unique("By name");
+    on(async {
+        // Its own store of certificates doesn't know the one that was made here.
+        let browser = Browser::open(HTTPS, 1200, 900, &[&rules, "--ignore-certificate-errors"]).await;
+        let name = unique("tls");
+        browser.go("/auth/register").await;
+        for button in ["Register", "Log In"] {
+            browser.fill("Username", &name).await;
+            browser.fill("Password", "correct horse").await;
+            browser.press(button).await;
+        }
+        browser.follow("New").await;
+        browser.fill("Title", &title).await;
+        browser.fill("Body", "text").await;
+        browser.press("Save").await;
+        assert!(browser.text().await.contains(&title));
+        assert!(browser.page.get_named_cookie("session").await.unwrap().secure().unwrap_or(false));
+        browser.press("Log Out").await;
+        assert!(browser.text().await.contains("Log In"), "still logged in");
+        browser.close().await;
+    });
+    assert!(on(Person::at(e2e::URL).index()).contains(&title), "at the node port the post isn't there");
+    exposed.ended();
+}
+
+/// How the browser keeps the cookie follows how it came, and who may send forms follows the host that it asked for.
+#[test]
+fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refused() {
+    let exposed = Exposed::by_ingress();
+    let credentials = |name: &str| [("username", name.to_owned()), ("password", "a pass phrase".to_owned())];
+    for (base, is_secure) in [(HTTPS, true), (HTTP, false)] {
+        let person = exposed.door.person_from(base, base);
+        on(person.register());
+        let fields = credentials(&person.name);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = on(person.form("/auth/login", &fields));
+        let cookies: Vec<&str> =
+            answer.headers().get_all(SET_COOKIE).iter().map(|one| one.to_str().unwrap()).collect();
+        let session = cookies.iter().find(|one| one.starts_with("session=")).unwrap();
+        assert_eq!(session.contains("; Secure"), is_secure, "{base}: {session}");
+        let foreign = exposed.door.person_from("https://evil.example.org", base);
+        let refused = on(foreign.form("/auth/login", &fields));
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{base}");
+    }
+    exposed.ended();
+}
+
+#[test]
+fn a_rollout_fails_no_request_that_comes_through_an_ingress_controller() {
+    let exposed = Exposed::by_ingress();
+    let author = exposed.door.person(HTTPS);
+    on(author.register());
+    let readers = Visitors::readers_coming_by(4, HTTPS, || exposed.door.client());
+    let writer = Visitors::writer(author);
+    for title in ["Renamed", "Flaskr"] {
+        patch_spec(&json!({"title": title}));
+        wait_ready(PEOPLE, "blog");
+        eventually("the old replicas have ended", PEOPLE, || (pods("app").len() == 2).then_some(()));
+        exposed.until("the blog answers", HTTPS, StatusCode::OK);
+    }
+    assert!(writer.noticed_nothing() > 20);
+    assert!(readers.noticed_nothing() > 100);
+    exposed.ended();
+}
+
+/// Not a field of ours: whoever has a Gateway writes a route to the Service.
+const ROUTE: &str = "
+{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: traefik},
+ spec: {controllerName: traefik.io/gateway-controller}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: front},
+ spec: {gatewayClassName: traefik, listeners: [{name: http, protocol: HTTP, port: 8000}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: blog},
+ spec: {parentRefs: [{name: front}], hostnames: [blog.example.org],
+        rules: [{backendRefs: [{name: blog, port: 5000}]}]}}
+";
+
+#[test]
+fn a_route_of_the_gateway_api_leads_to_the_blog_as_well() {
+    let sample = Sample::ready();
+    let exposed = Exposed { sample, door: Door::new() };
+    let (applied, text) = kubectl_apply(PEOPLE, ROUTE);
+    assert!(applied, "{text}");
+    exposed.until("the route leads to the blog", HTTP, StatusCode::OK);
+    let author = exposed.door.person_from(HTTP, HTTP);
+    on(author.register());
+    on(author.write("By a route"));
+    assert!(on(author.index()).contains("By a route"));
+    let _ = kubectl(&["delete", "httproute/blog", "gateway/front", "gatewayclass/traefik", "-n", PEOPLE]);
+    exposed.until("the route has gone", HTTP, StatusCode::NOT_FOUND);
+    exposed.ended();
+}

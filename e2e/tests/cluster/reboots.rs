@@ -1,0 +1,120 @@
+//! A node is lost, and all of them start anew. Last of all tests by its name, since every pod is restarted.
+
+use std::time::Duration;
+
+use e2e::{app_pods, condition, eventually, kubectl_json, shell, wait_ready};
+use serde_json::Value;
+
+use crate::{
+    day_two::{nodes_of, on, spread},
+    person::Person,
+    sample::{blog, incarnations, pods},
+};
+
+/// A worker whose every process stands still, as when its power or its network is gone: nothing refuses, nothing answers.
+struct Lost(String);
+
+impl Lost {
+    fn node(name: &str) -> Self {
+        docker(&format!("pause {name}"));
+        Self(name.to_owned())
+    }
+}
+
+impl Drop for Lost {
+    fn drop(&mut self) {
+        let _ = shell(&format!("docker unpause {}", self.0));
+    }
+}
+
+fn docker(arguments: &str) {
+    let result = shell(&format!("docker {arguments}"));
+    assert!(result.status.success(), "docker {arguments}: {result:?}");
+}
+
+fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| all.iter().any(|one| one["type"] == "Ready" && one["status"] == "True"))
+}
+
+fn node_is_ready(name: &str) -> bool {
+    kubectl_json(&["get", "node", name]).is_some_and(|node| is_ready(&node))
+}
+
+/// The operator has one pod; on the lost node it would be missed for the five minutes that Kubernetes gives such a pod.
+fn operator_runs_elsewhere(node: &str) {
+    let kubectl = "kubectl --context kind-flaskblog";
+    let moved = shell(&format!(
+        "set -e; {kubectl} cordon {node}; trap '{kubectl} uncordon {node}' EXIT
+         {kubectl} delete pod -n flaskblog-system --field-selector spec.nodeName={node}
+         {kubectl} rollout status deployment/operator -n flaskblog-system --timeout=120s"
+    ));
+    assert!(moved.status.success(), "{moved:?}");
+}
+
+#[test]
+fn a_lost_worker_leaves_the_blog_to_its_other_replica_and_all_is_well_when_it_is_back() {
+    spread();
+    let author = on(Person::registered());
+    let database = nodes_of(&pods("database")).remove(0);
+    let node = nodes_of(&app_pods("default", "blog")).into_iter().find(|node| *node != database).unwrap();
+    operator_runs_elsewhere(&node);
+    eventually("pods of an earlier test have ended", "default", || (pods("app").len() == 2).then_some(()));
+    let before = incarnations();
+    let lost = Lost::node(&node);
+    // The node controller gives a silent node 50 s; until then every other connection leads there and hangs.
+    eventually("the lost replica is no longer counted", "default", || {
+        (blog()["status"]["readyReplicas"] == 1).then_some(())
+    });
+    assert!(!node_is_ready(&node));
+    // A moment for every proxy to hear of it.
+    std::thread::sleep(Duration::from_secs(3));
+    for number in 0..10 {
+        on(author.write(&format!("Meanwhile {number} of {}", author.name)));
+    }
+    assert!(on(author.index()).contains(&format!("Meanwhile 9 of {}", author.name)));
+    let (status, _, message) = condition("default", "blog", "Ready").unwrap();
+    assert!(status == "False" && message.contains("1 of 2"), "{status}: {message}");
+    drop(lost);
+    eventually("the worker is back", "default", || node_is_ready(&node).then_some(()));
+    wait_ready("default", "blog");
+    assert_eq!(incarnations(), before, "a pod was made anew though none had ended");
+    spread();
+    assert!(on(author.index()).contains("Log Out"));
+}
+
+#[test]
+fn after_a_reboot_of_all_nodes_the_blog_comes_back_with_its_data_by_itself() {
+    wait_ready("default", "blog");
+    let author = on(Person::registered());
+    let title = format!("Before the reboot of {}", author.name);
+    on(author.write(&title));
+    let before = incarnations();
+    docker("restart flaskblog-control-plane flaskblog-worker flaskblog-worker2");
+    // The API server answers at another port of this machine now.
+    eventually("the API server is back", "default", || {
+        let exported = shell("kind export kubeconfig --name flaskblog");
+        let nodes = kubectl_json(&["get", "nodes"])?;
+        let all_ready = nodes["items"].as_array()?.iter().all(is_ready);
+        (exported.status.success() && all_ready).then_some(())
+    });
+    // Until the kubelets have looked, the API server tells of the pods as they were.
+    eventually("every pod has started anew", "default", || {
+        let now = [pods("app"), pods("database")].concat();
+        let anew = now.len() == before.len() && incarnations().iter().all(|one| !before.contains(one));
+        (anew && now.iter().all(is_ready)).then_some(())
+    });
+    wait_ready("default", "blog");
+    let page = on(author.index());
+    assert!(page.contains(&title), "the post is gone");
+    assert!(page.contains("Log Out"), "the author was logged out");
+    on(author.write(&format!("After the reboot of {}", author.name)));
+    let what_else =
+        "kubectl --context kind-flaskblog wait --for=condition=Available deployment --all -A --timeout=120s";
+    let others = shell(what_else);
+    assert!(others.status.success(), "{others:?}");
+    // The API server keeps what it connected to first, and it is up before the Services' addresses lead anywhere.
+    eventually("the metrics server is reached", "default", || {
+        shell("kubectl --context kind-flaskblog top nodes").status.success().then_some(())
+    });
+}

@@ -1,0 +1,54 @@
+//! What the chart lets the operator do, right by right.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::house::chart_rules;
+
+/// One verb on one resource.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    pub group: String,
+    pub resource: String,
+    pub verb: String,
+}
+
+impl Right {
+    /// Every right that the chart gives.
+    pub fn all() -> BTreeSet<Self> {
+        let texts = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+        let mut all = BTreeSet::new();
+        for rule in chart_rules().as_array().unwrap() {
+            for group in texts(&rule["apiGroups"]) {
+                for resource in texts(&rule["resources"]) {
+                    for verb in texts(&rule["verbs"]) {
+                        all.insert(Self { group: group.clone(), resource: resource.clone(), verb });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    pub fn rule(&self) -> Value {
+        json!({"apiGroups": [self.group], "resources": [self.resource], "verbs": [self.verb]})
+    }
+
+    pub fn is(&self, resource: &str, verb: &str) -> bool {
+        self.resource == resource && self.verb == verb
+    }
+
+    pub fn is_of_a_watch(&self) -> bool {
+        matches!(self.verb.as_str(), "list" | "watch") && self.resource != "pods"
+    }
+
+    /// What the API server says, so what somebody must be able to read somewhere.
+    pub fn words(&self) -> String {
+        format!("cannot {} resource \"{}\"", self.verb, self.resource)
+    }
+
+    pub fn namespace(&self) -> String {
+        format!("no-{}-{}", self.verb, self.resource.replace('/', "-"))
+    }
+}
