@@ -112,21 +112,39 @@ fn every_test_that_the_map_names_exists() {
     }
 }
 
-#[test]
-fn every_test_that_the_page_of_pains_names_exists() {
-    let sources: String = all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-    let page = read("docs/pains.md");
-    let rows = page.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
-    let names: Vec<String> = rows
+/// The tests that the last column of a page's tables names.
+fn tests_named_in_tables(page: &str) -> Vec<String> {
+    page.lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
         .filter_map(|row| row.rsplit(" | ").next().map(str::to_owned))
         .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
         .filter(|name| !name.contains(['/', ' ']))
-        .collect();
-    assert!(names.len() >= 50, "only {} tests are named", names.len());
-    for name in names {
+        .collect()
+}
+
+#[test]
+fn every_test_that_the_pages_of_pains_and_of_stages_name_exists() {
+    let sources: String = all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    for (page, least) in [("docs/pains.md", 50), ("docs/stages.md", 10)] {
+        let names = tests_named_in_tables(&read(page));
+        assert!(names.len() >= least, "{page} names only {} tests", names.len());
+        for name in names {
+            assert!(
+                sources.contains(&format!("fn {name}(")),
+                "{page} names a test {name} that doesn't exist"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_page_of_the_documentation_is_reached_from_its_start() {
+    let start = read("docs/README.md") + &read("docs/stages.md");
+    for page in fs::read_dir(root().join("docs")).unwrap() {
+        let name = page.unwrap().file_name().into_string().unwrap();
         assert!(
-            sources.contains(&format!("fn {name}(")),
-            "docs/pains.md names a test {name} that doesn't exist"
+            name == "README.md" || name == "pictures" || start.contains(&name),
+            "docs/{name} is on no page"
         );
     }
 }

@@ -1,0 +1,106 @@
+//! A blog without an operator, as docs/manifests.md says, and an operator that comes later.
+
+use std::process::Output;
+
+use e2e::{PortForward, app_pods, kubectl, kubectl_apply, shell, wait_ready};
+
+use crate::person::Person;
+
+const NAMESPACE: &str = "flask-blog";
+
+/// A copy of the files that the page speaks of, with a node port that isn't the sample blog's, and the namespace that is
+/// removed at the end whatever happens.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        let directory = place.0.path().display();
+        let copied = shell(&format!(
+            "chmod 755 {directory} && cp -r blog.yaml deploy {directory}/ && \
+             sed -i s/30423/30426/ {directory}/blog.yaml {directory}/deploy/kustomize/base/blog.yaml"
+        ));
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        place
+    }
+
+    /// Runs a block of the page, with the operator of the image.
+    fn run(&self, block: &str) -> Output {
+        let image = concat!("flaskblog/operator:", env!("CARGO_PKG_VERSION"));
+        let directory = self.0.path().display();
+        shell(&format!(
+            "cd {directory}; set -euo pipefail\n\
+             operator() {{ docker run --rm --volume {directory}:/work:ro --workdir /work {image} \"$@\"; }}\n\
+             kubectl() {{ command kubectl --context {} \"$@\"; }}\n{block}",
+            e2e::CONTEXT
+        ))
+    }
+
+    fn done(&self, block: &str) -> String {
+        let result = self.run(block);
+        assert!(result.status.success(), "{block}: {}", String::from_utf8_lossy(&result.stderr));
+        String::from_utf8_lossy(&result.stdout).into_owned()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=180s"]);
+    }
+}
+
+fn blocks() -> Vec<String> {
+    let page = include_str!("../../../docs/manifests.md");
+    page.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).map(str::to_owned).collect()
+}
+
+fn rolled_out() {
+    let _ = kubectl(&["rollout", "status", "deployment/blog", "-n", NAMESPACE, "--timeout=240s"]);
+}
+
+fn pods() -> Vec<String> {
+    let uid = |pod: &serde_json::Value| pod["metadata"]["uid"].to_string();
+    let mut uids: Vec<String> = app_pods(NAMESPACE, "blog").iter().map(uid).collect();
+    uids.push(kubectl(&["get", "pod", "blog-mysql-0", "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}"]));
+    uids.sort();
+    uids
+}
+
+fn secrets() -> String {
+    kubectl(&["get", "secrets", "-n", NAMESPACE, "-o", "jsonpath={.items[*].data}"])
+}
+
+#[tokio::test]
+async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restart() {
+    let (place, blocks) = (Place::new(), blocks());
+    let _ = place.done(&blocks[0]);
+    rolled_out();
+    let forward = PortForward::start(NAMESPACE, "svc/blog", 25013);
+    let author = Person::registered_at(&forward.url).await;
+    author.write("Written without an operator").await;
+    let (pods_before, secrets_before) = (pods(), secrets());
+    let again = place.done(&blocks[1]);
+    assert!(again.lines().count() >= 8 && !again.contains("secret"), "{again}");
+    let manifest = std::fs::read_to_string(place.0.path().join("blog.yaml")).unwrap();
+    let (applied, words) = kubectl_apply(NAMESPACE, &manifest);
+    assert!(applied, "{words}");
+    wait_ready(NAMESPACE, "blog");
+    assert_eq!(pods(), pods_before, "something was restarted");
+    assert_eq!(secrets(), secrets_before);
+    assert!(author.index().await.contains("Written without an operator"));
+}
+
+#[tokio::test]
+async fn kustomize_makes_a_blog_and_never_replaces_its_passwords() {
+    let (place, blocks) = (Place::new(), blocks());
+    let _ = place.done(&blocks[2]);
+    rolled_out();
+    let forward = PortForward::start(NAMESPACE, "svc/blog", 25014);
+    let author = Person::registered_at(&forward.url).await;
+    author.write("Written by Kustomize").await;
+    let before = secrets();
+    let again = place.run(&blocks[2]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("AlreadyExists"), "passwords were made twice");
+    assert_eq!(secrets(), before);
+    assert!(author.index().await.contains("Written by Kustomize"));
+}
