@@ -9,7 +9,10 @@
 help_if_asked "$@"
 
 CLUSTER=$(awk '$1 == "name:" {print $2; exit}' "$ROOT_DIR/kind-example-config.yaml")
-MAX_BYTES=$((15 * 1024 * 1024))
+# A blog comes to every node that runs one of its replicas; the operator, which also has a client for Kubernetes and makes
+# certificates, comes to one node.
+MAX_MIB_BLOG=15
+MAX_MIB_OPERATOR=16
 
 workspace_version() { awk '/^\[workspace.package\]/ {found = 1} found && $1 == "version" {gsub(/"/, "", $3); print $3; exit}' "$ROOT_DIR/Cargo.toml"; }
 
@@ -52,9 +55,10 @@ END
 }
 
 check_size() { # IMAGE
-  local size
+  local size limit=$MAX_MIB_BLOG
+  [[ $1 != */operator:* ]] || limit=$MAX_MIB_OPERATOR
   size=$(docker image inspect --format '{{.Size}}' "$1")
-  ((size <= MAX_BYTES)) || die "The image $1 has $((size / 1024)) KiB, more than the 15 MiB that are allowed; look for what made the binary grow."
+  ((size <= limit * 1024 * 1024)) || die "The image $1 has $((size / 1024)) KiB, more than the $limit MiB that are allowed; look for what made the binary grow."
   step "$1 has $((size / 1024)) KiB"
 }
 
