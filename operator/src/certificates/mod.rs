@@ -18,26 +18,23 @@ use std::collections::BTreeMap;
 use flaskblog_api::{
     Child, FlaskBlog,
     children::{
-        MANAGER, RENEW_AUTHORITY, RENEW_CERTIFICATE, ROTATE_CERTIFICATES, ROTATION, ROTATION_STEP_TAKEN,
+        RENEW_AUTHORITY, RENEW_CERTIFICATE, ROTATE_CERTIFICATES, ROTATION, ROTATION_STEP_TAKEN,
         ROTATION_UNDER_WAY,
     },
 };
 use k8s_openapi::{
     ByteString,
-    api::core::v1::Secret,
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
     jiff::{SignedDuration, Timestamp},
 };
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-};
+use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
 use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, UNATTENDED_LIFE, authority, server};
 use crate::{
     apply::Change,
     context::Context,
+    credentials::{read, revise},
     desired::{Applied, Objects},
     error::Error,
     identity::Identity,
@@ -165,25 +162,12 @@ pub async fn renew(
         return Ok(());
     }
     let name = Child::DatabaseCertificates.name(&id.name);
-    let api: Api<Secret> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
-    let secret = api.get(&name).await.map_err(|source| Error::Read {
-        kind: "Secret".into(),
-        name: name.clone(),
-        source: Box::new(source),
-    })?;
+    let secret = read(ctx, id, Child::DatabaseCertificates).await?;
     let Some(step) = step(blog, &secret.metadata, now) else { return Ok(()) };
-    let mut patch = changed(id, &step, &secret.data.unwrap_or_default(), now)
-        .map_err(|source| Error::Certificate { name: name.clone(), source })?;
-    patch["metadata"]["resourceVersion"] = json!(secret.metadata.resource_version);
-    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    let kind = Child::DatabaseCertificates.kind();
-    ctx.metrics.api_writes.get_or_create(&("renew", kind).into()).inc();
-    api.patch(&name, &params, &Patch::Merge(patch)).await.map_err(|source| Error::Write {
-        verb: "renew",
-        kind: "Secret".into(),
-        name: name.clone(),
-        source: Box::new(source),
-    })?;
+    let data = secret.data.clone().unwrap_or_default();
+    let patch =
+        changed(id, &step, &data, now).map_err(|source| Error::Certificate { name: name.clone(), source })?;
+    revise(ctx, id, Child::DatabaseCertificates, &secret, "renew", patch).await?;
     changes.push(Change { reason: told(&step), kind: "Secret".into(), name });
     Ok(())
 }

@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 
 use flaskblog_api::{
     Child,
-    children::{MANAGER, ROTATION, ROTATION_UNDER_WAY},
+    children::{ROTATION, ROTATION_UNDER_WAY},
 };
-use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::{
-    Api,
-    api::{Patch, PatchParams},
-};
+use k8s_openapi::ByteString;
 use rand::Rng;
 use serde_json::{Map, Value, json};
 use tracing::debug;
 
 use super::{Action, Credential, Step};
-use crate::{apply::Change, context::Context, desired::secret_content, error::Error, identity::Identity};
+use crate::{
+    apply::Change,
+    context::Context,
+    credentials::{read, revise},
+    desired::secret_content,
+    error::Error,
+    identity::Identity,
+};
 
 /// How many of root's earlier passwords are kept: whichever of them MySQL has, if a rotation was interrupted.
 const EARLIER: usize = 3;
@@ -43,32 +46,19 @@ pub async fn rotate(
 /// Says whether it was written. A Secret that has changed since the steps were decided on is left for the next reconcile:
 /// a step that was taken twice would lose the password that MySQL has.
 async fn write(ctx: &Context, id: &Identity, role: Child, steps: &[&Step]) -> Result<bool, Error> {
-    let name = role.name(&id.name);
-    let api: Api<Secret> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
-    // The only place where a Secret's data is read: the old value has to be kept beside the new one.
-    let secret = api.get(&name).await.map_err(|source| Error::Read {
-        kind: "Secret".into(),
-        name: name.clone(),
-        source: Box::new(source),
-    })?;
-    let version = secret.metadata.resource_version;
-    if steps.iter().any(|step| step.version != version) {
-        debug!(name, "the Secret has changed meanwhile");
+    // The old value has to be kept beside the new one.
+    let secret = read(ctx, id, role).await?;
+    let version = &secret.metadata.resource_version;
+    if steps.iter().any(|step| step.version != *version) {
+        debug!(name = role.name(&id.name), "the Secret has changed meanwhile");
         return Ok(false);
     }
-    let data = secret.data.unwrap_or_default();
+    let data = secret.data.clone().unwrap_or_default();
     let patch = json!({
-        "metadata": {"resourceVersion": version, "annotations": merged(steps, annotations)},
+        "metadata": {"annotations": merged(steps, annotations)},
         "data": merged(steps, |step| changed(step, &data)),
     });
-    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    ctx.metrics.api_writes.get_or_create(&("rotate", role.kind()).into()).inc();
-    api.patch(&name, &params, &Patch::Merge(patch)).await.map_err(|source| Error::Write {
-        verb: "rotate",
-        kind: "Secret".into(),
-        name,
-        source: Box::new(source),
-    })?;
+    revise(ctx, id, role, &secret, "rotate", patch).await?;
     Ok(true)
 }
 
