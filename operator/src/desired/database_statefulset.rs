@@ -97,7 +97,12 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
         containers: vec![mysql_container(plan, database), keeper::container(plan, database)],
         volumes: Some(vec![
             secret_volume(plan, "credentials", Child::DatabaseSecret, &["root-password", "password"]),
-            secret_volume(plan, CERTIFICATE_VOLUME, Child::DatabaseCertificates, &["tls.crt", "tls.key"]),
+            secret_volume(
+                plan,
+                CERTIFICATE_VOLUME,
+                Child::DatabaseCertificates,
+                &["ca.crt", "tls.crt", "tls.key"],
+            ),
             keeper::volume(plan),
             scratch("tmp"),
             scratch("run"),

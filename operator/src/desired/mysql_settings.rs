@@ -16,6 +16,8 @@ const CHUNK: u64 = 128 << 20;
 pub(super) fn arguments(plan: &ManagedPlan) -> Vec<String> {
     // 50 replicas, each with a pool of ten, and one more during a roll-out; MySQL's default of 151 is enough for 15.
     let mut settings = BTreeMap::from([("max_connections".to_owned(), "600".to_owned())]);
+    // MySQL takes no new certificate that it can't verify itself.
+    settings.insert("ssl_ca".into(), format!("{CERTIFICATES}/ca.crt"));
     settings.insert("ssl_cert".into(), format!("{CERTIFICATES}/tls.crt"));
     settings.insert("ssl_key".into(), format!("{CERTIFICATES}/tls.key"));
     // Over the network, that is; the socket in the pod stays open.
@@ -83,6 +85,7 @@ mod tests {
                 "--max-connections=200",
                 "--require-secure-transport=ON",
                 "--sql-mode=$$(HOME)",
+                "--ssl-ca=/etc/mysql-tls/ca.crt",
                 "--ssl-cert=/etc/mysql-tls/tls.crt",
                 "--ssl-key=/etc/mysql-tls/tls.key",
             ]
