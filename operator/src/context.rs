@@ -15,6 +15,7 @@ use crate::{
     identity::Identity,
     metrics::{Blog, Metrics},
     seen::Seen,
+    served::Served,
     watches::Watches,
     written::Written,
 };
@@ -34,6 +35,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// Which kinds the cluster lacks.
+    pub served: Served,
     /// Statuses that were written a moment ago.
     pub written: Written,
     /// What the command line says.
@@ -66,6 +69,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            served: Served::default(),
             written: Written::default(),
             settings,
         }

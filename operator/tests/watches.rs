@@ -36,6 +36,7 @@ fn test_context(client: &Client) -> Arc<Context> {
         blog_image: "flaskblog/blog-app:release".into(),
         node_address: "localhost".into(),
         resync: Duration::from_secs(600),
+        runbooks: String::new(),
     };
     Arc::new(Context::new(client.clone(), "test", settings))
 }

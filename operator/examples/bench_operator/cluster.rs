@@ -160,7 +160,12 @@ impl Cluster {
         let mut items = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = api.list(&params).await.with_context(|| format!("failed to list {kind:?}"))?;
+            let page = match api.list(&params).await {
+                Err(kube::Error::Api(status)) if status.is_not_found() && kind.may_be_missing() => {
+                    return Ok(items);
+                }
+                page => page.with_context(|| format!("failed to list {kind:?}"))?,
+            };
             items.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),

@@ -87,7 +87,9 @@ impl House {
     pub async fn blog(&self, name: &str, spec: Value) {
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
-            if !matches!(role, Child::DisruptionBudget | Child::Autoscaler | Child::Ingress) {
+            let asked_for = [Child::DisruptionBudget, Child::Autoscaler, Child::Ingress];
+            let of_monitoring = [Child::Dashboard, Child::Monitor, Child::Alerts];
+            if !asked_for.contains(&role) && !of_monitoring.contains(&role) {
                 self.child(name, role).await;
             }
         }
@@ -95,7 +97,8 @@ impl House {
 
     /// Creates a blog whose spec asks for every child that there can be, and waits until they are there.
     pub async fn blog_with_every_child(&self, name: &str) {
-        let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4}});
+        let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
+            "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}});
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
             self.child(name, role).await;
@@ -209,6 +212,12 @@ async fn prepare(admin: Client) {
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
     let crd = FlaskBlog::crd();
     crds.patch(FlaskBlog::crd_name(), &params, &Patch::Apply(&crd)).await.unwrap();
+    for file in std::fs::read_dir(std::env::var("MONITORING_CRDS").unwrap()).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let crd: CustomResourceDefinition = serde_yaml::from_str(&text).unwrap();
+        let name = crd.metadata.name.clone().unwrap();
+        crds.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
+    }
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator/files/rules.yaml");
     let rules: Value = serde_yaml::from_str(&std::fs::read_to_string(rules).unwrap()).unwrap();
     let role: ClusterRole =
