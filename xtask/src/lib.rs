@@ -61,14 +61,14 @@ fn standalone_blog() -> Result<String> {
 }
 
 fn operator_rules() -> Result<String> {
-    let rules = groups("flaskblog-operator", &operator_alerts(), RUNBOOKS);
+    let rules = groups("flaskblog-operator", &operator_alerts(), None, RUNBOOKS);
     operator::crds::yaml_document(&rules).context("failed to write the operator's alerts as YAML")
 }
 
 /// The alerts of a blog as they are tested by `dev/prometheus-rules.sh`.
 fn blog_rules() -> Result<String> {
-    let alerts = blog_alerts(&Subject { namespace: "press", name: "daily" }, 2, true);
-    let rules = groups("flaskblog-daily", &alerts, RUNBOOKS);
+    let blog = Subject { namespace: "press", name: "daily" };
+    let rules = groups("flaskblog-daily", &blog_alerts(&blog, 2, true), Some(&blog), RUNBOOKS);
     operator::crds::yaml_document(&rules).context("failed to write a blog's alerts as YAML")
 }
 

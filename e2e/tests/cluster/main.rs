@@ -11,6 +11,7 @@ mod database;
 mod day_two;
 mod faults;
 mod main_job;
+mod monitoring;
 mod operator;
 mod person;
 mod readme;

@@ -33,7 +33,7 @@ pub(super) fn alerts(plan: &Plan) -> Option<Value> {
     (wanted.prometheus_rule && plan.stage == Stage::Awake && replicas > 0).then(|| {
         let alerts = blog_alerts(&subject(plan), replicas, plan.database.managed().is_some());
         let name = format!("flaskblog-{}", plan.id.name);
-        json!({"metadata": {"labels": wanted.labels}, "spec": groups(&name, &alerts, &plan.monitoring.runbooks)})
+        json!({"metadata": {"labels": wanted.labels}, "spec": groups(&name, &alerts, Some(&subject(plan)), &plan.monitoring.runbooks)})
     })
 }
 

@@ -129,17 +129,23 @@ pub fn operator_alerts() -> Vec<Alert> {
     ]
 }
 
-/// The spec of a PrometheusRule, which is also a file of rules for Prometheus. `runbooks` stands before the name of a page.
+/// The spec of a PrometheusRule, which is also a file of rules for Prometheus. `runbooks` stands before the name of a page. What
+/// an expression sums up has lost its labels, so the blog that alerts speak of is named in labels of their own.
 #[must_use]
-pub fn groups(name: &str, alerts: &[Alert], runbooks: &str) -> Value {
+pub fn groups(name: &str, alerts: &[Alert], about: Option<&Subject<'_>>, runbooks: &str) -> Value {
     let rules: Vec<Value> = alerts
         .iter()
         .map(|alert| {
+            let mut labels = json!({"severity": alert.severity});
+            if let Some(blog) = about {
+                labels["namespace"] = json!(blog.namespace);
+                labels["blog"] = json!(blog.name);
+            }
             json!({
                 "alert": alert.name,
                 "expr": alert.expr,
                 "for": alert.after,
-                "labels": {"severity": alert.severity},
+                "labels": labels,
                 "annotations": {"summary": alert.summary, "runbook_url": format!("{runbooks}{}.md", alert.name)},
             })
         })

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
 
 static PREPARED: OnceCell<()> = OnceCell::const_new();
+static MONITORING: OnceCell<()> = OnceCell::const_new();
 
 /// The administrator's configuration, or a message that says how to get one.
 async fn admin_config() -> Config {
@@ -45,6 +46,13 @@ pub struct House {
 
 impl House {
     pub async fn open(name: &str) -> Self {
+        let admin = Client::try_from(admin_config().await).unwrap();
+        MONITORING.get_or_init(|| install_monitoring(admin.clone())).await;
+        Self::open_as_it_is(name).await
+    }
+
+    /// In a cluster without the Prometheus operator's definitions, unless somebody has installed them.
+    pub async fn open_as_it_is(name: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         PREPARED.get_or_init(|| prepare(admin.clone())).await;
         let namespaces: Api<Namespace> = Api::all(admin.clone());
@@ -212,12 +220,6 @@ async fn prepare(admin: Client) {
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
     let crd = FlaskBlog::crd();
     crds.patch(FlaskBlog::crd_name(), &params, &Patch::Apply(&crd)).await.unwrap();
-    for file in std::fs::read_dir(std::env::var("MONITORING_CRDS").unwrap()).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        let crd: CustomResourceDefinition = serde_yaml::from_str(&text).unwrap();
-        let name = crd.metadata.name.clone().unwrap();
-        crds.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
-    }
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator/files/rules.yaml");
     let rules: Value = serde_yaml::from_str(&std::fs::read_to_string(rules).unwrap()).unwrap();
     let role: ClusterRole =
@@ -238,5 +240,24 @@ async fn prepare(admin: Client) {
     while let Err(error) = blogs.list(&Default::default()).await {
         assert!(Instant::now() < deadline, "the CRD isn't served: {error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The Prometheus operator's own definitions, and nothing that acts on them. Returns once they are served.
+pub async fn install_monitoring(admin: Client) {
+    let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
+    for file in std::fs::read_dir(std::env::var("MONITORING_CRDS").unwrap()).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let crd: CustomResourceDefinition = serde_yaml::from_str(&text).unwrap();
+        let name = crd.metadata.name.clone().unwrap();
+        crds.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
+    }
+    for kind in OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing()) {
+        let api: Api<DynamicObject> = Api::all_with(admin.clone(), &kind.api_resource());
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = api.list(&Default::default()).await {
+            assert!(Instant::now() < deadline, "{kind:?} isn't served: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
