@@ -4,7 +4,7 @@
 #
 #   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
-#   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL
+#   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
 #   charts   both charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
 #   cluster  `make up`, then faults, charts and a real browser on the kind cluster
 # Nothing is skipped: what a tier needs is installed or built, or the tier fails.
@@ -61,6 +61,7 @@ mysql() {
   "$DEV_DIR/mysql-test.sh" stop
   ((status == 0)) || return "$status"
   cargo test --package operator --features mysql-tests --test keeper --quiet
+  "$DEV_DIR/prometheus-test.sh"
 }
 
 charts() {

@@ -30,7 +30,7 @@ use crate::{
     metrics::Watched,
     observe::without_data,
     reconcile::{error_policy, reconcile},
-    served::LIFETIME,
+    served::{LIFETIME, is_not_served},
 };
 
 /// Name under which `/readyz` lists the missing CRD.
@@ -195,10 +195,10 @@ fn is_gone(error: &watcher::Error) -> bool {
         watcher::Error::InitialListFailed(source)
         | watcher::Error::WatchStartFailed(source)
         | watcher::Error::WatchFailed(source) => source,
-        watcher::Error::WatchError(status) => return status.is_not_found(),
+        watcher::Error::WatchError(status) => return status.code == 404,
         _ => return false,
     };
-    matches!(source, kube::Error::Api(status) if status.is_not_found())
+    is_not_served(source)
 }
 
 /// A watch of one kind of children, which also notes what it tells.

@@ -16,7 +16,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::{compare::is_rolled_out, context::Context, error::Error, identity::Identity, validate::tag_of};
+use crate::{
+    compare::is_rolled_out, context::Context, error::Error, identity::Identity, served::is_not_served,
+    validate::tag_of,
+};
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
@@ -55,8 +58,9 @@ pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
 pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
     let client = &ctx.client.0;
     let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
-    let missing_kinds = missing_kinds(ctx, blog).await?;
+    look_for_kinds(ctx, blog).await?;
     let children = children(ctx, id, blog, anew).await?;
+    let missing_kinds = ctx.served.missing();
     let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
     let is_whole = whole.iter().all(|role| children.contains_key(role));
     let data_claim = async {
@@ -86,13 +90,13 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
 }
 
 /// Asked only for a blog that wants something of them; what is known of them otherwise is as good.
-async fn missing_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<BTreeSet<OwnedKind>, Error> {
+async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
     let wanted = Child::ALL.into_iter().any(|role| role.kind().may_be_missing() && is_asked_for(blog, role));
     if wanted {
         let looked = ctx.served.look(&ctx.client.0).await;
         looked.map_err(|source| read_error("the resources of", MONITORING_GROUP.into(), source))?;
     }
-    Ok(ctx.served.missing())
+    Ok(())
 }
 
 /// Only whether it is there: its data is for the pods.
@@ -185,6 +189,10 @@ async fn child(
     } else {
         api.get_opt(&name).await
     };
+    if kind.may_be_missing() && read.as_ref().is_err_and(is_not_served) {
+        ctx.served.has_gone(kind);
+        return Ok(None);
+    }
     let read = read.map_err(|source| read_error(&kind.api_resource().kind, name, source))?;
     if let Some(object) = &read {
         ctx.seen.remember(kind, object);

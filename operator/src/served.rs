@@ -59,11 +59,17 @@ impl Served {
     }
 }
 
+/// Whether the path itself isn't there. The API server says so in plain text, without a reason.
+#[must_use]
+pub fn is_not_served(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
 /// All of them are of one group, so one question answers for all. Everybody who is logged in may ask it.
 async fn missing(client: &Client) -> Result<BTreeSet<OwnedKind>, kube::Error> {
     let served = match client.list_api_group_resources(&format!("{MONITORING_GROUP}/v1")).await {
         Ok(list) => list.resources.into_iter().map(|one| one.kind).collect(),
-        Err(kube::Error::Api(status)) if status.is_not_found() => BTreeSet::new(),
+        Err(error) if is_not_served(&error) => BTreeSet::new(),
         Err(error) => return Err(error),
     };
     let kinds = OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing());

@@ -172,12 +172,12 @@ async fn serve_monitoring(request: Request<Body>, cluster: Arc<Cluster>) -> io::
             })
             .into();
         let list = json!({"groupVersion": "monitoring.coreos.com/v1", "resources": resources});
-        return Ok(if there { answer(StatusCode::OK, &list) } else { failure(StatusCode::NOT_FOUND) });
+        return Ok(if there { answer(StatusCode::OK, &list) } else { no_such_path() });
     }
     if path.starts_with(MONITORING) {
         cluster.asked.fetch_add(1, Ordering::Relaxed);
         if !there {
-            return Ok(failure(StatusCode::NOT_FOUND));
+            return Ok(no_such_path());
         }
     }
     if query.contains("watch=true") {
@@ -192,6 +192,12 @@ async fn serve_monitoring(request: Request<Body>, cluster: Arc<Cluster>) -> io::
     }
     let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
     Ok(answer(StatusCode::OK, &list))
+}
+
+/// As the API server says it: without a reason that a client could read.
+fn no_such_path() -> Response<Body> {
+    let text = b"404 page not found\n".to_vec();
+    Response::builder().status(StatusCode::NOT_FOUND).body(Body::from(text)).unwrap()
 }
 
 const MONITORING: &str = "/apis/monitoring.coreos.com/v1";

@@ -17,6 +17,7 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
+use operator::served::is_not_served;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -161,7 +162,7 @@ impl Cluster {
         let mut params = ListParams::default().limit(PAGE);
         loop {
             let page = match api.list(&params).await {
-                Err(kube::Error::Api(status)) if status.is_not_found() && kind.may_be_missing() => {
+                Err(error) if kind.may_be_missing() && is_not_served(&error) => {
                     return Ok(items);
                 }
                 page => page.with_context(|| format!("failed to list {kind:?}"))?,
