@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{eventually, helm, kubectl, kubectl_json, wait_ready};
+use e2e::{eventually, helm, kubectl, kubectl_json, shell, wait_ready};
 use serde_json::{Value, json};
 
 use crate::{
@@ -48,16 +48,49 @@ fn is_firing(alert: &str) -> bool {
     !query(&format!(r#"ALERTS{{alertname="{alert}",alertstate="firing"}}"#)).is_empty()
 }
 
-fn set_operator(on: bool) {
+/// The commands of a page, each in the cluster's context.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let text = blocks.collect::<String>().replace("\\\n", " ");
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            let line = line.split("  #").next().unwrap_or_default();
+            let line = line.replacen("kubectl ", "kubectl --context kind-flaskblog ", 1);
+            line.replacen("helm ", "helm --kube-context kind-flaskblog ", 1)
+        })
+        .collect()
+}
+
+fn works(command: &str) {
+    let result = shell(command);
+    assert!(result.status.success(), "{command}: {}", String::from_utf8_lossy(&result.stderr));
+}
+
+/// As the page says.
+fn watch_the_operator() {
+    let all = commands(include_str!("../../../docs/monitoring.md"));
+    assert_eq!(all.len(), 1, "{all:?}");
+    works(&all[0]);
+}
+
+fn leave_the_operator_alone() {
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator");
-    let flags: Vec<String> = ["serviceMonitor", "prometheusRule", "dashboard"]
-        .map(|field| format!("monitoring.{field}={on}"))
-        .into();
-    let flags = flags.join(",");
-    let _ = helm(
-        "helm",
-        &["upgrade", "operator", chart, "-n", SYSTEM, "--reset-then-reuse-values", "--set", &flags, "--wait"],
-    );
+    let off = "monitoring.serviceMonitor=false,monitoring.prometheusRule=false,monitoring.dashboard=false";
+    let change =
+        ["upgrade", "operator", chart, "-n", SYSTEM, "--reset-then-reuse-values", "--set", off, "--wait"];
+    let _ = helm("helm", &change);
+}
+
+fn every_command_of_the_runbooks_works() {
+    let mut count = 0;
+    for page in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks")).unwrap() {
+        for command in commands(&std::fs::read_to_string(page.unwrap().path()).unwrap()) {
+            works(&command);
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "only {count} commands were found");
 }
 
 /// Every expression of a dashboard as it lies in the cluster, with the name of its panel.
@@ -81,7 +114,7 @@ fn expressions(namespace: &str, config_map: &str) -> Vec<(String, String)> {
 fn every_panel_has_figures() {
     let mut all = expressions("default", "blog-dashboard");
     all.extend(expressions(SYSTEM, "operator-dashboard"));
-    let mut without = BTreeSet::new();
+    let (mut without, mut pokes) = (BTreeSet::new(), 0);
     for (panel, expr) in &all {
         if expr.contains(NOT_MEASURED) {
             assert!(query(expr).is_empty(), "{expr} has figures here: take it off the exceptions");
@@ -89,6 +122,10 @@ fn every_panel_has_figures() {
             continue;
         }
         eventually(&format!("the panel {panel} has figures: {expr}"), "default", || {
+            // Of reconciles that don't happen nobody can say how long they take.
+            pokes += 1;
+            let poke = format!("poke={pokes}");
+            let _ = kubectl(&["annotate", "serviceaccount/blog", "-n", "default", "--overwrite", &poke]);
             (!numbers(expr).is_empty()).then_some(())
         });
     }
@@ -122,7 +159,7 @@ fn the_alert_comes_and_goes_with_mysql() {
 #[tokio::test]
 async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql_is_down() {
     let sample = Sample::ready();
-    set_operator(true);
+    watch_the_operator();
     patch_spec(&json!({"monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}}));
     // At the latest when the operator has noticed that the cluster has the kinds by now.
     until_condition("Monitored", "True", "Monitored");
@@ -143,6 +180,7 @@ async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql
     let readers = Visitors::readers(2);
     every_panel_has_figures();
     assert!(readers.noticed_nothing() > 10);
+    every_command_of_the_runbooks_works();
     the_alert_comes_and_goes_with_mysql();
     patch_spec(&json!({"monitoring": null}));
     for (kind, name) in [("podmonitor", "blog"), ("prometheusrule", "blog"), ("configmap", "blog-dashboard")]
@@ -151,6 +189,7 @@ async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql
             object(kind, name).is_none().then_some(())
         });
     }
-    set_operator(false);
+    leave_the_operator_alone();
+    let _ = kubectl(&["annotate", "serviceaccount/blog", "-n", "default", "poke-"]);
     sample.restored();
 }
