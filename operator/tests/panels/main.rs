@@ -152,8 +152,10 @@ async fn every_panel_has_figures_and_the_alert_comes_when_mysql_is_killed_and_go
     let (_prometheus, prometheus) = start_prometheus(folder.path(), &admin, operator);
     let up = format!("sum(up{{{}}})", BLOG.selector());
     until("both replicas are collected from", || (numbers(prometheus, &up) == [2.0]).then_some(()));
-    let ready = numbers(prometheus, r#"flaskblog_operator_blog_ready{namespace="press",name="daily"}"#);
-    assert_eq!(ready, [1.0], "the labels are the blog's own");
+    until("the operator says that the blog is ready, with the blog's own labels", || {
+        let ready = numbers(prometheus, r#"flaskblog_operator_blog_ready{namespace="press",name="daily"}"#);
+        (ready == [1.0]).then_some(())
+    });
     let busy = tokio::spawn(keep_the_operator_busy(house.blogs()));
     every_panel_has_figures(prometheus, &ports);
     assert_eq!(firing(prometheus), BTreeSet::new());
