@@ -17,11 +17,12 @@ k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
 # kubeconform wants one JSON schema a kind; the API server publishes them together.
 fetch_schemas() {
   k apply --server-side --filename "$ROOT_DIR/crds/" >/dev/null
+  k apply --server-side --filename "$MONITORING_CRDS" >/dev/null
   k wait --for=condition=Established crd/flaskblogs.flaskblog.dev --timeout=30s >/dev/null
   local attempt
   for ((attempt = 0; attempt < 60; attempt++)); do
     k get --raw /openapi/v2 >"$WORK/openapi.json"
-    jq -e '.definitions | keys | any(test("FlaskBlog$"))' "$WORK/openapi.json" >/dev/null && break
+    jq -e '.definitions | keys | (any(test("FlaskBlog$")) and any(test("PrometheusRule$")) and any(test("ServiceMonitor$")))' "$WORK/openapi.json" >/dev/null && break
     sleep 0.5
   done
   # A quantity or a port may be a number or a text; in the published schema the first is called a string.
@@ -83,6 +84,18 @@ check_overlay() { # NAME
   passed "kubectl apply -k deploy/kustomize/overlays/$1: $(wc -l <"$WORK/report") objects"
 }
 
+# Alerts lead to where the runbooks are published, and to a page that there is.
+check_runbooks() {
+  local page pages
+  pages=$("$BIN/helm" template release "$ROOT_DIR/charts/operator" --set monitoring.prometheusRule=true \
+    --set monitoring.runbooks=https://example.org/runbooks/ | sed -n 's|.*runbook_url: https://example.org/runbooks/||p')
+  (($(wc -l <<<"$pages") >= 2)) || die "The alerts of charts/operator name $(wc -l <<<"$pages") runbooks."
+  for page in $pages; do
+    [[ -f $ROOT_DIR/docs/runbooks/$page ]] || die "An alert of charts/operator names docs/runbooks/$page, which doesn't exist."
+  done
+  passed "charts/operator: every alert leads to a runbook"
+}
+
 fetch_schemas
 check_schema_can_fail
 check_overlay kind
@@ -98,12 +111,14 @@ for helm in helm helm4; do
   check_rendering "$helm" operator namespaced --set 'watchNamespaces={a,b}' --set crds.enabled=false --set replicas=2
   check_rendering "$helm" operator everything --set crds.keep=false --set "image.digest=sha256:$(printf '0%.0s' {1..64})" \
     --set podLabels.a=b --set podAnnotations.a=b --set nodeSelector.a=b --set priorityClassName=high \
-    --set 'imagePullSecrets[0].name=pull' --set 'tolerations[0].operator=Exists' --set serviceAccount.annotations.a=b
+    --set monitoring.serviceMonitor=true --set monitoring.prometheusRule=true --set monitoring.dashboard=true \
+    --set monitoring.labels.release=p --set 'imagePullSecrets[0].name=pull' --set 'tolerations[0].operator=Exists' --set serviceAccount.annotations.a=b
   check_rendering "$helm" flask-blog everything --set image=a:b --set service.nodePort=30500 --set resources.limits.memory=1Gi \
     --set database.storage.storageClassName=fast --set database.resources.limits.memory=1Gi --set deletionPolicy=Delete \
     --set registration=Closed --set markup=Markdown --set ingress.host=a.example.org --set networkPolicy.enabled=false \
     --set podTemplate.labels.a=b --set autoscaling.maxReplicas=4 --set rotation.passwordDays=90 --set-string database.config.max_connections=200 \
-    --set suspend=true --set hibernate=true --set rolloutPolicy=Manual
+    --set monitoring.serviceMonitor=true --set monitoring.dashboard=true --set suspend=true --set hibernate=true --set rolloutPolicy=Manual
   check_rendering "$helm" flask-blog external --set database.external.host=db --set database.external.credentialsSecret=s
 done
+check_runbooks
 echo "$PASSED passed, 0 failed"

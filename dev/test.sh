@@ -4,8 +4,8 @@
 #
 #   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
-#   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL
-#   charts   both charts with Helm 3 and Helm 4 against the API server's schemas
+#   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
+#   charts   both charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
 #   cluster  `make up`, then faults, charts and a real browser on the kind cluster
 # Nothing is skipped: what a tier needs is installed or built, or the tier fails.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -44,7 +44,13 @@ quick() {
   cargo test --workspace --quiet
 }
 
-api() { "$DEV_DIR/apiserver.sh" cargo test --package operator --features apiserver-tests --test apiserver --quiet; }
+api() {
+  local target
+  # Each with a server of its own: the second one's lacks kinds that the first one's has.
+  for target in apiserver late_kinds; do
+    "$DEV_DIR/apiserver.sh" cargo test --package operator --features apiserver-tests --test "$target" --quiet
+  done
+}
 
 mysql() {
   "$DEV_DIR/docker.sh"
@@ -55,15 +61,20 @@ mysql() {
   "$DEV_DIR/mysql-test.sh" stop
   ((status == 0)) || return "$status"
   cargo test --package operator --features mysql-tests --test keeper --quiet
+  "$DEV_DIR/prometheus-test.sh"
 }
 
-charts() { "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"; }
+charts() {
+  "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"
+  "$DEV_DIR/prometheus-rules.sh"
+}
 
 cluster() {
   "$DEV_DIR/browser.sh"
   "$DEV_DIR/up.sh"
   "$DEV_DIR/metrics-server.sh"
   "$DEV_DIR/traefik.sh"
+  "$DEV_DIR/prometheus.sh"
   local bin axe
   bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4 docker-compose)
   axe=$("$DEV_DIR/axe.sh")

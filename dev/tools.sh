@@ -12,6 +12,7 @@ help_if_asked "$@"
 # The API tests need an API server, etcd and kubectl only, so those don't wait for the rest of Kubernetes.
 groups() {
   local k=k8s.io/kubernetes/cmd c=github.com/containerd/containerd/v2/cmd
+  local p=github.com/prometheus/prometheus/cmd o=github.com/prometheus-operator/prometheus-operator/cmd
   cat <<END
 kube-api kubernetes kube-apiserver=$k/kube-apiserver kubectl=$k/kubectl
 kube-node kubernetes kube-controller-manager=$k/kube-controller-manager kube-scheduler=$k/kube-scheduler kubelet=$k/kubelet kube-proxy=$k/kube-proxy kubeadm=$k/kubeadm
@@ -26,6 +27,8 @@ kubeconform go-tools/kubeconform kubeconform=github.com/yannh/kubeconform/cmd/ku
 compose go-tools/compose docker-compose=github.com/docker/compose/v2/cmd
 metrics-server go-tools/metrics-server metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
 traefik go-tools/traefik traefik=github.com/traefik/traefik/v3/cmd/traefik
+prometheus go-tools/prometheus prometheus=$p/prometheus promtool=$p/promtool
+prometheus-operator go-tools/prometheus-operator prometheus-operator=$o/operator prometheus-config-reloader=$o/prometheus-config-reloader
 END
 }
 
@@ -62,6 +65,9 @@ ldflags() { # MODULE-DIRECTORY
   printf '%s\n' "$flags"
 }
 
+# Snapshotters that containerd doesn't need here, and clouds that Prometheus needn't find its targets in.
+TAGS='no_btrfs no_devmapper no_zfs no_aufs remove_all_sd enable_kubernetes_sd'
+
 build_group() { # MODULE-DIRECTORY PROGRAM=PACKAGE… DESTINATION
   local module=$1 destination=${*: -1} pair flags
   flags=$(ldflags "$module")
@@ -69,7 +75,7 @@ build_group() { # MODULE-DIRECTORY PROGRAM=PACKAGE… DESTINATION
   # GOFLAGS as it should be: a user's own must not loosen the lock file.
   export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOWORK=off
   local packages=("${@:2:$#-2}")
-  go build -trimpath -buildvcs=false -tags 'no_btrfs no_devmapper no_zfs no_aufs' -ldflags "$flags" \
+  go build -trimpath -buildvcs=false -tags "$TAGS" -ldflags "$flags" \
     -o "$destination/" "${packages[@]#*=}"
   # Go names a program after its package's path, which isn't always its usual name.
   for pair in "${packages[@]}"; do

@@ -65,6 +65,11 @@ impl Readiness {
         self.database_reason().await.is_none() || self.proven.load(Ordering::Relaxed)
     }
 
+    /// Whether the database answers and has a schema that this program can serve.
+    pub async fn database_is_good(&self) -> bool {
+        self.database_reason().await.is_none()
+    }
+
     /// Checked once a second at most, however many ask; who comes during a check waits for its answer.
     async fn database_reason(&self) -> Option<String> {
         let mut last = self.last.lock().await;
@@ -140,5 +145,7 @@ async fn serving(extract::State(admin): extract::State<Admin>) -> Response {
 }
 
 async fn figures(extract::State(admin): extract::State<Admin>) -> Response {
+    let is_up = admin.readiness.database_is_good().await;
+    admin.metrics.look(&admin.database, is_up).await;
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(&admin.database)).into_response()
 }

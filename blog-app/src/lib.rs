@@ -28,6 +28,7 @@ mod rendered;
 pub mod run;
 pub mod serve;
 pub mod server;
+mod server_figures;
 pub mod session;
 pub mod shelf;
 pub mod store;

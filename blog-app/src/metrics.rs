@@ -13,6 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::db::Database;
+use crate::server_figures::ServerFigures;
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -45,8 +46,10 @@ pub struct Metrics {
     logins: Family<LoginLabels, Counter<u64, AtomicU64>>,
     /// Last known pages shown while the database was away.
     pub stale_pages: Counter<u64, AtomicU64>,
+    database_up: Gauge,
     connections: Gauge,
     idle_connections: Gauge,
+    server: ServerFigures,
 }
 
 impl Default for Metrics {
@@ -56,6 +59,10 @@ impl Default for Metrics {
         let latency: Family<RouteLabels, Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
         let (connections, idle_connections) = (Gauge::default(), Gauge::default());
+        let (database_up, server) = (Gauge::default(), ServerFigures::default());
+        let help = "1 if the database answers and has a schema that this program can serve";
+        registry.register("database_up", help, database_up.clone());
+        registry.register_collector(Box::new(server.clone()));
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time until the answer", latency.clone());
         let logins = Family::default();
@@ -76,8 +83,10 @@ impl Default for Metrics {
             latency,
             logins,
             stale_pages,
+            database_up,
             connections,
             idle_connections,
+            server,
         }
     }
 }
@@ -93,6 +102,16 @@ impl Metrics {
     /// Counts a try to log in.
     pub fn logins(&self, outcome: &'static str) {
         self.logins.get_or_create(&LoginLabels { outcome }).inc();
+    }
+
+    /// Notes whether the database is good, and what the server says of itself if it is.
+    pub async fn look(&self, database: &Database, is_up: bool) {
+        self.database_up.set(i64::from(is_up));
+        if is_up {
+            self.server.refresh(database).await;
+        } else {
+            self.server.forget();
+        }
     }
 
     /// The text for a scraper.

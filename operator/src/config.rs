@@ -79,6 +79,9 @@ pub struct RunArgs {
     /// Seconds after which a settled blog is looked at again, though no watch told of a change.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=86400))]
     pub resync_seconds: u64,
+    /// Where the runbooks of alerts are published, up to the name of the page; they lie in docs/runbooks/ of the source.
+    #[arg(long, env = "RUNBOOKS", default_value = RUNBOOKS)]
+    pub runbooks: String,
     /// Log filter, in the syntax of RUST_LOG.
     #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=warn")]
     pub log: String,
@@ -130,6 +133,9 @@ pub struct RenderArgs {
     pub only_secrets: bool,
 }
 
+/// Where the runbooks are in this repository.
+pub const RUNBOOKS: &str = "docs/runbooks/";
+
 /// The blog of the same release.
 const DEFAULT_BLOG_IMAGE: &str = concat!("flaskblog/blog-app:", env!("CARGO_PKG_VERSION"));
 
@@ -151,6 +157,8 @@ pub struct Settings {
     pub node_address: String,
     /// When a settled blog is looked at again.
     pub resync: Duration,
+    /// Where the runbooks of alerts are, up to the name of the page.
+    pub runbooks: String,
 }
 
 impl Settings {
@@ -161,6 +169,7 @@ impl Settings {
             blog_image: blog_image.to_owned(),
             node_address: "localhost".into(),
             resync: Duration::from_secs(600),
+            runbooks: RUNBOOKS.into(),
         }
     }
 }
@@ -171,6 +180,7 @@ impl From<&RunArgs> for Settings {
             blog_image: args.blog_image.clone(),
             node_address: args.node_address.clone(),
             resync: Duration::from_secs(args.resync_seconds),
+            runbooks: args.runbooks.clone(),
         }
     }
 }

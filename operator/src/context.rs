@@ -15,6 +15,7 @@ use crate::{
     identity::Identity,
     metrics::{Blog, Metrics},
     seen::Seen,
+    served::Served,
     settled::Settled,
     watches::Watches,
     written::Written,
@@ -35,6 +36,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// Which kinds the cluster lacks.
+    pub served: Served,
     /// Blogs that were found to be as their plans say.
     pub settled: Settled,
     /// Statuses that were written a moment ago.
@@ -69,6 +72,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            served: Served::default(),
             settled: Settled::default(),
             written: Written::default(),
             settings,

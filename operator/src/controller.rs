@@ -6,7 +6,7 @@ use flaskblog_api::{FlaskBlog, OwnedKind, children::MANAGED_SELECTOR};
 use futures::{
     FutureExt, StreamExt, TryStreamExt, future,
     future::{BoxFuture, Shared},
-    stream::BoxStream,
+    stream::{self, BoxStream},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -30,6 +30,7 @@ use crate::{
     metrics::Watched,
     observe::without_data,
     reconcile::{error_policy, reconcile},
+    served::{LIFETIME, is_not_served},
 };
 
 /// Name under which `/readyz` lists the missing CRD.
@@ -93,9 +94,16 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .with_config(Config::default().concurrency(concurrency))
         .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop);
+    look_at_kinds(&ctx).await;
     for kind in OwnedKind::ALL {
-        ctx.seen.expect(kind, scope.as_deref());
-        let watch = watch_children(&watches, scope.clone(), kind, Arc::clone(&ctx));
+        let watch = if kind.may_be_missing() {
+            watch_when_served(&watches, scope.clone(), kind, Arc::clone(&ctx))
+        } else {
+            watch_children(&watches, scope.clone(), kind, Arc::clone(&ctx))
+        };
+        if !ctx.served.is_missing(kind) {
+            ctx.seen.expect(kind, scope.as_deref());
+        }
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
@@ -155,6 +163,44 @@ impl Backoff for NoCommonDelay {
     fn reset(&mut self) {}
 }
 
+/// Asks which kinds the cluster has. If it can't be asked, they count as there, and it is asked again.
+async fn look_at_kinds(ctx: &Context) {
+    if let Err(error) = ctx.served.look(&ctx.client.0).await {
+        debug!(error = %describe(&error), "failed to ask which kinds the cluster has");
+    }
+}
+
+/// A watch of a kind that the cluster may lack. It begins when the kind is served and ends when it no longer is, again and
+/// again: without the kind it would fail for ever, and with one look at the start it would never begin.
+fn watch_when_served(
+    client: &Client,
+    scope: Option<String>,
+    kind: OwnedKind,
+    ctx: Arc<Context>,
+) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
+    let (client, waiting) = (client.clone(), Arc::clone(&ctx));
+    let served = stream::repeat(waiting).then(move |ctx| async move {
+        look_at_kinds(&ctx).await;
+        while ctx.served.is_missing(kind) {
+            tokio::time::sleep(LIFETIME).await;
+            look_at_kinds(&ctx).await;
+        }
+    });
+    served.flat_map(move |()| watch_children(&client, scope.clone(), kind, Arc::clone(&ctx))).boxed()
+}
+
+/// Whether a watch failed since its kind isn't served any more.
+fn is_gone(error: &watcher::Error) -> bool {
+    let source = match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => source,
+        watcher::Error::WatchError(status) => return status.code == 404,
+        _ => return false,
+    };
+    is_not_served(source)
+}
+
 /// A watch of one kind of children, which also notes what it tells.
 fn watch_children(
     client: &Client,
@@ -163,8 +209,9 @@ fn watch_children(
     ctx: Arc<Context>,
 ) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
     let resource = kind.api_resource();
-    let health = WatchHealth { ctx, kind: resource.kind.clone() };
+    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: resource.kind.clone() };
     let config = watch_config().labels(MANAGED_SELECTOR);
+    let of_scope = scope.clone();
     // Of Secrets only metadata travels: the operator never sees their data.
     let watch = if kind == OwnedKind::Secret {
         let api: Api<PartialObjectMeta<DynamicObject>> = scoped(client, scope.as_deref(), &resource);
@@ -173,6 +220,14 @@ fn watch_children(
         watcher(scoped(client, scope.as_deref(), &resource), config).boxed()
     };
     watch
+        .take_while(move |event| {
+            let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
+            if gone {
+                ctx.served.has_gone(kind);
+                ctx.seen.note(kind, of_scope.as_deref(), &watcher::Event::Init);
+            }
+            future::ready(!gone)
+        })
         .default_backoff()
         .inspect(move |event| {
             health.note(event);

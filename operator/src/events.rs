@@ -46,7 +46,10 @@ pub fn events(
         // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
         Some(Error::Invalid(Invalid::WaitingForCleanup { .. })) if next.is_none() => {}
         Some(error) => events.push(event(EventType::Warning, error.reason(), error.to_string())),
-        None => events.extend(next.and_then(|next| turn_of_ready(blog, next))),
+        None => {
+            events.extend(next.and_then(|next| turn_of_ready(blog, next)));
+            events.extend(next.and_then(|next| monitoring_missed(blog, next)));
+        }
     }
     events
 }
@@ -71,6 +74,17 @@ fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
         now.reason == conditions::reasons::POD_FAILING || now.reason == conditions::reasons::MIGRATION_FAILED;
     let type_ = if failing { EventType::Warning } else { EventType::Normal };
     changed.then(|| event(type_, &now.reason, now.message.clone()))
+}
+
+/// An Event when the cluster turned out to lack what monitoring needs.
+fn monitoring_missed(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
+    let missed = |status: &FlaskBlogStatus| {
+        let found = find(&status.conditions, conditions::MONITORED)?.clone();
+        (found.reason == conditions::reasons::MONITORING_UNAVAILABLE).then_some(found.message)
+    };
+    let message = missed(next)?;
+    let told = blog.status.as_ref().and_then(missed).is_some_and(|before| before == message);
+    (!told).then(|| event(EventType::Warning, conditions::reasons::MONITORING_UNAVAILABLE, message))
 }
 
 fn event(type_: EventType, reason: &str, note: String) -> Event {

@@ -1,10 +1,10 @@
 //! Step 1 (client required): what exists and decides. Reads only, all by name or by the blog's own labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flaskblog_api::{
     Child, FlaskBlog, OwnedKind,
-    children::{Component, data_claim, database_pod, selector_text},
+    children::{Component, MONITORING_GROUP, data_claim, database_pod, selector_text},
     conditions,
 };
 use futures::{StreamExt, TryStreamExt, future, stream};
@@ -16,7 +16,10 @@ use kube::{
 };
 use serde_json::Value;
 
-use crate::{compare::is_rolled_out, context::Context, error::Error, identity::Identity, validate::tag_of};
+use crate::{
+    compare::is_rolled_out, context::Context, error::Error, identity::Identity, served::is_not_served,
+    validate::tag_of,
+};
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
@@ -34,6 +37,8 @@ pub struct Observed {
     pub database_pod: Option<Pod>,
     /// The blog's pods.
     pub app_pods: Vec<Pod>,
+    /// Kinds that the cluster lacks.
+    pub missing_kinds: BTreeSet<OwnedKind>,
     /// The Secret that the spec names for an external database isn't there.
     pub external_secret_missing: bool,
 }
@@ -53,7 +58,9 @@ pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
 pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
     let client = &ctx.client.0;
     let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
+    look_for_kinds(ctx, blog).await?;
     let children = children(ctx, id, blog, anew).await?;
+    let missing_kinds = ctx.served.missing();
     let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
     let is_whole = whole.iter().all(|role| children.contains_key(role));
     let data_claim = async {
@@ -79,7 +86,17 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     let secret_missing = external_secret_missing(client, id, blog);
     let (data_claim, database_pod, app_pods, external_secret_missing) =
         future::try_join4(data_claim, database_pod, pods_of_app, secret_missing).await?;
-    Ok(Observed { children, data_claim, database_pod, app_pods, external_secret_missing })
+    Ok(Observed { children, data_claim, database_pod, app_pods, missing_kinds, external_secret_missing })
+}
+
+/// Asked only for a blog that wants something of them; what is known of them otherwise is as good.
+async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
+    let wanted = Child::ALL.into_iter().any(|role| role.kind().may_be_missing() && is_asked_for(blog, role));
+    if wanted {
+        let looked = ctx.served.look(&ctx.client.0).await;
+        looked.map_err(|source| read_error("the resources of", MONITORING_GROUP.into(), source))?;
+    }
+    Ok(())
 }
 
 /// Only whether it is there: its data is for the pods.
@@ -127,6 +144,7 @@ async fn children(
     anew: bool,
 ) -> Result<BTreeMap<Child, DynamicObject>, Error> {
     stream::iter(Child::ALL)
+        .filter(|role| future::ready(!ctx.served.is_missing(role.kind())))
         .filter(|role| future::ready(anew || !is_surely_absent(ctx, id, blog, *role)))
         .map(|role| async move { Ok(child(ctx, id, role, anew).await?.map(|object| (role, object))) })
         .buffer_unordered(PARALLEL_READS)
@@ -138,12 +156,20 @@ async fn children(
 /// Whether a child that the spec doesn't ask for isn't there either, as its watch says. A stranger of its name matters only
 /// once we want to make one.
 fn is_surely_absent(ctx: &Context, id: &Identity, blog: &FlaskBlog, role: Child) -> bool {
-    let asked_for = match role {
+    !is_asked_for(blog, role) && ctx.seen.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
+}
+
+/// Whether the spec asks for this child, as far as a field of its own says so.
+fn is_asked_for(blog: &FlaskBlog, role: Child) -> bool {
+    let monitoring = blog.spec.monitoring.as_ref();
+    match role {
         Child::Autoscaler => blog.spec.autoscaling.is_some(),
         Child::Ingress => blog.spec.ingress.is_some(),
+        Child::Dashboard => monitoring.is_some_and(|wanted| wanted.dashboard),
+        Child::Monitor => monitoring.is_some_and(|wanted| wanted.service_monitor),
+        Child::Alerts => monitoring.is_some_and(|wanted| wanted.prometheus_rule),
         _ => true,
-    };
-    !asked_for && ctx.seen.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
+    }
 }
 
 /// One child: as it is known, or read. Of a Secret only the metadata: what the operator never reads it can't leak.
@@ -163,6 +189,10 @@ async fn child(
     } else {
         api.get_opt(&name).await
     };
+    if kind.may_be_missing() && read.as_ref().is_err_and(is_not_served) {
+        ctx.served.has_gone(kind);
+        return Ok(None);
+    }
     let read = read.map_err(|source| read_error(&kind.api_resource().kind, name, source))?;
     if let Some(object) = &read {
         ctx.seen.remember(kind, object);

@@ -38,6 +38,9 @@ const OVERTAKEN: Duration = Duration::from_secs(1);
 /// While a watch fails, changes may go unseen.
 const UNWATCHED: Duration = Duration::from_secs(30);
 
+/// While the cluster lacks a kind that the blog asks for.
+const UNSERVED: Duration = Duration::from_secs(60);
+
 /// While objects of an earlier blog are being deleted, it is looked at at least this often.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 
@@ -76,13 +79,15 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     }
     ctx.metrics.duration.observe(started.elapsed().as_secs_f64());
     let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
+    let unserved = matches!(&outcome, Ok(done) if !done.plan.monitoring.missing.is_empty());
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
     let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
-    Ok(Action::requeue(if growing { OVERTAKEN } else { next_look(&ctx, report.settled, published) }))
+    let next = if growing { OVERTAKEN } else { next_look(&ctx, report.settled, published) };
+    Ok(Action::requeue(if unserved { next.min(UNSERVED) } else { next }))
 }
 
 /// When to look again though nobody tells of a change.

@@ -4,7 +4,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,7 @@ fn test_context(client: &Client) -> Arc<Context> {
         blog_image: "flaskblog/blog-app:release".into(),
         node_address: "localhost".into(),
         resync: Duration::from_secs(600),
+        runbooks: String::new(),
     };
     Arc::new(Context::new(client.clone(), "test", settings))
 }
@@ -154,4 +158,88 @@ async fn a_watch_that_fails_again_and_again_is_listed_and_counted() {
     );
     let metrics = context.metrics.text();
     assert!(metrics.contains("watch_errors_total{kind=\"PodDisruptionBudget\"}"), "{metrics}");
+}
+
+/// Answers as a cluster whose monitoring kinds come and go.
+async fn serve_monitoring(request: Request<Body>, cluster: Arc<Cluster>) -> io::Result<Response<Body>> {
+    let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default());
+    let there = cluster.there.load(Ordering::Relaxed);
+    if path == MONITORING {
+        let resources: Vec<_> = ["PodMonitor", "PrometheusRule"]
+            .map(|kind| {
+                let name = format!("{}s", kind.to_lowercase());
+                json!({"name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["list"]})
+            })
+            .into();
+        let list = json!({"groupVersion": "monitoring.coreos.com/v1", "resources": resources});
+        return Ok(if there { answer(StatusCode::OK, &list) } else { no_such_path() });
+    }
+    if path.starts_with(MONITORING) {
+        cluster.asked.fetch_add(1, Ordering::Relaxed);
+        if !there {
+            return Ok(no_such_path());
+        }
+    }
+    if query.contains("watch=true") {
+        // A watch ends after a minute, and with its kind.
+        for _ in 0..60 {
+            sleep(Duration::from_secs(1)).await;
+            if path.starts_with(MONITORING) && !cluster.there.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        return Ok(Response::new(Body::from(Vec::new())));
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+/// As the API server says it: without a reason that a client could read.
+fn no_such_path() -> Response<Body> {
+    let text = b"404 page not found\n".to_vec();
+    Response::builder().status(StatusCode::NOT_FOUND).body(Body::from(text)).unwrap()
+}
+
+const MONITORING: &str = "/apis/monitoring.coreos.com/v1";
+
+#[derive(Default)]
+struct Cluster {
+    there: AtomicBool,
+    asked: AtomicUsize,
+}
+
+/// Kinds that a cluster may lack are watched as soon as it has them, and their lack is no failure of the operator's.
+#[tokio::test(start_paused = true)]
+async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
+    let cluster = Arc::new(Cluster::default());
+    let of = Arc::clone(&cluster);
+    let client =
+        Client::new(service_fn(move |request| serve_monitoring(request, Arc::clone(&of))), "default");
+    let (context, waiting) = (test_context(&client), Arc::new(Waiting::on(&[])));
+    let (ctx, served) = (Arc::clone(&context), Arc::clone(&cluster));
+    let story = async move {
+        let asked = || served.asked.swap(0, Ordering::Relaxed);
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(asked(), 0, "a kind that isn't served was listed or watched");
+        assert_eq!(ctx.served.missing().len(), 2);
+        served.there.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(60)).await;
+        assert!(asked() >= 4, "both kinds are listed and watched");
+        assert!(ctx.served.missing().is_empty());
+        served.there.store(false, Ordering::Relaxed);
+        sleep(Duration::from_secs(90)).await;
+        assert_eq!(ctx.served.missing().len(), 2, "their end was noticed");
+        asked();
+        sleep(Duration::from_secs(300)).await;
+        assert_eq!(asked(), 0, "and nobody asks for them any more");
+        served.there.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(60)).await;
+        assert!(asked() >= 4, "they came back");
+        assert_eq!(ready(&ctx, &waiting).await, (StatusCode::OK, "ok\n".to_owned()));
+        assert!(!ctx.metrics.text().contains("watch_errors_total{kind=\"P"), "{}", ctx.metrics.text());
+    };
+    tokio::select! {
+        () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
+        () = story => {}
+    }
 }

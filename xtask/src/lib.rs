@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use operator::config::{Cli, Command};
+use operator::{
+    config::{Cli, Command, RUNBOOKS},
+    monitoring::{Subject, blog_alerts, groups, operator_alerts, operator_dashboard},
+};
 
 /// The command that every drift message names.
 pub const CODEGEN: &str = "cargo xtask codegen";
@@ -37,6 +40,12 @@ pub fn generated() -> Result<Vec<Generated>> {
         Generated { path: "charts/operator/templates/crds/flaskblogs.yaml", content: chart_template(&crd) },
         Generated { path: "crds/flaskblogs.flaskblog.dev.yaml", content: crd },
         Generated { path: "deploy/kustomize/base/blog.yaml", content: standalone_blog()? },
+        Generated { path: "charts/operator/files/alerts.yaml", content: operator_rules()? },
+        Generated {
+            path: "charts/operator/files/dashboard.json",
+            content: format!("{:#}\n", operator_dashboard()),
+        },
+        Generated { path: "dev/prometheus/rules/blog.yaml", content: blog_rules()? },
     ])
 }
 
@@ -49,6 +58,18 @@ fn standalone_blog() -> Result<String> {
         bail!("`operator render` is another command");
     };
     operator::preview::render(&arguments).context("failed to render blog.yaml")
+}
+
+fn operator_rules() -> Result<String> {
+    let rules = groups("flaskblog-operator", &operator_alerts(), None, RUNBOOKS);
+    operator::crds::yaml_document(&rules).context("failed to write the operator's alerts as YAML")
+}
+
+/// The alerts of a blog as they are tested by `dev/prometheus-rules.sh`.
+fn blog_rules() -> Result<String> {
+    let blog = Subject { namespace: "press", name: "daily" };
+    let rules = groups("flaskblog-daily", &blog_alerts(&blog, 2, true), Some(&blog), RUNBOOKS);
+    operator::crds::yaml_document(&rules).context("failed to write a blog's alerts as YAML")
 }
 
 /// The CRD as a template: installed and upgraded with the chart, and kept when the chart goes, since deleting a CRD

@@ -9,6 +9,7 @@ use std::{
 };
 
 use flaskblog_api::{Child, OwnedKind, conditions::reasons};
+use operator::monitoring;
 use serde_json::{Value, json};
 use xtask::{CODEGEN, generated, root};
 
@@ -192,6 +193,35 @@ fn the_charts_rights_are_exactly_what_the_owned_kinds_need() {
     let rules: Value = serde_yaml::from_str(&read("charts/operator/files/rules.yaml")).unwrap();
     assert_eq!(rights(&rules), used());
     assert!(!rules.to_string().contains('*'));
+}
+
+/// Every name of a metric in a text of PromQL.
+fn metrics_in(text: &str) -> BTreeSet<String> {
+    text.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))
+        .filter(|word| ["blog_", "flaskblog_", "kubelet_"].iter().any(|start| word.starts_with(start)))
+        .map(|word| word.trim_end_matches("_bucket").to_owned())
+        .collect()
+}
+
+#[test]
+fn every_metric_and_alert_that_is_used_is_on_the_page_of_monitoring() {
+    let page = read("docs/monitoring.md");
+    let blog = monitoring::Subject { namespace: "press", name: "daily" };
+    let alerts: Vec<_> =
+        monitoring::blog_alerts(&blog, 2, true).into_iter().chain(monitoring::operator_alerts()).collect();
+    let dashboards = [monitoring::blog_dashboard(&blog, true), monitoring::operator_dashboard()];
+    let mut names: BTreeSet<String> = alerts.iter().flat_map(|alert| metrics_in(&alert.expr)).collect();
+    for dashboard in &dashboards {
+        names.extend(monitoring::expressions(dashboard, "1m").iter().flat_map(|(_, expr)| metrics_in(expr)));
+    }
+    assert!(names.len() > 15, "{names:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}`")), "docs/monitoring.md doesn't explain {name}");
+    }
+    for alert in alerts {
+        let row = format!("| [{0}](runbooks/{0}.md) | {1} |", alert.name, alert.severity);
+        assert!(page.contains(&row), "docs/monitoring.md has no row {row}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::db::{self, Held};
 
+pub mod figures;
 pub mod migrate;
 pub mod password;
 pub mod posts;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use blog_app::db::Database;
-use blog_app::health::Readiness;
+use blog_app::health::{Readiness, router};
+use blog_app::metrics::Metrics;
 use sqlx::Executor;
 
 use crate::backend::{TestDatabase, as_root, root_url};
@@ -331,4 +332,37 @@ async fn migrate_waits_for_the_database() {
     assert!(migrated.status.success() && log.contains("waiting for the database"), "{log}");
     let program = Program::start(&["serve"], &settings(&url, key.path().to_str().unwrap()));
     assert_eq!(get(program.pages, "/").0, 200);
+}
+
+/// With the blog's own account and no other right: every account may ask for the status.
+#[tokio::test]
+async fn what_mysql_says_of_itself_is_among_the_figures_while_it_answers_and_only_then() {
+    let (blog, proxy) = blog_behind_proxy().await;
+    let database = blog.app.database.clone();
+    let admin = router(Arc::new(Readiness::new(database.clone())), Metrics::default(), database);
+    let figures = async || {
+        let request = axum::http::Request::get("/metrics").body(axum::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(admin.clone(), request).await.unwrap();
+        let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    };
+    let text = figures().await;
+    for line in [
+        "blog_database_up 1",
+        "# TYPE blog_mysql_uptime_seconds gauge",
+        "# TYPE blog_mysql_questions counter",
+        "blog_mysql_questions_total ",
+        "blog_mysql_slow_queries_total ",
+        "blog_mysql_aborted_connects_total ",
+        "blog_mysql_threads_connected ",
+        "blog_mysql_threads_running ",
+        "blog_mysql_innodb_buffer_pool_read_requests_total ",
+        "blog_mysql_innodb_buffer_pool_reads_total ",
+    ] {
+        assert!(text.contains(line), "{line} not in {text}");
+    }
+    proxy.cut().await;
+    tokio::time::sleep(FRESH).await;
+    let text = figures().await;
+    assert!(text.contains("blog_database_up 0") && !text.contains("blog_mysql_"), "{text}");
 }

@@ -69,9 +69,21 @@ async fn requests_are_counted_by_route_and_not_by_address() {
         "blog_http_requests_total{route=\"unmatched\",method=\"GET\",status=\"404\"} 2",
         "blog_http_request_duration_seconds_count{route=\"/{id}/update\"} 2",
         "blog_build_info{version=",
+        "blog_database_up 1",
         "blog_database_connections ",
         "blog_database_connections_idle ",
     ] {
         assert!(text.contains(line), "{line} not in {text}");
     }
+}
+
+#[tokio::test]
+async fn the_figures_tell_that_the_database_is_not_usable() {
+    let database = TestDatabase::create().await;
+    let connected = database.connect();
+    let readiness = Arc::new(Readiness::new(connected.clone()));
+    let admin = router(readiness, blog_app::metrics::Metrics::default(), connected);
+    let (status, text) = get(&admin, "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(text.contains("blog_database_up 0") && !text.contains("blog_mysql_"), "{text}");
 }

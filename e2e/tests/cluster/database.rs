@@ -52,7 +52,7 @@ impl GuestDatabase {
     /// The Secret that the blog is given, with the authority's certificate as the server shows it.
     fn give_secret(&self, password: Option<&str>) {
         let exec =
-            ["exec", "blog-mysql-0", "-n", "default", "-c", "mysql", "--", "cat", "/var/lib/mysql/ca.pem"];
+            ["exec", "blog-mysql-0", "-n", "default", "-c", "mysql", "--", "cat", "/etc/mysql-tls/ca.crt"];
         let content =
             json!({"username": "guest", "password": password.unwrap_or(self.0), "ca.crt": kubectl(&exec)});
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "server"}, "stringData": content});

@@ -13,6 +13,7 @@ mod exposure;
 mod faults;
 mod main_job;
 mod manifests;
+mod monitoring;
 mod operator;
 mod original;
 mod person;

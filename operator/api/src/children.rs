@@ -50,6 +50,9 @@ pub const RENEW_AUTHORITY: &str = "flaskblog.dev/renew-authority-after";
 /// On the Secret of certificates: when the last step of a rotation was taken (RFC 3339).
 pub const ROTATION_STEP_TAKEN: &str = "flaskblog.dev/rotation-step-taken";
 
+/// The API group of the Prometheus operator.
+pub const MONITORING_GROUP: &str = "monitoring.coreos.com";
+
 /// The kinds that the operator owns, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnedKind {
@@ -71,11 +74,17 @@ pub enum OwnedKind {
     HorizontalPodAutoscaler,
     /// `networking.k8s.io/v1` Ingress.
     Ingress,
+    /// `v1` ConfigMap.
+    ConfigMap,
+    /// `monitoring.coreos.com/v1` PodMonitor.
+    PodMonitor,
+    /// `monitoring.coreos.com/v1` PrometheusRule.
+    PrometheusRule,
 }
 
 impl OwnedKind {
     /// All of them, in apply order: what others need comes first.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::ServiceAccount,
         Self::Secret,
         Self::Service,
@@ -85,6 +94,9 @@ impl OwnedKind {
         Self::PodDisruptionBudget,
         Self::HorizontalPodAutoscaler,
         Self::Ingress,
+        Self::ConfigMap,
+        Self::PodMonitor,
+        Self::PrometheusRule,
     ];
 
     /// Group, version, kind and plural, as the dynamic client wants them.
@@ -102,8 +114,17 @@ impl OwnedKind {
                 ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
             }
             Self::Ingress => ("networking.k8s.io", "v1", "Ingress", "ingresses"),
+            Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
+            Self::PodMonitor => (MONITORING_GROUP, "v1", "PodMonitor", "podmonitors"),
+            Self::PrometheusRule => (MONITORING_GROUP, "v1", "PrometheusRule", "prometheusrules"),
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+    }
+
+    /// Whether a cluster may lack this kind: it is the Prometheus operator's, which not everybody has.
+    #[must_use]
+    pub fn may_be_missing(self) -> bool {
+        matches!(self, Self::PodMonitor | Self::PrometheusRule)
     }
 
     /// Whether objects of this kind come and go with fields of the spec, so that the operator also deletes them.
@@ -142,11 +163,17 @@ pub enum Child {
     Autoscaler,
     /// Leads a host name to the blog, where the spec asks for it.
     Ingress,
+    /// The Grafana dashboard, where the spec asks for it.
+    Dashboard,
+    /// Leads Prometheus to the blog's figures, where the spec asks for it.
+    Monitor,
+    /// Alerts, where the spec asks for them.
+    Alerts,
 }
 
 impl Child {
     /// All of them, in apply order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ServiceAccount,
         Self::DatabaseSecret,
         Self::SessionSecret,
@@ -160,6 +187,9 @@ impl Child {
         Self::DisruptionBudget,
         Self::Autoscaler,
         Self::Ingress,
+        Self::Dashboard,
+        Self::Monitor,
+        Self::Alerts,
     ];
 
     /// What kind of object plays this role.
@@ -175,6 +205,9 @@ impl Child {
             Self::DisruptionBudget => OwnedKind::PodDisruptionBudget,
             Self::Autoscaler => OwnedKind::HorizontalPodAutoscaler,
             Self::Ingress => OwnedKind::Ingress,
+            Self::Dashboard => OwnedKind::ConfigMap,
+            Self::Monitor => OwnedKind::PodMonitor,
+            Self::Alerts => OwnedKind::PrometheusRule,
         }
     }
 
@@ -188,13 +221,16 @@ impl Child {
             Self::SessionSecret => format!("{blog}-session"),
             // Not `-tls`, which people like to call the certificate of their Ingress.
             Self::DatabaseCertificates => format!("{blog}-mysql-tls"),
+            Self::Dashboard => format!("{blog}-dashboard"),
             Self::ServiceAccount
             | Self::AppService
             | Self::AppPolicy
             | Self::App
             | Self::DisruptionBudget
             | Self::Autoscaler
-            | Self::Ingress => blog.to_owned(),
+            | Self::Ingress
+            | Self::Monitor
+            | Self::Alerts => blog.to_owned(),
         }
     }
 

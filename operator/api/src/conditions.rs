@@ -20,8 +20,11 @@ pub const HIBERNATED: &str = "Hibernated";
 /// Only while the volume grows, or where it can't.
 pub const STORAGE_RESIZING: &str = "StorageResizing";
 
+/// Only while `spec.monitoring` asks for something.
+pub const MONITORED: &str = "Monitored";
+
 /// The conditions that are there only while their feature is in use.
-pub const OF_FEATURES: [&str; 3] = [SUSPENDED, HIBERNATED, STORAGE_RESIZING];
+pub const OF_FEATURES: [&str; 4] = [SUSPENDED, HIBERNATED, STORAGE_RESIZING, MONITORED];
 
 /// Why a condition has its status; PascalCase, as the API conventions ask.
 pub mod reasons {
@@ -91,6 +94,10 @@ pub mod reasons {
     pub const TIMEOUT: &str = "Timeout";
     /// No certificate could be made for the database.
     pub const CERTIFICATE_FAILED: &str = "CertificateFailed";
+    /// What the spec asks for of monitoring is there.
+    pub const MONITORED: &str = "Monitored";
+    /// The cluster lacks the Prometheus operator's resource definitions.
+    pub const MONITORING_UNAVAILABLE: &str = "MonitoringUnavailable";
 
     /// Every reason, for the test that finds each one in the documentation.
     pub const ALL: &[&str] = &[
@@ -127,5 +134,7 @@ pub mod reasons {
         DATABASE_DOWNGRADE,
         UPGRADE_UNCONFIRMED,
         PANICKED,
+        MONITORED,
+        MONITORING_UNAVAILABLE,
     ];
 }

@@ -12,6 +12,6 @@ pub use children::{Child, OwnedKind};
 pub use quantity::{Quantity, ResourceList, Resources};
 pub use v1alpha1::{
     Autoscaling, Database, DeletionPolicy, ExternalDatabase, FlaskBlog, FlaskBlogSpec, FlaskBlogStatus,
-    ImagePullPolicy, Ingress, ManagedDatabase, Markup, NetworkPolicy, PodTemplate, Registration,
+    ImagePullPolicy, Ingress, ManagedDatabase, Markup, Monitoring, NetworkPolicy, PodTemplate, Registration,
     RolloutPolicy, Rotation, Service, ServiceType, Storage, TlsMode,
 };

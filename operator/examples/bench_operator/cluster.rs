@@ -17,6 +17,7 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
+use operator::served::is_not_served;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -160,7 +161,12 @@ impl Cluster {
         let mut items = Vec::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
-            let page = api.list(&params).await.with_context(|| format!("failed to list {kind:?}"))?;
+            let page = match api.list(&params).await {
+                Err(error) if kind.may_be_missing() && is_not_served(&error) => {
+                    return Ok(items);
+                }
+                page => page.with_context(|| format!("failed to list {kind:?}"))?,
+            };
             items.extend(page.items);
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => params = params.continue_token(&token),

@@ -24,6 +24,13 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
+/// What the blogs of the bench don't ask for.
+const UNASKED: [Child; 5] =
+    [Child::Autoscaler, Child::Ingress, Child::Dashboard, Child::Monitor, Child::Alerts];
+
+/// How many objects a blog has.
+pub const CHILDREN: usize = Child::ALL.len() - UNASKED.len();
+
 /// How many writes of each sort a blog gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipe {
@@ -40,7 +47,7 @@ impl Recipe {
     pub const FEWEST: Self = Self { secrets_applied: false, statuses: 2, events: 0 };
 
     pub fn writes(self) -> usize {
-        Child::ALL.len() + if self.secrets_applied { 2 } else { 0 } + self.statuses + self.events
+        CHILDREN + if self.secrets_applied { 2 } else { 0 } + self.statuses + self.events
     }
 }
 
@@ -56,7 +63,9 @@ fn wanted(blog: &FlaskBlog) -> Result<Vec<(Child, DynamicObject)>> {
     let id = Identity::of(blog).context("a FlaskBlog without a name")?;
     let plan = validate(blog, &id, &Observed::default(), &settings()?)
         .context("a FlaskBlog of the bench is wrong")?;
-    Ok(desired(&plan).iter().map(|(role, object)| (role, object.clone())).collect())
+    let wanted: Vec<_> = desired(&plan).iter().map(|(role, object)| (role, object.clone())).collect();
+    ensure!(wanted.len() == CHILDREN, "a blog of the bench has {} objects", wanted.len());
+    Ok(wanted)
 }
 
 /// One request, ready to be sent.

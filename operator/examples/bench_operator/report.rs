@@ -3,8 +3,9 @@
 use std::{fmt, time::Duration};
 
 use crate::{
+    floor::CHILDREN,
     process::Memory,
-    rounds::{CHILDREN, Round, writes_per_blog},
+    rounds::{Round, writes_per_blog},
 };
 
 /// What a round of the operator has shown.

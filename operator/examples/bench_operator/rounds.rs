@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use flaskblog_api::{Child, FlaskBlog};
+use flaskblog_api::FlaskBlog;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 
@@ -115,6 +115,3 @@ pub async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<FlaskBlog>> 
 pub fn writes_per_blog(round: &Round, count: usize) -> f64 {
     round.written.values().sum::<f64>() / count as f64 - 2.0
 }
-
-/// How many objects a blog has.
-pub const CHILDREN: usize = Child::ALL.len();

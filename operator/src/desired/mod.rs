@@ -9,6 +9,7 @@ mod database_statefulset;
 mod disruption_budget;
 mod ingress;
 mod keeper;
+mod monitoring;
 mod mysql_settings;
 mod network_policies;
 mod pods;
@@ -90,6 +91,9 @@ fn body(plan: &Plan, role: Child) -> Option<Value> {
         Child::DisruptionBudget => value(&disruption_budget::disruption_budget(plan)?),
         Child::Autoscaler => value(&autoscaler::autoscaler(plan)?),
         Child::Ingress => value(&ingress::ingress(plan)?),
+        Child::Dashboard => value(&monitoring::dashboard(plan)?),
+        Child::Monitor => monitoring::monitor(plan)?,
+        Child::Alerts => monitoring::alerts(plan)?,
     })
 }
 
@@ -101,7 +105,12 @@ fn value<T: Serialize>(object: &T) -> Value {
 /// Adds what all children share: type, name, labels, owner and the hash of the whole.
 fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
     let extra_annotations = body["metadata"]["annotations"].take();
+    let extra_labels: BTreeMap<String, String> =
+        serde_json::from_value(body["metadata"]["labels"].take()).unwrap_or_default();
     let mut metadata = metadata(&plan.id, role);
+    for (key, value) in extra_labels {
+        metadata.labels.get_or_insert_default().entry(key).or_insert(value);
+    }
     metadata.annotations = serde_json::from_value(extra_annotations).unwrap_or_default();
     if !role.outlives_the_blog() || plan.deletion_policy == flaskblog_api::DeletionPolicy::Delete {
         metadata.owner_references = Some(vec![plan.id.owner_reference()]);

@@ -99,6 +99,34 @@ fn fields_that_come_and_go_reach_their_objects() {
 }
 
 #[test]
+fn monitoring_gives_each_of_its_objects_by_its_own_field() {
+    let made = |monitoring: Value| -> Vec<Child> {
+        let of_monitoring = [Child::Dashboard, Child::Monitor, Child::Alerts];
+        objects(json!({"monitoring": monitoring}))
+            .into_keys()
+            .filter(|role| of_monitoring.contains(role))
+            .collect()
+    };
+    assert_eq!(made(json!({})), []);
+    assert_eq!(made(json!({"dashboard": true, "labels": null})), [Child::Dashboard]);
+    assert_eq!(made(json!({"serviceMonitor": true, "dashboard": null})), [Child::Monitor]);
+    assert_eq!(made(json!({"prometheusRule": true})), [Child::Alerts]);
+    let asleep = objects(json!({"monitoring": {"prometheusRule": true}, "replicas": 0}));
+    assert!(!asleep.contains_key(&Child::Alerts), "a blog without replicas wakes nobody");
+}
+
+#[test]
+fn every_object_of_monitoring_is_as_reviewed() {
+    let monitoring = json!({"serviceMonitor": true, "prometheusRule": true, "dashboard": true, "labels": {"release": "p"}});
+    let all = objects(json!({"monitoring": monitoring}));
+    let all: BTreeMap<String, &Value> = [Child::Dashboard, Child::Monitor, Child::Alerts]
+        .iter()
+        .map(|role| (format!("{role:?}"), &all[role]))
+        .collect();
+    insta::assert_yaml_snapshot!("monitoring", all);
+}
+
+#[test]
 fn a_title_with_dollars_reaches_the_page_as_it_is() {
     let all = objects(json!({"title": "Ca$$h $(BLOG_DATABASE_USER)"}));
     let container = &all[&Child::App]["spec"]["template"]["spec"]["containers"][0];

@@ -1,6 +1,9 @@
 //! Conditions that are there only while their feature is in use.
 
-use flaskblog_api::conditions::{self as types, reasons};
+use flaskblog_api::{
+    Child, OwnedKind,
+    conditions::{self as types, reasons},
+};
 use k8s_controller::conditions::DesiredCondition;
 
 use super::{Done, condition};
@@ -8,7 +11,10 @@ use crate::{storage::Growth, validate::Stage};
 
 /// The conditions of the features in use; the others are taken out of the status.
 pub(super) fn of_features(done: &Done) -> Vec<DesiredCondition> {
-    [suspended(done), hibernated(done), storage_resizing(&done.growth)].into_iter().flatten().collect()
+    [suspended(done), hibernated(done), storage_resizing(&done.growth), monitored(done)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn suspended(done: &Done) -> Option<DesiredCondition> {
@@ -54,4 +60,48 @@ fn storage_resizing(growth: &Growth) -> Option<DesiredCondition> {
             condition(types::STORAGE_RESIZING, false, reasons::EXPANSION_REFUSED, words)
         }
     })
+}
+
+/// Whether what the spec asks for of monitoring is there. Readiness doesn't depend on it: who reads the blog doesn't.
+fn monitored(done: &Done) -> Option<DesiredCondition> {
+    let (plan, missing) = (&done.plan.monitoring.wanted, &done.plan.monitoring.missing);
+    if !missing.is_empty() {
+        let message = missing_words(missing);
+        return Some(condition(types::MONITORED, false, reasons::MONITORING_UNAVAILABLE, message));
+    }
+    let roles = [
+        (Child::Dashboard, plan.dashboard),
+        (Child::Monitor, plan.service_monitor),
+        (Child::Alerts, plan.prometheus_rule),
+    ];
+    let wanted: Vec<Child> = roles.into_iter().filter(|(_, wanted)| *wanted).map(|(role, _)| role).collect();
+    if wanted.is_empty() {
+        return None;
+    }
+    let kinds = |there: bool| -> Vec<String> {
+        let of = wanted.iter().filter(|role| done.applied.get(**role).is_some() == there);
+        of.map(|role| role.kind().api_resource().kind).collect()
+    };
+    if done.suspended.is_some() && !kinds(false).is_empty() {
+        let message = format!("not made while spec.suspend is true: {}", kinds(false).join(", "));
+        return Some(condition(types::MONITORED, false, reasons::SUSPENDED, message));
+    }
+    // A blog that sleeps has no alerts.
+    let message =
+        format!("made: {}", if kinds(true).is_empty() { "nothing".into() } else { kinds(true).join(", ") });
+    Some(condition(types::MONITORED, true, reasons::MONITORED, message))
+}
+
+fn missing_words(missing: &[OwnedKind]) -> String {
+    let kinds: Vec<String> = missing.iter().map(|kind| kind.api_resource().kind).collect();
+    let crds: Vec<String> = missing
+        .iter()
+        .map(|kind| format!("{}.{}", kind.api_resource().plural, kind.api_resource().group))
+        .collect();
+    format!(
+        "this cluster doesn't know {}, so none was made; the blog itself is unharmed: install the Prometheus operator, or \
+         its CustomResourceDefinitions {}, and it is made within a minute or two; or remove the field from spec.monitoring",
+        kinds.join(" and "),
+        crds.join(" and ")
+    )
 }

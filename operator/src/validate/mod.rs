@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use flaskblog_api::{
     Autoscaling, Child, DeletionPolicy, ExternalDatabase, FlaskBlog, ImagePullPolicy, Ingress,
-    ManagedDatabase, Markup, PodTemplate, Registration, Resources, RolloutPolicy, Service, Storage,
-    children::DEFAULT_IMAGE,
+    ManagedDatabase, Markup, Monitoring, OwnedKind, PodTemplate, Registration, Resources, RolloutPolicy,
+    Service, Storage, children::DEFAULT_IMAGE,
 };
 use kube::ResourceExt;
 
@@ -40,6 +40,8 @@ pub struct Plan {
     pub deletion_policy: DeletionPolicy,
     /// Whether network policies are made.
     pub network_policy: bool,
+    /// What Prometheus and Grafana are told.
+    pub monitoring: MonitoringPlan,
     /// How far a blog that goes to sleep or wakes has come.
     pub stage: Stage,
     /// The restarts that a person has approved, if those need approval at all.
@@ -83,6 +85,17 @@ impl AppPlan {
     pub fn fewest_replicas(&self) -> i32 {
         self.replicas.or(self.autoscaling.as_ref().map(|wanted| wanted.min_replicas)).unwrap_or(1)
     }
+}
+
+/// What Prometheus and Grafana are told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MonitoringPlan {
+    /// What the spec asks for and the cluster can take.
+    pub wanted: Monitoring,
+    /// The kinds that the spec asks for and the cluster lacks.
+    pub missing: Vec<OwnedKind>,
+    /// Where the runbooks are.
+    pub runbooks: String,
 }
 
 /// Where the data is.
@@ -180,9 +193,25 @@ pub fn validate(
         },
         deletion_policy: spec.deletion_policy,
         network_policy: spec.network_policy.enabled,
+        monitoring: monitoring(blog, observed, settings),
         stage,
         approval: approval(blog),
     })
+}
+
+/// Without the kinds that the cluster lacks: the rest of the blog is none the worse for them.
+fn monitoring(blog: &FlaskBlog, observed: &Observed, settings: &Settings) -> MonitoringPlan {
+    let mut wanted = blog.spec.monitoring.clone().unwrap_or_default();
+    let mut missing = Vec::new();
+    for (role, flag) in
+        [(Child::Monitor, &mut wanted.service_monitor), (Child::Alerts, &mut wanted.prometheus_rule)]
+    {
+        if *flag && observed.missing_kinds.contains(&role.kind()) {
+            *flag = false;
+            missing.push(role.kind());
+        }
+    }
+    MonitoringPlan { wanted, missing, runbooks: settings.runbooks.clone() }
 }
 
 fn database_plan(

@@ -271,3 +271,33 @@ async fn under_manual_replicas_come_and_go_while_a_restart_waits() {
         .await;
     house.settled("blog", 4).await;
 }
+
+/// Strict, so a field that the real definitions don't know would be refused.
+#[tokio::test]
+async fn monitoring_makes_objects_that_the_real_definitions_take_and_goes_with_its_fields() {
+    let house = House::open("monitored").await;
+    let all = json!({"serviceMonitor": true, "prometheusRule": true, "dashboard": true, "labels": {"release": "p"}});
+    house.blog("blog", json!({"monitoring": all})).await;
+    let monitor = house.child("blog", Child::Monitor).await;
+    assert_eq!(monitor.data["spec"]["podMetricsEndpoints"][0]["port"], "admin");
+    assert_eq!(monitor.labels()["release"], "p");
+    let alerts = house.child("blog", Child::Alerts).await;
+    let missing = |alerts: &DynamicObject| alerts.data.to_string().contains("FlaskBlogReplicasMissing");
+    assert!(missing(&alerts));
+    let dashboard = house.child("blog", Child::Dashboard).await;
+    assert_eq!(dashboard.labels()["grafana_dashboard"], "1");
+    house.settled("blog", 2).await;
+    house.condition("blog", "Monitored", "True", "Monitored").await;
+    let only_alerts = json!({"serviceMonitor": null, "prometheusRule": true, "labels": {}});
+    house.apply("blog", json!({"replicas": 1, "monitoring": only_alerts})).await.unwrap();
+    gone(&house, Child::Monitor).await;
+    gone(&house, Child::Dashboard).await;
+    house
+        .eventually("a single replica can't be missing beside others", || async {
+            let alerts = house.child("blog", Child::Alerts).await;
+            (!missing(&alerts) && !alerts.labels().contains_key("release")).then_some(())
+        })
+        .await;
+    house.apply("blog", json!({"replicas": 0, "monitoring": only_alerts})).await.unwrap();
+    gone(&house, Child::Alerts).await;
+}

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
 
 static PREPARED: OnceCell<()> = OnceCell::const_new();
+static MONITORING: OnceCell<()> = OnceCell::const_new();
 
 /// The administrator's configuration, or a message that says how to get one.
 async fn admin_config() -> Config {
@@ -53,6 +54,13 @@ impl House {
 
     /// The same without an operator yet; it is to have the rights of that user.
     pub async fn without_operator(name: &str, user: &str) -> Self {
+        let admin = Client::try_from(admin_config().await).unwrap();
+        MONITORING.get_or_init(|| install_monitoring(admin.clone())).await;
+        Self::open_as_it_is(name).await
+    }
+
+    /// In a cluster without the Prometheus operator's definitions, unless somebody has installed them.
+    pub async fn open_as_it_is(name: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         PREPARED.get_or_init(|| prepare(admin.clone())).await;
         let namespaces: Api<Namespace> = Api::all(admin.clone());
@@ -93,7 +101,9 @@ impl House {
     pub async fn blog(&self, name: &str, spec: Value) {
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
-            if !matches!(role, Child::DisruptionBudget | Child::Autoscaler | Child::Ingress) {
+            let asked_for = [Child::DisruptionBudget, Child::Autoscaler, Child::Ingress];
+            let of_monitoring = [Child::Dashboard, Child::Monitor, Child::Alerts];
+            if !asked_for.contains(&role) && !of_monitoring.contains(&role) {
                 self.child(name, role).await;
             }
         }
@@ -101,7 +111,8 @@ impl House {
 
     /// Creates a blog whose spec asks for every child that there can be, and waits until they are there.
     pub async fn blog_with_every_child(&self, name: &str) {
-        let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4}});
+        let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
+            "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}});
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
             self.child(name, role).await;
@@ -239,5 +250,24 @@ async fn prepare(admin: Client) {
     while let Err(error) = blogs.list(&Default::default()).await {
         assert!(Instant::now() < deadline, "the CRD isn't served: {error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The Prometheus operator's own definitions, and nothing that acts on them. Returns once they are served.
+pub async fn install_monitoring(admin: Client) {
+    let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
+    for file in std::fs::read_dir(std::env::var("MONITORING_CRDS").unwrap()).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let crd: CustomResourceDefinition = serde_yaml::from_str(&text).unwrap();
+        let name = crd.metadata.name.clone().unwrap();
+        crds.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
+    }
+    for kind in OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing()) {
+        let api: Api<DynamicObject> = Api::all_with(admin.clone(), &kind.api_resource());
+        let deadline = Instant::now() + PATIENCE;
+        while let Err(error) = api.list(&Default::default()).await {
+            assert!(Instant::now() < deadline, "{kind:?} isn't served: {error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }

@@ -17,6 +17,8 @@ fn specs() -> Vec<Value> {
             "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
                 {"weight": 1, "preference": {"matchExpressions": [{"key": "x", "operator": "Exists"}]}}]}}}}),
         json!({"ingress": {"host": "a.example.org", "tlsSecretName": "t"}, "markup": "Markdown"}),
+        json!({"monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true, "labels": {"release": "p"}}}),
+        json!({"monitoring": {"serviceMonitor": true}, "replicas": 1}),
         json!({"networkPolicy": {"enabled": false}, "service": {"type": "ClusterIP", "port": 80}}),
         json!({"service": {"type": "LoadBalancer"}, "replicas": 1}),
         json!({"database": {"managed": {"config": {"sql_mode": ""}, "resources": {"limits": {"memory": "2Gi"}}}}}),

@@ -4,6 +4,7 @@
 
 mod data;
 mod flows;
+mod monitoring;
 mod reports;
 mod rotation;
 #[path = "../support/mod.rs"]

@@ -170,6 +170,8 @@ impl State {
                 (StatusCode::OK, meta)
             }
             Some(object) => (StatusCode::OK, object.clone()),
+            // A path that isn't there is answered in plain text.
+            None if !path.contains("/namespaces/") => (StatusCode::NOT_FOUND, json!("404 page not found")),
             None => failure(404, "not found"),
         }
     }

@@ -1,6 +1,7 @@
 //! `flaskblog.dev/v1alpha1`. Doc comments become what `kubectl explain` says, so they speak to the user.
 
 mod database;
+mod monitoring;
 mod pods;
 mod rotation;
 mod service;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     database::{Database, ExternalDatabase, ManagedDatabase, Storage, TlsMode},
+    monitoring::Monitoring,
     pods::{Autoscaling, PodTemplate, TaintEffect, Toleration, TolerationOperator},
     rotation::Rotation,
     service::{Ingress, NetworkPolicy, Service, ServiceType},
@@ -158,6 +160,10 @@ pub struct FlaskBlogSpec {
     /// annotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+
+    /// What Prometheus and Grafana are told of this blog. Left out: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monitoring: Option<Monitoring>,
 
     /// What becomes of data and credentials when this FlaskBlog is deleted: `Retain` keeps the volume and the Secrets,
     /// and a FlaskBlog of the same name takes them up again; `Delete` removes them.

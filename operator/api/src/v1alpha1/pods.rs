@@ -127,7 +127,8 @@ pub(super) fn texts(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-fn labels(_: &mut SchemaGenerator) -> Schema {
+/// A map of labels, as Kubernetes allows them.
+pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({
         "type": "object", "nullable": true, "maxProperties": 32,
         "additionalProperties": {"type": "string", "maxLength": 63,

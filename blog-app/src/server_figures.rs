@@ -1,0 +1,77 @@
+//! What MySQL says of itself, for whoever collects figures: asked when they are collected, a few seconds apart at most.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::time::timeout;
+
+use crate::db::Database;
+use crate::store::figures::{Figure, figures};
+
+/// However many collect, the server is asked no more often.
+const LIFETIME: Duration = Duration::from_secs(5);
+/// Who collects waits no longer; the figures are left out then.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The figures as they were last told. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct ServerFigures {
+    known: Arc<Mutex<Vec<(Figure, u64)>>>,
+    /// Who asks during a question waits for its answer.
+    asked: Arc<tokio::sync::Mutex<Option<Instant>>>,
+}
+
+impl ServerFigures {
+    /// Asks the server, unless it was asked a moment ago. Of one that doesn't answer nothing is known any more: what it said
+    /// before would look as if it still did.
+    pub async fn refresh(&self, database: &Database) {
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
+            return;
+        }
+        let told = timeout(PATIENCE, figures(database)).await;
+        *self.lock() = told.ok().and_then(Result::ok).unwrap_or_default();
+        *asked = Some(Instant::now());
+    }
+
+    /// The server is away.
+    pub fn forget(&self) {
+        self.lock().clear();
+    }
+
+    /// A panic while writing leaves a usable list.
+    fn lock(&self) -> MutexGuard<'_, Vec<(Figure, u64)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for ServerFigures {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        for (figure, value) in self.lock().iter() {
+            let name = format!("mysql_{}", figure.metric);
+            if figure.counts {
+                let metric = ConstCounter::new(*value);
+                metric.encode(encoder.encode_descriptor(
+                    &name,
+                    figure.help,
+                    None,
+                    metric.metric_type(),
+                )?)?;
+            } else {
+                let metric = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
+                metric.encode(encoder.encode_descriptor(
+                    &name,
+                    figure.help,
+                    None,
+                    metric.metric_type(),
+                )?)?;
+            }
+        }
+        Ok(())
+    }
+}

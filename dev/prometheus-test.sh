@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Runs a real Prometheus beside an operator, two replicas of the blog and a MySQL, without a cluster: whether every panel of the
+# dashboards has figures, and whether an alert comes when MySQL is killed and goes when it is back.
+# Usage: dev/prometheus-test.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+BIN=$("$DEV_DIR/tools.sh" prometheus)
+cd "$ROOT_DIR"
+cargo build --package blog-app --quiet
+PROMETHEUS=$BIN/prometheus "$DEV_DIR/apiserver.sh" cargo test --package operator --features apiserver-tests,mysql-tests \
+  --test panels --quiet -- --nocapture

@@ -1,0 +1,195 @@
+//! A real Prometheus under the Prometheus operator: what the fields of `spec.monitoring` and the chart's values lead to.
+
+use std::collections::BTreeSet;
+
+use e2e::{eventually, helm, kubectl, kubectl_json, shell, wait_ready};
+use serde_json::{Value, json};
+
+use crate::{
+    person::{Person, Visitors},
+    sample::{Sample, object, patch_spec, pods, until_condition},
+};
+
+const SYSTEM: &str = "flaskblog-system";
+/// Long enough for two collections of figures.
+const INTERVAL: &str = "1m";
+/// The only panel that a kind cluster has nothing to show in: its volumes are directories of a node, of which the kubelet
+/// measures none by itself. Where a driver does, the figures are those that the alert's own test is made of.
+const NOT_MEASURED: &str = "kubelet_volume_stats_";
+
+/// Every byte that a query may not hold as it is.
+fn encoded(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+/// What Prometheus answers, asked through the API server.
+fn query(expr: &str) -> Vec<Value> {
+    let service = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy/api/v1/query";
+    let answer: Value =
+        serde_json::from_str(&kubectl(&["get", "--raw", &format!("{service}?query={}", encoded(expr))]))
+            .unwrap();
+    assert_eq!(answer["status"], "success", "{expr}: {answer}");
+    answer["data"]["result"].as_array().unwrap().clone()
+}
+
+/// The numbers of an answer. What was divided by nothing is none.
+fn numbers(expr: &str) -> Vec<f64> {
+    let parsed =
+        |one: &Value| one["value"][1].as_str()?.parse::<f64>().ok().filter(|number| number.is_finite());
+    query(expr).iter().filter_map(parsed).collect()
+}
+
+fn is_firing(alert: &str) -> bool {
+    !query(&format!(r#"ALERTS{{alertname="{alert}",alertstate="firing"}}"#)).is_empty()
+}
+
+/// The commands of a page, each in the cluster's context.
+fn commands(page: &str) -> Vec<String> {
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let text = blocks.collect::<String>().replace("\\\n", " ");
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            let line = line.split("  #").next().unwrap_or_default();
+            let line = line.replacen("kubectl ", "kubectl --context kind-flaskblog ", 1);
+            line.replacen("helm ", "helm --kube-context kind-flaskblog ", 1)
+        })
+        .collect()
+}
+
+fn works(command: &str) {
+    let result = shell(command);
+    assert!(result.status.success(), "{command}: {}", String::from_utf8_lossy(&result.stderr));
+}
+
+/// As the page says.
+fn watch_the_operator() {
+    let all = commands(include_str!("../../../docs/monitoring.md"));
+    assert_eq!(all.len(), 1, "{all:?}");
+    works(&all[0]);
+}
+
+fn leave_the_operator_alone() {
+    let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator");
+    let off = "monitoring.serviceMonitor=false,monitoring.prometheusRule=false,monitoring.dashboard=false";
+    let change =
+        ["upgrade", "operator", chart, "-n", SYSTEM, "--reset-then-reuse-values", "--set", off, "--wait"];
+    let _ = helm("helm", &change);
+}
+
+fn every_command_of_the_runbooks_works() {
+    let mut count = 0;
+    for page in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks")).unwrap() {
+        for command in commands(&std::fs::read_to_string(page.unwrap().path()).unwrap()) {
+            works(&command);
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "only {count} commands were found");
+}
+
+/// Every expression of a dashboard as it lies in the cluster, with the name of its panel.
+fn expressions(namespace: &str, config_map: &str) -> Vec<(String, String)> {
+    let map =
+        kubectl_json(&["get", "configmap", config_map, "-n", namespace]).expect("the dashboard is there");
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+    let text = map["data"].as_object().unwrap().values().next().unwrap().as_str().unwrap();
+    let dashboard: Value = serde_json::from_str(text).unwrap();
+    let mut all = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let expr = target["expr"].as_str().unwrap().replace("$__rate_interval", INTERVAL);
+            all.push((panel["title"].as_str().unwrap().to_owned(), expr));
+        }
+    }
+    assert!(all.len() >= 7, "{config_map} has only {} expressions", all.len());
+    all
+}
+
+fn every_panel_has_figures() {
+    let mut all = expressions("default", "blog-dashboard");
+    all.extend(expressions(SYSTEM, "operator-dashboard"));
+    let (mut without, mut pokes) = (BTreeSet::new(), 0);
+    for (panel, expr) in &all {
+        if expr.contains(NOT_MEASURED) {
+            assert!(query(expr).is_empty(), "{expr} has figures here: take it off the exceptions");
+            without.insert(panel.clone());
+            continue;
+        }
+        eventually(&format!("the panel {panel} has figures: {expr}"), "default", || {
+            // Of reconciles that don't happen nobody can say how long they take.
+            pokes += 1;
+            let poke = format!("poke={pokes}");
+            let _ = kubectl(&["annotate", "serviceaccount/blog", "-n", "default", "--overwrite", &poke]);
+            (!numbers(expr).is_empty()).then_some(())
+        });
+    }
+    assert_eq!(without, BTreeSet::from(["Database volume in use".to_owned()]));
+}
+
+/// MySQL is kept down as long as the alert needs: a killed one is back within seconds.
+fn the_alert_comes_and_goes_with_mysql() {
+    assert!(!is_firing("FlaskBlogDatabaseDown"));
+    patch_spec(&json!({"suspend": true}));
+    until_condition("Suspended", "True", "Suspended");
+    let _ = kubectl(&["scale", "statefulset/blog-mysql", "--replicas=0", "-n", "default"]);
+    let _ = kubectl(&[
+        "delete",
+        "pod",
+        "blog-mysql-0",
+        "-n",
+        "default",
+        "--grace-period=0",
+        "--force",
+        "--ignore-not-found",
+    ]);
+    eventually("the alert has come", "default", || is_firing("FlaskBlogDatabaseDown").then_some(()));
+    assert!(!is_firing("FlaskBlogDown"), "the replicas serve on");
+    assert!(query(r#"blog_mysql_uptime_seconds{namespace="default",job="blog"}"#).is_empty());
+    patch_spec(&json!({"suspend": false}));
+    wait_ready("default", "blog");
+    eventually("the alert has gone", "default", || (!is_firing("FlaskBlogDatabaseDown")).then_some(()));
+}
+
+#[tokio::test]
+async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql_is_down() {
+    let sample = Sample::ready();
+    watch_the_operator();
+    patch_spec(&json!({"monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}}));
+    // At the latest when the operator has noticed that the cluster has the kinds by now.
+    until_condition("Monitored", "True", "Monitored");
+    wait_ready("default", "blog");
+    let author = Person::registered().await;
+    author.write("Measured").await;
+    eventually("all replicas are collected from", "default", || {
+        (numbers(r#"sum(up{namespace="default",job="blog"})"#) == [pods("app").len() as f64]).then_some(())
+    });
+    eventually("MySQL's figures are there", "default", || {
+        let uptime = numbers(r#"max(blog_mysql_uptime_seconds{namespace="default",job="blog"})"#);
+        uptime.first().is_some_and(|uptime| *uptime > 0.0).then_some(())
+    });
+    eventually("the operator says that the blog is ready", "default", || {
+        let ready = numbers(r#"flaskblog_operator_blog_ready{namespace="default",name="blog"}"#);
+        (ready == [1.0]).then_some(())
+    });
+    let readers = Visitors::readers(2);
+    every_panel_has_figures();
+    assert!(readers.noticed_nothing() > 10);
+    every_command_of_the_runbooks_works();
+    the_alert_comes_and_goes_with_mysql();
+    patch_spec(&json!({"monitoring": null}));
+    for (kind, name) in [("podmonitor", "blog"), ("prometheusrule", "blog"), ("configmap", "blog-dashboard")]
+    {
+        eventually(&format!("{kind} {name} is gone"), "default", || {
+            object(kind, name).is_none().then_some(())
+        });
+    }
+    leave_the_operator_alone();
+    let _ = kubectl(&["annotate", "serviceaccount/blog", "-n", "default", "poke-"]);
+    sample.restored();
+}

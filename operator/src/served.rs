@@ -1,0 +1,77 @@
+//! Which of the kinds that a cluster may lack are served: the Prometheus operator's, which may come and go at any time.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flaskblog_api::{OwnedKind, children::MONITORING_GROUP};
+use kube::Client;
+use tokio::time::Instant;
+
+/// An answer counts for this long.
+pub const LIFETIME: Duration = Duration::from_secs(30);
+
+/// What the API server said last.
+#[derive(Debug, Default)]
+pub struct Served {
+    missing: Mutex<BTreeSet<OwnedKind>>,
+    /// When it said so. Who asks during a question waits for its answer.
+    asked: tokio::sync::Mutex<Option<Instant>>,
+}
+
+impl Served {
+    /// Asks the API server, unless it was asked a moment ago.
+    ///
+    /// # Errors
+    /// When it doesn't answer; what was known before stays.
+    pub async fn look(&self, client: &Client) -> Result<(), kube::Error> {
+        let mut asked = self.asked.lock().await;
+        if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
+            return Ok(());
+        }
+        *self.lock() = missing(client).await?;
+        *asked = Some(Instant::now());
+        Ok(())
+    }
+
+    /// A watch has heard that its kind isn't there any more.
+    pub fn has_gone(&self, kind: OwnedKind) {
+        self.lock().insert(kind);
+    }
+
+    /// The kinds that aren't served, as far as is known.
+    #[must_use]
+    pub fn missing(&self) -> BTreeSet<OwnedKind> {
+        self.lock().clone()
+    }
+
+    /// Whether it isn't served, as far as is known.
+    #[must_use]
+    pub fn is_missing(&self, kind: OwnedKind) -> bool {
+        self.lock().contains(&kind)
+    }
+
+    /// A panic while writing leaves a usable set.
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<OwnedKind>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the path itself isn't there. The API server says so in plain text, without a reason.
+#[must_use]
+pub fn is_not_served(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+/// All of them are of one group, so one question answers for all. Everybody who is logged in may ask it.
+async fn missing(client: &Client) -> Result<BTreeSet<OwnedKind>, kube::Error> {
+    let served = match client.list_api_group_resources(&format!("{MONITORING_GROUP}/v1")).await {
+        Ok(list) => list.resources.into_iter().map(|one| one.kind).collect(),
+        Err(error) if is_not_served(&error) => BTreeSet::new(),
+        Err(error) => return Err(error),
+    };
+    let kinds = OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing());
+    Ok(kinds.filter(|kind| !served.contains(&kind.api_resource().kind)).collect())
+}

@@ -1,0 +1,56 @@
+//! Against a real kube-apiserver of its own (`dev/apiserver.sh`), which lacks the Prometheus operator's definitions at first.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
+
+#[expect(dead_code, reason = "the house of the other tests, which has rooms that aren't needed here")]
+#[path = "../apiserver/house.rs"]
+mod house;
+
+use std::time::Duration;
+
+use flaskblog_api::Child;
+use house::{House, install_monitoring};
+use kube::api::DeleteParams;
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+/// The operator looks again every 30 seconds for the kinds and every 60 for a blog that waits for one.
+const LONGEST: Duration = Duration::from_secs(100);
+
+#[tokio::test]
+async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_installed() {
+    let house = House::open_as_it_is("late").await;
+    let monitoring = json!({"serviceMonitor": true, "prometheusRule": true, "dashboard": true});
+    house.apply("blog", json!({"monitoring": monitoring})).await.unwrap();
+    house.child("blog", Child::Dashboard).await;
+    house.settled("blog", 2).await;
+    let message = house.condition("blog", "Monitored", "False", "MonitoringUnavailable").await;
+    assert!(message.contains("podmonitors.monitoring.coreos.com"), "{message}");
+    let told = house.events().await;
+    assert!(told.iter().any(|note| note.contains("install the Prometheus operator")), "{told:?}");
+    // Longer than two watches of other kinds: nothing fails, nothing is asked for that isn't there.
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(house.ctx.watches.failing(), Vec::<String>::new());
+    install_monitoring(house.admin.clone()).await;
+    let installed = Instant::now();
+    let (monitors, alerts) = (house.objects(Child::Monitor.kind()), house.objects(Child::Alerts.kind()));
+    while monitors.get_opt("blog").await.unwrap().is_none() || alerts.get_opt("blog").await.unwrap().is_none()
+    {
+        assert!(installed.elapsed() < LONGEST, "not monitored after {LONGEST:?}");
+        sleep(Duration::from_millis(500)).await;
+    }
+    println!("monitored {:.0} s after the definitions came", installed.elapsed().as_secs_f64());
+    house.condition("blog", "Monitored", "True", "Monitored").await;
+    // By now they are watched too: a deleted one comes back at once.
+    while house.ctx.served.is_missing(Child::Monitor.kind()) {
+        assert!(installed.elapsed() < LONGEST);
+        sleep(Duration::from_millis(500)).await;
+    }
+    sleep(operator::served::LIFETIME + Duration::from_secs(5)).await;
+    monitors.delete("blog", &DeleteParams::default()).await.unwrap();
+    house
+        .eventually("the PodMonitor is back", || async {
+            monitors.get_opt("blog").await.unwrap().map(|_| ())
+        })
+        .await;
+}
