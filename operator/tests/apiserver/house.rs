@@ -23,7 +23,7 @@ use tokio::{sync::OnceCell, time::Instant};
 
 /// How long a test waits for what should come within seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
-const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
+pub const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
 
 static PREPARED: OnceCell<()> = OnceCell::const_new();
 static MONITORING: OnceCell<()> = OnceCell::const_new();
@@ -56,11 +56,11 @@ impl House {
     pub async fn without_operator(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         MONITORING.get_or_init(|| install_monitoring(admin.clone())).await;
-        Self::open_as_it_is(name).await
+        Self::as_it_is(name, user).await
     }
 
     /// In a cluster without the Prometheus operator's definitions, unless somebody has installed them.
-    pub async fn open_as_it_is(name: &str) -> Self {
+    pub async fn as_it_is(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         PREPARED.get_or_init(|| prepare(admin.clone())).await;
         let namespaces: Api<Namespace> = Api::all(admin.clone());

@@ -9,7 +9,7 @@ mod house;
 use std::time::Duration;
 
 use flaskblog_api::Child;
-use house::{House, install_monitoring};
+use house::{House, OPERATOR_USER, install_monitoring};
 use kube::api::DeleteParams;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -19,7 +19,8 @@ const LONGEST: Duration = Duration::from_secs(100);
 
 #[tokio::test]
 async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_installed() {
-    let house = House::open_as_it_is("late").await;
+    let mut house = House::as_it_is("late", OPERATOR_USER).await;
+    house.start_operator().await;
     let monitoring = json!({"serviceMonitor": true, "prometheusRule": true, "dashboard": true});
     house.apply("blog", json!({"monitoring": monitoring})).await.unwrap();
     house.child("blog", Child::Dashboard).await;
