@@ -26,6 +26,7 @@ kubeconform go-tools/kubeconform kubeconform=github.com/yannh/kubeconform/cmd/ku
 compose go-tools/compose docker-compose=github.com/docker/compose/v2/cmd
 metrics-server go-tools/metrics-server metrics-server=sigs.k8s.io/metrics-server/cmd/metrics-server
 traefik go-tools/traefik traefik=github.com/traefik/traefik/v3/cmd/traefik
+victorialogs go-tools/victorialogs victoria-logs=github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs
 END
 }
 
