@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks both charts with Helm 3 and Helm 4: lint, rendering, and every rendered object against the schemas of a real
+# Checks the charts with Helm 3 and Helm 4: lint, rendering, and every rendered object against the schemas of a real
 # API server, the CRD's included. Run it as: dev/apiserver.sh dev/charts-check.sh
 # Usage: dev/charts-check.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -96,16 +96,49 @@ check_runbooks() {
   passed "charts/operator: every alert leads to a runbook"
 }
 
+# What was rendered last, against a real API server: its defaults and admission included.
+check_server_side() { # HELM CHART NAME
+  k create namespace press --dry-run=client --output yaml | k apply --filename - >/dev/null 2>&1
+  k apply --server-side --dry-run=server --validate=strict --filename "$WORK/rendered.yaml" >"$WORK/report" ||
+    die "The API server refuses what $1 renders of charts/$2 ($3); it says why above."
+  passed "the API server takes what $1 renders of charts/$2 ($3): $(wc -l <"$WORK/report") objects"
+}
+
+# The namespace's Pod Security level is enforced by the API server for pods only, so a pod of each workload is asked for.
+check_pod_security() { # HELM
+  local level
+  "$BIN/$1" template logging "$ROOT_DIR/charts/logging" --namespace press >"$WORK/rendered.yaml"
+  k create --dry-run=client --output json --filename "$WORK/rendered.yaml" | jq -s '[.[] | if .kind == "List" then .items[] else . end |
+    select(.spec.template.spec != null) | {apiVersion: "v1", kind: "Pod", metadata: {name: .metadata.name, namespace: "press"},
+    spec: (.spec.template.spec | del(.serviceAccountName) | .containers |= map(.volumeMounts = [.volumeMounts[]? | select(.name != "data")]))}]' >"$WORK/pods.json"
+  (($(jq length "$WORK/pods.json") == 4)) || die "charts/logging has $(jq length "$WORK/pods.json") workloads instead of 4."
+  k label namespace press --overwrite pod-security.kubernetes.io/enforce=restricted >/dev/null
+  for level in elasticsearch kibana setup; do
+    jq --arg name "logging-$level" '.[] | select(.metadata.name | startswith($name))' "$WORK/pods.json" | k create --dry-run=server --filename - >/dev/null ||
+      die "The pod of logging-$level doesn't fit the Pod Security level restricted."
+  done
+  passed "$1: the pods of Elasticsearch, Kibana and the setup fit the Pod Security level restricted"
+  if jq '.[] | select(.metadata.name == "logging-fluentd")' "$WORK/pods.json" | k create --dry-run=server --filename - >/dev/null 2>&1; then
+    die "The pod of fluentd fits the level restricted, so the docs are wrong about it."
+  fi
+  k label namespace press --overwrite pod-security.kubernetes.io/enforce=privileged >/dev/null
+  jq '.[] | select(.metadata.name == "logging-fluentd")' "$WORK/pods.json" | k create --dry-run=server --filename - >/dev/null ||
+    die "The API server refuses the pod of fluentd in a namespace for privileged pods."
+  passed "$1: that of fluentd needs the level privileged, as its notes say, and is taken with it"
+  k label namespace press pod-security.kubernetes.io/enforce- >/dev/null
+}
+
 fetch_schemas
 check_schema_can_fail
 check_overlay kind
 check_overlay production
 for helm in helm helm4; do
-  for chart in operator flask-blog; do
+  for chart in operator flask-blog logging; do
     "$BIN/$helm" lint --strict "$ROOT_DIR/charts/$chart" >"$WORK/lint" 2>&1 || { cat "$WORK/lint" >&2; die "$helm lint charts/$chart failed."; }
     passed "$helm lint --strict charts/$chart"
     check_rendering "$helm" "$chart" defaults
-    check_refused "$helm" "$chart" --set replicas=-1
+    check_server_side "$helm" "$chart" defaults
+    [[ $chart == logging ]] || check_refused "$helm" "$chart" --set replicas=-1
     check_refused "$helm" "$chart" --set unknown=1
   done
   check_rendering "$helm" operator namespaced --set 'watchNamespaces={a,b}' --set crds.enabled=false --set replicas=2
@@ -118,6 +151,19 @@ for helm in helm helm4; do
     --set registration=Closed --set markup=Markdown --set ingress.host=a.example.org --set networkPolicy.enabled=false \
     --set podTemplate.labels.a=b --set autoscaling.maxReplicas=4 --set rotation.passwordDays=90 --set-string database.config.max_connections=200 \
     --set monitoring.serviceMonitor=true --set monitoring.dashboard=true --set suspend=true --set hibernate=true --set rolloutPolicy=Manual
+  check_rendering "$helm" logging everything --set fluentd.allPods=true --set 'fluentd.paths={/var/log/containers/a*.log,/var/log/containers/b*.log}' \
+    --set fluentd.bufferBytes=2147483648 --set fluentd.priorityClassName=high --set fluentd.nodeSelector.a=b --set elasticsearch.port=9201 \
+    --set elasticsearch.storage.storageClassName=fast --set elasticsearch.nodeSelector.a=b --set 'kibana.tolerations[0].operator=Exists' \
+    --set index.name=blogs --set index.retentionDays=3 --set 'imagePullSecrets[0].name=pull'
+  check_server_side "$helm" logging everything
+  grep -q 'total_limit_size 2147483648$' "$WORK/rendered.yaml" || die "$helm writes a large number into fluentd's configuration in another way than fluentd reads it."
+  passed "$helm writes large numbers as fluentd reads them"
+  check_rendering "$helm" logging elsewhere --set elasticsearch.enabled=false --set elasticsearch.host=search.example.org --set kibana.enabled=false \
+    --set networkPolicy.enabled=false
+  check_server_side "$helm" logging elsewhere
+  check_refused "$helm" logging --set elasticsearch.enabled=false
+  check_refused "$helm" logging --set index.name=Blogs
+  check_pod_security "$helm"
   check_rendering "$helm" flask-blog external --set database.external.host=db --set database.external.credentialsSecret=s
 done
 check_runbooks

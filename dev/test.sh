@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
 # All tests, the least powerful first, each tier with its number of tests. `make test` runs this.
-# Usage: dev/test.sh [TIER…]      quick api mysql charts cluster; all of them if none is named
+# Usage: dev/test.sh [TIER…]      quick api mysql charts logging cluster; all of them if none is named
 #
 #   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
 #   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
-#   charts   both charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
+#   charts   the charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
+#   logging  fluentd's configuration on real log files, with pods on a real API server
 #   cluster  `make up`, then faults, charts and a real browser on the kind cluster
 # Nothing is skipped: what a tier needs is installed or built, or the tier fails.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
-TIERS=(quick api mysql charts cluster)
+TIERS=(quick api mysql charts logging cluster)
 LOGS=$(cache_dir)/logs
 SUMMARY=()
 mkdir -p "$LOGS"
@@ -67,6 +68,11 @@ mysql() {
 charts() {
   "$DEV_DIR/apiserver.sh" "$DEV_DIR/charts-check.sh"
   "$DEV_DIR/prometheus-rules.sh"
+}
+
+logging() {
+  have ruby || { step "Installing Ruby" && logged apt-ruby apt_install ruby; }
+  "$DEV_DIR/apiserver.sh" "$DEV_DIR/logging-check.sh"
 }
 
 cluster() {

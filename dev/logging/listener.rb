@@ -1,0 +1,28 @@
+#!/usr/bin/env ruby
+# frozen_string_literal: true
+
+# Plays Elasticsearch and Kibana for the chart's setup: refuses the first requests, as while they start, then takes all. Each
+# request is told as one JSON line.
+# Usage: dev/logging/listener.rb PORT NUMBER-OF-REFUSALS
+require "json"
+require "socket"
+
+refusals = ARGV[1].to_i
+server = TCPServer.new("127.0.0.1", ARGV[0].to_i)
+$stdout.sync = true
+loop do
+  client = server.accept
+  first = client.gets or next # only looked whether somebody listens
+  method, path = first.split
+  headers = {}
+  while (line = client.gets.chomp) != ""
+    name, value = line.split(": ", 2)
+    headers[name.downcase] = value
+  end
+  client.write("HTTP/1.1 100 Continue\r\n\r\n") if headers["expect"]
+  body = client.read(headers["content-length"].to_i)
+  status = (refusals -= 1) >= 0 ? "503 Service Unavailable" : "200 OK"
+  puts({ method: method, path: path, headers: headers, body: body, status: status.to_i }.to_json)
+  client.write("HTTP/1.1 #{status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+  client.close
+end
