@@ -143,10 +143,8 @@ fn every_page_of_the_documentation_is_reached_from_its_start() {
     let start = read("docs/README.md") + &read("docs/stages.md");
     for page in fs::read_dir(root().join("docs")).unwrap() {
         let name = page.unwrap().file_name().into_string().unwrap();
-        assert!(
-            name == "README.md" || name == "pictures" || start.contains(&name),
-            "docs/{name} is on no page"
-        );
+        let is_page = name.ends_with(".md") && name != "README.md";
+        assert!(!is_page || start.contains(&name), "docs/{name} is on no page");
     }
 }
 
