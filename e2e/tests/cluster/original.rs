@@ -51,6 +51,11 @@ async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new
     let forward = PortForward::start(NAMESPACE, "svc/flask-app-service", 25012);
     let hello = reqwest::get(format!("{}/hello", forward.url)).await.unwrap().text().await.unwrap();
     assert_eq!(hello, "Hello, World!");
+    // The original's manifests start both at once, and the blog says "come back" until its database is there.
+    eventually("the database is there", NAMESPACE, || {
+        let page = format!("curl --silent --fail --output /dev/null {}/", forward.url);
+        shell(&page).status.success().then_some(())
+    });
     let mut old = Person::at(&forward.url);
     old.name = "old".into();
     let answer = old.form("/auth/login", &[("username", "old"), ("password", "test")]).await;
