@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What dev/metrics-server.sh and dev/traefik.sh share: how a program of dev/tools.sh gets into the kind cluster.
+# What dev/metrics-server.sh, dev/traefik.sh and dev/prometheus.sh share: how a program of dev/tools.sh gets into the kind cluster.
 #
 # The image is brought to the control plane only, where the manifests let it run and where no test drains the node. What is
 # there already is kept, so a second run is cheap.
@@ -40,19 +40,24 @@ build_image() { # PROGRAM-FILE
   cp "$1" "$context/$name"
   cat >"$context/Dockerfile" <<END
 FROM scratch
-COPY $name /
+COPY $name /bin/
 USER 65532:65532
-ENTRYPOINT ["/$name"]
+ENTRYPOINT ["/bin/$name"]
 END
   timeout 120 docker build --quiet --tag "$IMAGE" "$context"
 }
 
-# Applies a manifest whose container has `image: IMAGE`, and waits until its Deployment, called as the program, runs.
-install_program() { # PROGRAM NAMESPACE
+# Applies the program's manifest, in which `image: IMAGE` stands for the image that was brought last.
+apply_program() { # PROGRAM
   local manifest
   manifest=$(cache_dir)/$1.yaml
   sed "s|image: IMAGE\$|image: $IMAGE|" "$DEV_DIR/$1/$1.yaml" >"$manifest"
   logged "$1" k apply --filename "$manifest"
+}
+
+# The same, and waits until its Deployment, called as the program, runs.
+install_program() { # PROGRAM NAMESPACE
+  apply_program "$1"
   logged "$1" k rollout status "deployment/$1" --namespace "$2" --timeout 120s
 }
 

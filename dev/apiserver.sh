@@ -20,18 +20,10 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-free_port() {
-  local port
-  for ((port = $1; port < $1 + 100; port++)); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
-  done
-  die "No free port from $1 on for the test API server; end what holds them and try again."
-}
-
 start_etcd() {
   local client peer
-  client=$(free_port 32379)
-  peer=$(free_port $((client + 1)))
+  client=$(free_port 32379 "etcd")
+  peer=$(free_port $((client + 1)) "etcd")
   ETCD=http://127.0.0.1:$client
   "$BIN/etcd" --data-dir "$WORK/etcd" --listen-client-urls "$ETCD" --advertise-client-urls "$ETCD" --log-level error \
     --listen-peer-urls "http://127.0.0.1:$peer" --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
@@ -40,7 +32,7 @@ start_etcd() {
 }
 
 start_apiserver() {
-  PORT=$(free_port 26443) # below the ports that the kernel gives to outgoing connections
+  PORT=$(free_port 26443 "the test API server")
   TOKEN=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
   (umask 077 && echo "$TOKEN,admin,admin,system:masters" >"$WORK/tokens.csv")
   openssl genrsa -out "$WORK/service-account.key" 2048 2>/dev/null

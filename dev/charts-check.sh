@@ -10,7 +10,6 @@ BIN=$("$DEV_DIR/tools.sh" kubectl helm helm4 kubeconform)
 have jq || die "jq is missing; install it and try again."
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-PASSED=0
 
 k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
 
@@ -41,11 +40,6 @@ fetch_schemas() {
     "$WORK/openapi.json")
 }
 
-passed() {
-  PASSED=$((PASSED + 1))
-  echo "ok  $*"
-}
-
 check_rendering() { # HELM CHART NAME [OPTION…]
   local helm=$1 chart=$2 name=$3
   shift 3
@@ -73,13 +67,17 @@ check_schema_can_fail() {
   passed "kubeconform refuses an unknown field"
 }
 
-# A real API server takes them, its defaults and admission included.
+# A real API server takes them, its defaults and admission included; $WORK/report has a line for each object.
+ask_server() { # NAMESPACE FILE WHAT
+  k create namespace "$1" --dry-run=client --output yaml | k apply --filename - >/dev/null 2>&1
+  k apply --server-side --dry-run=server --validate=strict --filename "$2" >"$WORK/report" ||
+    die "The API server refuses $3; it says why above."
+}
+
 check_overlay() { # NAME
   local file=$WORK/overlay.yaml
   k kustomize "$ROOT_DIR/deploy/kustomize/overlays/$1" >"$file"
-  k create namespace flask-blog --dry-run=client --output yaml | k apply --filename - >/dev/null 2>&1
-  k apply --server-side --dry-run=server --validate=strict --filename "$file" >"$WORK/report" ||
-    die "The API server refuses deploy/kustomize/overlays/$1; it says why above."
+  ask_server flask-blog "$file" "deploy/kustomize/overlays/$1"
   (($(wc -l <"$WORK/report") >= 9)) || die "deploy/kustomize/overlays/$1 holds only $(wc -l <"$WORK/report") objects."
   passed "kubectl apply -k deploy/kustomize/overlays/$1: $(wc -l <"$WORK/report") objects"
 }
@@ -96,11 +94,9 @@ check_runbooks() {
   passed "charts/operator: every alert leads to a runbook"
 }
 
-# What was rendered last, against a real API server: its defaults and admission included.
+# What was rendered last.
 check_server_side() { # HELM CHART NAME
-  k create namespace press --dry-run=client --output yaml | k apply --filename - >/dev/null 2>&1
-  k apply --server-side --dry-run=server --validate=strict --filename "$WORK/rendered.yaml" >"$WORK/report" ||
-    die "The API server refuses what $1 renders of charts/$2 ($3); it says why above."
+  ask_server press "$WORK/rendered.yaml" "what $1 renders of charts/$2 ($3)"
   passed "the API server takes what $1 renders of charts/$2 ($3): $(wc -l <"$WORK/report") objects"
 }
 

@@ -54,8 +54,6 @@ revive() {
   complete_within 180
 }
 
-port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
 check_ports() {
   local port
   while read -r port; do

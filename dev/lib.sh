@@ -142,3 +142,22 @@ build_artefact() { # NAME DEST BUILDER…
 }
 
 require_programs
+
+port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# The first of a hundred ports that nobody listens on. Start below those that the kernel gives to outgoing connections: one
+# of these may hold a port that nobody listens on.
+free_port() { # FROM WHAT
+  local port
+  for ((port = $1; port < $1 + 100; port++)); do
+    port_in_use "$port" || { echo "$port"; return; }
+  done
+  die "No free port from $1 on for $2; end what holds them and try again."
+}
+
+PASSED=0
+# One line for each check that a script makes; it ends with their number in $PASSED.
+passed() {
+  PASSED=$((PASSED + 1))
+  echo "ok  $*"
+}

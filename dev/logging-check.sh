@@ -16,7 +16,6 @@ for program in jq ruby; do have "$program" || die "$program is missing; install 
 BIN=$("$DEV_DIR/tools.sh" kubectl helm victoria-logs)
 WORK=$(mktemp -d)
 LOGS=$WORK/var/log/containers
-PASSED=0
 TIME='."@timestamp" | sub("0*[+]00:00$"; "Z")'
 declare -A PID=()
 trap finish EXIT

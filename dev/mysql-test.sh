@@ -15,24 +15,13 @@ new_password() {
   (umask 077 && head -c 18 /dev/urandom | base64 | tr '+/' '-_' >"$PASSWORD_FILE")
 }
 
-port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-
-# Below the ports that the kernel gives to outgoing connections: one of those may hold a port that nobody listens on.
-free_port() {
-  local port
-  for ((port = 23306; port < 23406; port++)); do
-    port_in_use "$port" || { echo "$port"; return; }
-  done
-  die "No free port between 23306 and 23406 for the test database; end what holds them and try again."
-}
-
 # The password goes in as an environment variable that docker reads from ours: not on a command line. Durability is
 # switched off, since the data lives in memory anyway. On the machine's own loopback, since Docker's proxy for published
 # ports takes as much processor time as a small query.
 run_container() {
   local port
   new_password
-  port=$(free_port)
+  port=$(free_port 23306 "the test database")
   echo "$port" >"$PORT_FILE"
   MYSQL_ROOT_PASSWORD=$(<"$PASSWORD_FILE") docker run --detach --name "$NAME" --env MYSQL_ROOT_PASSWORD --network host \
     --tmpfs /var/lib/mysql:rw,size=2g,uid=999,gid=999,mode=0700 mysql:9.7 --port="$port" --bind-address=127.0.0.1 --mysqlx=OFF \

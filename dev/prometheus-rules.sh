@@ -9,12 +9,6 @@ help_if_asked "$@"
 BIN=$("$DEV_DIR/tools.sh" helm promtool)
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
-PASSED=0
-
-passed() {
-  PASSED=$((PASSED + 1))
-  echo "ok  $*"
-}
 
 cp "$DEV_DIR/prometheus/rules/blog.yaml" "$WORK/blog.rules.yaml"
 "$BIN/helm" template operator "$ROOT_DIR/charts/operator" --set monitoring.prometheusRule=true \

@@ -71,9 +71,7 @@ impl App {
         let scheme = if is_secure(headers) { "https" } else { "http" };
         host.map_or_else(|| "http://localhost".to_owned(), |host| format!("{scheme}://{host}"))
     }
-}
 
-impl App {
     /// Whether cookies are for connections with TLS only: a proxy that is trusted says so; or the client asked for the host of
     /// the blog's own https address, and no proxy says that it did so without TLS.
     #[must_use]

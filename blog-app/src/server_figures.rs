@@ -53,25 +53,21 @@ impl ServerFigures {
 impl Collector for ServerFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (figure, value) in self.lock().iter() {
-            let name = format!("mysql_{}", figure.metric);
             if figure.counts {
-                let metric = ConstCounter::new(*value);
-                metric.encode(encoder.encode_descriptor(
-                    &name,
-                    figure.help,
-                    None,
-                    metric.metric_type(),
-                )?)?;
+                encode(&mut encoder, figure, &ConstCounter::new(*value))?;
             } else {
-                let metric = ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX));
-                metric.encode(encoder.encode_descriptor(
-                    &name,
-                    figure.help,
-                    None,
-                    metric.metric_type(),
-                )?)?;
+                encode(&mut encoder, figure, &ConstGauge::new(i64::try_from(*value).unwrap_or(i64::MAX)))?;
             }
         }
         Ok(())
     }
+}
+
+fn encode(
+    encoder: &mut DescriptorEncoder<'_>,
+    figure: &Figure,
+    metric: &impl EncodeMetric,
+) -> Result<(), fmt::Error> {
+    let name = format!("mysql_{}", figure.metric);
+    metric.encode(encoder.encode_descriptor(&name, figure.help, None, metric.metric_type())?)
 }

@@ -149,13 +149,13 @@ wait_healthy() { # CONTAINER
   die "$1 did not become healthy; the end of its log is above."
 }
 
-replace() { # CONTAINER
-  check_free container "$1"
-  if exists container "$1"; then docker rm --force "$1" >/dev/null; fi
+# Ours alone, and in good order, so that MySQL starts without a recovery.
+remove() { # CONTAINER
+  if exists container "$1" && ours container "$1"; then
+    docker stop --time 60 "$1" >/dev/null
+    docker rm --force "$1" >/dev/null
+  fi
 }
-
-# Stopped in good order, so that MySQL starts without a recovery.
-stop() { if exists container "$1" && ours container "$1"; then docker stop --time 60 "$1" >/dev/null; fi; }
 
 deploy() {
   if $BUILD; then
@@ -168,26 +168,23 @@ deploy() {
   if ! exists network "$NETWORK"; then docker network create --label "$LABEL=$NETWORK" "$NETWORK" >/dev/null; fi
   if ! exists volume "$VOLUME"; then docker volume create --label "$LABEL=$NETWORK" "$VOLUME" >/dev/null; fi
   say "Starting MySQL ($MYSQL)"
-  stop "$MYSQL"
-  replace "$MYSQL"
+  check_free container "$MYSQL"
+  remove "$MYSQL"
   run_mysql
   wait_healthy "$MYSQL"
   say "Bringing the schema up to date"
   blog --rm -- migrate
   say "Starting the blog ($BLOG)"
-  stop "$BLOG"
-  replace "$BLOG"
+  check_free container "$BLOG"
+  remove "$BLOG"
   blog --detach --name "$BLOG" --restart unless-stopped --publish "$PORT:5000" -- serve >/dev/null
   wait_healthy "$BLOG"
   say "The blog is on http://localhost:$PORT"
 }
 
 prune() {
-  local name
-  for name in "$BLOG" "$MYSQL"; do
-    stop "$name"
-    if exists container "$name" && ours container "$name"; then docker rm --force "$name" >/dev/null; fi
-  done
+  remove "$BLOG"
+  remove "$MYSQL"
   if exists network "$NETWORK" && ours network "$NETWORK"; then docker network rm "$NETWORK" >/dev/null; fi
   if ! $WITH_DATA; then
     say "Removed containers and network; the data are in the volume $VOLUME, the passwords in $SECRETS"

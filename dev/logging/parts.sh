@@ -3,11 +3,6 @@
 
 k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
 
-passed() {
-  PASSED=$((PASSED + 1))
-  echo "ok  $*"
-}
-
 stop() { # NAME
   if [[ -n ${PID[$1]:-} ]]; then
     kill "${PID[$1]}" 2>/dev/null || true
@@ -30,14 +25,6 @@ within() { # SECONDS COMMAND…
     ((SECONDS < end)) || return 1
     sleep 0.3
   done
-}
-
-free_port() {
-  local port
-  for ((port = $1; port < $1 + 100; port++)); do
-    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
-  done
-  die "No free port from $1 on; end what holds them and try again."
 }
 
 # ---- log files
@@ -128,8 +115,8 @@ write_lines() {
 
 blog_lines() {
   local port admin
-  port=$(free_port 15500)
-  admin=$(free_port $((port + 1)))
+  port=$(free_port 15500 "the blog")
+  admin=$(free_port $((port + 1)) "the blog")
   BLOG_DRAIN_SECONDS=0 "$TARGET/blog-app" serve --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$admin" \
     --database-url "sqlite:$WORK/blog.db" 2>"$WORK/blog.log" &
   PID[blog]=$!
@@ -170,7 +157,7 @@ mysql_is_ready() {
 # ---- the programs around
 
 start_search() {
-  SEARCH_PORT=${SEARCH_PORT:-$(free_port 15700)}
+  SEARCH_PORT=${SEARCH_PORT:-$(free_port 15700 "the search server")}
   "$BIN/victoria-logs" -storageDataPath "$WORK/search" -httpListenAddr "127.0.0.1:$SEARCH_PORT" -retentionPeriod 100y -insert.maxLineSizeBytes 1MiB \
     >>"$WORK/search.log" 2>&1 &
   PID[search]=$!

@@ -53,7 +53,7 @@ dashboard_fields() {
 }
 
 start_listener() { # REFUSALS
-  LISTENER_PORT=$(free_port 15800)
+  LISTENER_PORT=$(free_port 15800 "the listener")
   "$DEV_DIR/logging/listener.rb" "$LISTENER_PORT" "$1" >>"$WORK/requests" &
   PID[listener]=$!
   within 10 eval "(exec 3<>/dev/tcp/127.0.0.1/$LISTENER_PORT) 2>/dev/null" || die "The listener doesn't listen."

@@ -91,6 +91,12 @@ pub fn shell(line: &str) -> Output {
     output("bash", &["-c", &line], None)
 }
 
+/// The shell blocks of a page.
+#[must_use]
+pub fn shell_blocks(page: &str) -> Vec<&str> {
+    page.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect()
+}
+
 /// Waits until `probe` gives something; on a time-out shows what the namespace looks like.
 pub fn eventually<T>(what: &str, namespace: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

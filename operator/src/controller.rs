@@ -4,7 +4,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind, children::MANAGED_SELECTOR};
 use futures::{
-    FutureExt, StreamExt, TryStreamExt, future,
+    FutureExt, Stream, StreamExt, TryStreamExt, future,
     future::{BoxFuture, Shared},
     stream::{self, BoxStream},
 };
@@ -61,35 +61,9 @@ pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], conc
 }
 
 async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concurrency: u16, stop: Stop) {
-    let blogs: Api<FlaskBlog> = match &scope {
-        Some(namespace) => Api::namespaced(watches.clone(), namespace),
-        None => Api::all(watches.clone()),
-    };
     let writer = Writer::default();
     let store = writer.as_reader();
-    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
-    let watch = watcher(blogs, watch_config()).default_backoff().inspect(move |event| {
-        health.note(event);
-        if let Ok(watcher::Event::Delete(blog)) = event {
-            health.ctx.forget(&blog.uid().unwrap_or_default());
-        }
-    });
-    let (of_told, told) = (Arc::clone(&ctx), store.clone());
-    // The operator's own writes to the status are no news: as such they would also overtake the delay after an error. An
-    // annotation is: a person approves by it.
-    // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
-    let watch = watch.modify(|blog| blog.metadata.managed_fields = None);
-    let changed = reflector::reflector(writer, watch)
-        .applied_objects()
-        .inspect_ok(move |blog| {
-            if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
-                of_told.written.told(blog);
-            }
-        })
-        .predicate_filter(
-            predicates::generation.combine(predicates::annotations),
-            PredicateConfig::default(),
-        );
+    let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer);
     let mut controller = Controller::for_stream(changed, store)
         .with_config(Config::default().concurrency(concurrency))
         .trigger_backoff(NoCommonDelay)
@@ -121,6 +95,41 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
             future::ready(())
         })
         .await;
+}
+
+/// The FlaskBlogs that a person has changed, while the writer's store follows all of them.
+fn changed_blogs(
+    client: &Client,
+    scope: Option<&str>,
+    ctx: Arc<Context>,
+    writer: Writer<FlaskBlog>,
+) -> impl Stream<Item = watcher::Result<FlaskBlog>> + Send + 'static {
+    let blogs: Api<FlaskBlog> = match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
+    let watch = watcher(blogs, watch_config())
+        .default_backoff()
+        .inspect(move |event| {
+            health.note(event);
+            if let Ok(watcher::Event::Delete(blog)) = event {
+                health.ctx.forget(&blog.uid().unwrap_or_default());
+            }
+        })
+        // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
+        .modify(|blog| blog.metadata.managed_fields = None);
+    let told = writer.as_reader();
+    reflector::reflector(writer, watch)
+        .applied_objects()
+        .inspect_ok(move |blog| {
+            if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
+                ctx.written.told(blog);
+            }
+        })
+        // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
+        // An annotation is: a person approves by it.
+        .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
 }
 
 /// Notes how one watch is doing.

@@ -95,9 +95,13 @@ fn every_child_is_on_the_page_that_says_when_it_is_touched() {
     }
 }
 
+fn all_sources() -> String {
+    all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
 #[test]
 fn every_test_that_the_map_names_exists() {
-    let sources: String = all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let sources = all_sources();
     let map = read("ARCHITECTURE.md");
     let names: Vec<&str> = map
         .lines()
@@ -125,7 +129,7 @@ fn tests_named_in_tables(page: &str) -> Vec<String> {
 
 #[test]
 fn every_test_that_the_pages_of_pains_and_of_stages_name_exists() {
-    let sources: String = all_files("rs").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let sources = all_sources();
     for (page, least) in [("docs/pains.md", 50), ("docs/stages.md", 10)] {
         let names = tests_named_in_tables(&read(page));
         assert!(names.len() >= least, "{page} names only {} tests", names.len());

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use e2e::{PortForward, app_pods, kubectl, kubectl_apply, shell, wait_ready};
+use e2e::{PortForward, app_pods, kubectl, kubectl_apply, shell, shell_blocks, wait_ready};
 
 use crate::person::Person;
 
@@ -49,13 +49,15 @@ impl Drop for Place {
     }
 }
 
-fn blocks() -> Vec<String> {
-    let page = include_str!("../../../docs/manifests.md");
-    page.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).map(str::to_owned).collect()
-}
+const PAGE: &str = include_str!("../../../docs/manifests.md");
 
-fn rolled_out() {
+/// Waits until the blog serves, and leaves a post there.
+async fn author_of(title: &str, port: u16) -> (PortForward, Person) {
     let _ = kubectl(&["rollout", "status", "deployment/blog", "-n", NAMESPACE, "--timeout=240s"]);
+    let forward = PortForward::start(NAMESPACE, "svc/blog", port);
+    let author = Person::registered_at(&forward.url).await;
+    author.write(title).await;
+    (forward, author)
 }
 
 fn pods() -> Vec<String> {
@@ -72,14 +74,11 @@ fn secrets() -> String {
 
 #[tokio::test]
 async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restart() {
-    let (place, blocks) = (Place::new(), blocks());
-    let _ = place.done(&blocks[0]);
-    rolled_out();
-    let forward = PortForward::start(NAMESPACE, "svc/blog", 25013);
-    let author = Person::registered_at(&forward.url).await;
-    author.write("Written without an operator").await;
+    let (place, blocks) = (Place::new(), shell_blocks(PAGE));
+    let _ = place.done(blocks[0]);
+    let (_forward, author) = author_of("Written without an operator", 25013).await;
     let (pods_before, secrets_before) = (pods(), secrets());
-    let again = place.done(&blocks[1]);
+    let again = place.done(blocks[1]);
     assert!(again.lines().count() >= 8 && !again.contains("secret"), "{again}");
     let manifest = std::fs::read_to_string(place.0.path().join("blog.yaml")).unwrap();
     let (applied, words) = kubectl_apply(NAMESPACE, &manifest);
@@ -92,14 +91,11 @@ async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restar
 
 #[tokio::test]
 async fn kustomize_makes_a_blog_and_never_replaces_its_passwords() {
-    let (place, blocks) = (Place::new(), blocks());
-    let _ = place.done(&blocks[2]);
-    rolled_out();
-    let forward = PortForward::start(NAMESPACE, "svc/blog", 25014);
-    let author = Person::registered_at(&forward.url).await;
-    author.write("Written by Kustomize").await;
+    let (place, blocks) = (Place::new(), shell_blocks(PAGE));
+    let _ = place.done(blocks[2]);
+    let (_forward, author) = author_of("Written by Kustomize", 25014).await;
     let before = secrets();
-    let again = place.run(&blocks[2]);
+    let again = place.run(blocks[2]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("AlreadyExists"), "passwords were made twice");
     assert_eq!(secrets(), before);
     assert!(author.index().await.contains("Written by Kustomize"));

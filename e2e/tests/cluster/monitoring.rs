@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{eventually, helm, kubectl, kubectl_json, shell, wait_ready};
+use e2e::{eventually, helm, kubectl, kubectl_json, shell, shell_blocks, wait_ready};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,22 +18,11 @@ const INTERVAL: &str = "1m";
 /// measures none by itself. Where a driver does, the figures are those that the alert's own test is made of.
 const NOT_MEASURED: &str = "kubelet_volume_stats_";
 
-/// Every byte that a query may not hold as it is.
-fn encoded(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
-            other => format!("%{other:02X}"),
-        })
-        .collect()
-}
-
 /// What Prometheus answers, asked through the API server.
 fn query(expr: &str) -> Vec<Value> {
     let service = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy/api/v1/query";
-    let answer: Value =
-        serde_json::from_str(&kubectl(&["get", "--raw", &format!("{service}?query={}", encoded(expr))]))
-            .unwrap();
+    let path = format!("{service}?query={}", utf8_percent_encode(expr, NON_ALPHANUMERIC));
+    let answer: Value = serde_json::from_str(&kubectl(&["get", "--raw", &path])).unwrap();
     assert_eq!(answer["status"], "success", "{expr}: {answer}");
     answer["data"]["result"].as_array().unwrap().clone()
 }
@@ -50,8 +40,7 @@ fn is_firing(alert: &str) -> bool {
 
 /// The commands of a page, each in the cluster's context.
 fn commands(page: &str) -> Vec<String> {
-    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    let text = blocks.collect::<String>().replace("\\\n", " ");
+    let text = shell_blocks(page).concat().replace("\\\n", " ");
     text.lines()
         .filter(|line| !line.trim().is_empty())
         .map(|line| {

@@ -1,14 +1,13 @@
 //! Every command of the README is run.
 
-use e2e::shell;
+use e2e::{shell, shell_blocks};
 
 /// Run by `make test` itself, by whoever reads this, or never ending.
 const RUN_ELSEWHERE: [&str; 4] = ["make up", "make test", "make down", "cargo run -p blog-app"];
 
 fn commands() -> Vec<String> {
-    let readme = include_str!("../../../README.md");
-    let blocks = readme.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-    blocks
+    shell_blocks(include_str!("../../../README.md"))
+        .into_iter()
         .flat_map(str::lines)
         .map(|line| line.split(" # ").next().unwrap_or_default().trim().to_owned())
         .filter(|line| !line.is_empty() && !line.starts_with('#'))

@@ -99,15 +99,17 @@ pub fn mysql(sql: &str) -> String {
     String::from_utf8_lossy(&result.stdout).trim().to_owned()
 }
 
+/// The blog's account, by the network as the blog comes.
+const THE_BLOG: &str = r"user=flaskr\nprotocol=tcp\nhost=127.0.0.1";
+
 /// What MySQL says to the blog's account with that password.
 pub fn mysql_as_the_blog(password: &str) -> Output {
-    let account = r"user=flaskr\nprotocol=tcp\nhost=127.0.0.1";
-    mysql_client("read -r password", account, &format!("{password}\nSELECT 1;"))
+    mysql_client("read -r password", THE_BLOG, &format!("{password}\nSELECT 1;"))
 }
 
 /// What MySQL says to the blog's account on a connection by the network, with those settings.
 pub fn mysql_over_the_network(settings: &str) -> Output {
-    let account = format!(r"user=flaskr\nprotocol=tcp\nhost=127.0.0.1\n{settings}");
+    let account = format!(r"{THE_BLOG}\n{settings}");
     mysql_client("password=$(</etc/mysql-credentials/password)", &account, "SELECT 1;")
 }
 

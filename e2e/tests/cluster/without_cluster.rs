@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use e2e::{browser::unique, shell};
+use e2e::{browser::unique, shell, shell_blocks};
 
 use crate::person::Person;
 
@@ -155,12 +155,6 @@ async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data()
     assert!(here.remains().is_empty(), "{:?}", here.remains());
 }
 
-/// The lines of a page's shell blocks.
-fn commands_of(page: &str) -> String {
-    let mut blocks = page.split("```sh\n").skip(1);
-    blocks.by_ref().filter_map(|block| block.split("```").next()).collect()
-}
-
 #[test]
 fn the_page_about_docker_works_as_it_stands() {
     let here = Deployment {
@@ -172,8 +166,9 @@ fn the_page_about_docker_works_as_it_stands() {
     // In a place of its own, as somebody may have a .env here.
     let place = "for it in compose.yaml .env.example deploy blog-app; do cp -r $it $XDG_DATA_HOME/; done; cd $XDG_DATA_HOME";
     let _ = here.done(place);
-    let page =
-        commands_of(include_str!("../../../docs/docker.md")).replace("docker compose", "docker-compose");
+    let page = shell_blocks(include_str!("../../../docs/docker.md"))
+        .concat()
+        .replace("docker compose", "docker-compose");
     assert_eq!(page.matches("deploy.sh").count(), 3);
     let asked = "up --detach --wait\ncurl --silent --fail --output /dev/null http://localhost:5000/";
     let page = page.replace("up --detach --wait", asked);

@@ -192,7 +192,7 @@ fn changed(
     };
     let believed = newest(&text("ca.crt"));
     let mut annotations = json!({ROTATION_STEP_TAKEN: now.to_string()});
-    let mut content = match step {
+    let Content { data, annotations: dates } = match step {
         Step::Introduce(rotation) => {
             let root = authority(now, AUTHORITY_LIFE)?;
             annotations[ROTATION_UNDER_WAY] = json!("introduced");
@@ -216,11 +216,11 @@ fn changed(
             Content { data: [("ca.crt", believed)].into(), annotations: BTreeMap::new() }
         }
     };
-    for (key, value) in std::mem::take(&mut content.annotations) {
+    for (key, value) in dates {
         annotations[key] = json!(value);
     }
     let encoded = |(key, value): (&str, String)| (key.to_owned(), json!(ByteString(value.into_bytes())));
-    let data: Map<String, Value> = content.data.into_iter().map(encoded).collect();
+    let data: Map<String, Value> = data.into_iter().map(encoded).collect();
     Ok(json!({"metadata": {"annotations": annotations}, "data": data}))
 }
 

@@ -7,7 +7,7 @@ use k8s_openapi::{
         apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
         core::v1::{
             Container, ContainerPort, HTTPGetAction, PodSpec, PodTemplateSpec, Probe, ResourceRequirements,
-            SecretVolumeSource, Toleration, TopologySpreadConstraint, Volume, VolumeMount,
+            SecretVolumeSource, Toleration, TopologySpreadConstraint, Volume,
         },
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
@@ -15,10 +15,12 @@ use k8s_openapi::{
 
 use super::{
     database_access,
-    pods::{env, literal, pod_selector, resources, restricted, restricted_pod, template_metadata},
+    pods::{env, literal, pod_selector, read_only, resources, restricted, restricted_pod, template_metadata},
 };
 use crate::validate::Plan;
 
+/// Name of the volume.
+const SESSION: &str = "session";
 const SESSION_KEYS: &str = "/etc/blog/session";
 /// The uid of the image; a number, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
@@ -140,7 +142,7 @@ fn serve_container(plan: &Plan) -> Container {
         ports: Some(vec![port("http", 5000), port("admin", 9090)]),
         resources: Some(app_resources(plan)),
         security_context: Some(restricted()),
-        volume_mounts: Some(vec![database_access::mount(), session_mount()]),
+        volume_mounts: Some(vec![database_access::mount(), read_only(SESSION, SESSION_KEYS)]),
         startup_probe: Some(probe("/healthz", 1, 60)),
         // Not /readyz, which follows the database: when that is away, every replica would leave the Service, and readers
         // would get a refused connection instead of the page that says so. A new replica still proves itself first.
@@ -159,22 +161,13 @@ fn app_resources(plan: &Plan) -> ResourceRequirements {
 
 fn session_volume(plan: &Plan) -> Volume {
     Volume {
-        name: "session".into(),
+        name: SESSION.into(),
         secret: Some(SecretVolumeSource {
             secret_name: Some(Child::SessionSecret.name(&plan.id.name)),
             default_mode: Some(0o440),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()
-    }
-}
-
-fn session_mount() -> VolumeMount {
-    VolumeMount {
-        name: "session".into(),
-        mount_path: SESSION_KEYS.into(),
-        read_only: Some(true),
-        ..VolumeMount::default()
     }
 }
 

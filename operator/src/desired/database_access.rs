@@ -2,10 +2,10 @@
 
 use flaskblog_api::{Child, TlsMode};
 use k8s_openapi::api::core::v1::{
-    EnvVar, KeyToPath, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
+    EnvVar, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
 };
 
-use super::pods::{MYSQL_PORT, env, env_from_secret};
+use super::pods::{MYSQL_PORT, env, env_from_secret, files, read_only};
 use crate::validate::{DatabasePlan, Plan};
 
 /// Name of the volume.
@@ -71,12 +71,7 @@ pub(super) fn volume(plan: &Plan) -> Volume {
 
 /// Where the files lie in a container.
 pub(super) fn mount() -> VolumeMount {
-    VolumeMount {
-        name: VOLUME.into(),
-        mount_path: FOLDER.into(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    }
+    read_only(VOLUME, FOLDER)
 }
 
 fn secret(plan: &Plan) -> String {
@@ -87,13 +82,8 @@ fn secret(plan: &Plan) -> String {
 }
 
 fn projection(secret: String, keys: &[&str], optional: Option<bool>) -> VolumeProjection {
-    let file = |key: &&str| KeyToPath { key: (*key).into(), path: (*key).into(), mode: None };
     VolumeProjection {
-        secret: Some(SecretProjection {
-            name: secret,
-            items: Some(keys.iter().map(file).collect()),
-            optional,
-        }),
+        secret: Some(SecretProjection { name: secret, items: Some(files(keys)), optional }),
         ..VolumeProjection::default()
     }
 }

@@ -9,9 +9,9 @@ use k8s_openapi::{
             StatefulSetUpdateStrategy,
         },
         core::v1::{
-            Container, ContainerPort, EmptyDirVolumeSource, ExecAction, KeyToPath, PersistentVolumeClaim,
-            PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Probe, SecretVolumeSource, Volume,
-            VolumeMount, VolumeResourceRequirements,
+            Container, ContainerPort, EmptyDirVolumeSource, ExecAction, PersistentVolumeClaim,
+            PersistentVolumeClaimSpec, PodSpec, PodTemplateSpec, Probe, Volume, VolumeMount,
+            VolumeResourceRequirements,
         },
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
@@ -21,7 +21,7 @@ use super::{
     keeper,
     mysql_settings::{DEFAULT_MEMORY, arguments},
     pods::{
-        MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod,
+        MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod, secret_volume,
         template_metadata,
     },
 };
@@ -91,17 +91,18 @@ pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
 }
 
 fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
+    let secret = |role: Child| role.name(&plan.id.name);
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
         // MySQL first: what else is asked about this pod is asked about its first container.
         containers: vec![mysql_container(plan, database), keeper::container(plan, database)],
         volumes: Some(vec![
-            secret_volume(plan, "credentials", Child::DatabaseSecret, &["root-password", "password"]),
+            secret_volume("credentials", secret(Child::DatabaseSecret), &["root-password", "password"], None),
             secret_volume(
-                plan,
                 CERTIFICATE_VOLUME,
-                Child::DatabaseCertificates,
+                secret(Child::DatabaseCertificates),
                 &["ca.crt", "tls.crt", "tls.key"],
+                None,
             ),
             keeper::volume(plan),
             scratch("tmp"),
@@ -206,20 +207,6 @@ fn claim(plan: &Plan, database: &ManagedPlan) -> PersistentVolumeClaim {
             ..PersistentVolumeClaimSpec::default()
         }),
         ..PersistentVolumeClaim::default()
-    }
-}
-
-fn secret_volume(plan: &Plan, name: &str, secret: Child, keys: &[&str]) -> Volume {
-    let file = |key: &&str| KeyToPath { key: (*key).into(), path: (*key).into(), mode: None };
-    Volume {
-        name: name.into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.name(&plan.id.name)),
-            default_mode: Some(0o440),
-            items: Some(keys.iter().map(file).collect()),
-            ..SecretVolumeSource::default()
-        }),
-        ..Volume::default()
     }
 }
 

@@ -1,11 +1,11 @@
 //! The second container of MySQL's pod: what only MySQL's administrator can set, and root logs in nowhere else.
 
 use flaskblog_api::Child;
-use k8s_openapi::api::core::v1::{Container, KeyToPath, SecretVolumeSource, Volume, VolumeMount};
+use k8s_openapi::api::core::v1::{Container, Volume};
 
 use super::{
     database_statefulset::{CERTIFICATE_VOLUME, CERTIFICATES},
-    pods::{env_from_secret, resources, restricted},
+    pods::{env_from_secret, read_only, resources, restricted, secret_volume},
 };
 use crate::validate::{ManagedPlan, Plan};
 
@@ -47,26 +47,8 @@ pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
 
 /// Root's passwords and nothing else. The earlier ones are there from the first rotation on only.
 pub(super) fn volume(plan: &Plan) -> Volume {
-    let file = |key: &str| KeyToPath { key: key.into(), path: key.into(), mode: None };
-    Volume {
-        name: VOLUME.into(),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(Child::DatabaseSecret.name(&plan.id.name)),
-            default_mode: Some(0o440),
-            items: Some(vec![file("root-password"), file("previous-root-password")]),
-            optional: Some(true),
-        }),
-        ..Volume::default()
-    }
-}
-
-fn read_only(volume: &str, path: &str) -> VolumeMount {
-    VolumeMount {
-        name: volume.into(),
-        mount_path: path.into(),
-        read_only: Some(true),
-        ..VolumeMount::default()
-    }
+    let secret = Child::DatabaseSecret.name(&plan.id.name);
+    secret_volume(VOLUME, secret, &["root-password", "previous-root-password"], Some(true))
 }
 
 #[cfg(test)]

@@ -155,8 +155,12 @@ fn content_hash(object: &DynamicObject) -> String {
 /// First 16 hex digits of the SHA-256 of what serializes to this JSON.
 #[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
 pub(crate) fn hash_of(content: &impl Serialize) -> String {
-    let text = serde_json::to_vec(content).expect("a Kubernetes object serializes");
-    Sha256::digest(text).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    digits_of(&serde_json::to_vec(content).expect("a Kubernetes object serializes"))
+}
+
+/// First 16 hex digits of the SHA-256.
+pub(crate) fn digits_of(content: &[u8]) -> String {
+    Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub use keeper::KEEPER;

@@ -8,8 +8,8 @@ use flaskblog_api::{
 };
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, EnvVar, EnvVarSource, PodSecurityContext, PodSpec, ResourceRequirements,
-        SeccompProfile, SecretKeySelector, SecurityContext,
+        Capabilities, EnvVar, EnvVarSource, KeyToPath, PodSecurityContext, PodSpec, ResourceRequirements,
+        SeccompProfile, SecretKeySelector, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
     },
     apimachinery::pkg::{
         api::resource::Quantity,
@@ -101,6 +101,35 @@ pub(super) fn env_from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
             ..EnvVarSource::default()
         }),
         ..EnvVar::default()
+    }
+}
+
+/// These keys of a Secret as files. A Secret that needn't be there, or not with all of them, is optional.
+pub(super) fn secret_volume(name: &str, secret: String, keys: &[&str], optional: Option<bool>) -> Volume {
+    Volume {
+        name: name.into(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            default_mode: Some(0o440),
+            items: Some(files(keys)),
+            optional,
+        }),
+        ..Volume::default()
+    }
+}
+
+/// Each key as a file of its name.
+pub(super) fn files(keys: &[&str]) -> Vec<KeyToPath> {
+    keys.iter().map(|key| KeyToPath { key: (*key).into(), path: (*key).into(), mode: None }).collect()
+}
+
+/// A whole volume for a container that only reads it.
+pub(super) fn read_only(volume: &str, path: &str) -> VolumeMount {
+    VolumeMount {
+        name: volume.into(),
+        mount_path: path.into(),
+        read_only: Some(true),
+        ..VolumeMount::default()
     }
 }
 

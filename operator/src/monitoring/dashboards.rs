@@ -1,9 +1,9 @@
 //! Grafana dashboards: a handful of panels each, two in a row.
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::alerts::Subject;
+use crate::desired::digits_of;
 
 /// Grafana's grid has 24 columns.
 const WIDTH: usize = 12;
@@ -20,6 +20,18 @@ struct Panel {
 
 fn panel(title: &'static str, unit: &'static str, lines: Vec<(&'static str, String)>) -> Panel {
     Panel { title, unit, lines }
+}
+
+/// How long it takes for half of what is in a histogram, and for nearly all of it.
+fn times(title: &'static str, buckets: &str) -> Panel {
+    let quantile =
+        |part: &str| format!("histogram_quantile({part}, sum by (le) (rate({buckets}[$__rate_interval])))");
+    panel(title, "s", vec![("half", quantile("0.5")), ("99 of 100", quantile("0.99"))])
+}
+
+/// How fast something grows, apart by a label.
+fn rate_by(label: &str, series: &str) -> String {
+    format!("sum by ({label}) (rate({series}[$__rate_interval]))")
 }
 
 /// Of one blog.
@@ -39,17 +51,12 @@ pub fn blog_dashboard(blog: &Subject<'_>, has_volume: bool) -> Value {
 
 /// What readers and writers see.
 fn traffic(of: &str) -> Vec<Panel> {
-    let quantile = |part: &str| {
-        let buckets = format!("rate(blog_http_request_duration_seconds_bucket{{{of}}}[$__rate_interval])");
-        format!("histogram_quantile({part}, sum by (le) ({buckets}))")
-    };
     let requests =
         |more: &str| format!("sum(rate(blog_http_requests_total{{{of}{more}}}[$__rate_interval]))");
-    let by =
-        |label: &str, metric: &str| format!("sum by ({label}) (rate({metric}{{{of}}}[$__rate_interval]))");
+    let by = |label: &str, metric: &str| rate_by(label, &format!("{metric}{{{of}}}"));
     vec![
         panel("Requests", "reqps", vec![("{{status}}", by("status", "blog_http_requests_total"))]),
-        panel("Time until the answer", "s", vec![("half", quantile("0.5")), ("99 of 100", quantile("0.99"))]),
+        times("Time until the answer", &format!("blog_http_request_duration_seconds_bucket{{{of}}}")),
         panel(
             "Failed requests",
             "percentunit",
@@ -110,11 +117,6 @@ fn database(of: &str) -> Vec<Panel> {
 /// Of the operator.
 #[must_use]
 pub fn operator_dashboard() -> Value {
-    let by = |label: &str, metric: &str| format!("sum by ({label}) (rate({metric}[$__rate_interval]))");
-    let quantile = |part: &str| {
-        let buckets = "rate(flaskblog_operator_reconcile_duration_seconds_bucket[$__rate_interval])";
-        format!("histogram_quantile({part}, sum by (le) ({buckets}))")
-    };
     let panels = [
         panel(
             "Blogs",
@@ -129,12 +131,16 @@ pub fn operator_dashboard() -> Value {
             "short",
             vec![("blogs", "max(flaskblog_operator_backing_off)".into())],
         ),
-        panel("Reconciles", "ops", vec![("{{result}}", by("result", "flaskblog_operator_reconciles_total"))]),
-        panel("Time of a reconcile", "s", vec![("half", quantile("0.5")), ("99 of 100", quantile("0.99"))]),
+        panel(
+            "Reconciles",
+            "ops",
+            vec![("{{result}}", rate_by("result", "flaskblog_operator_reconciles_total"))],
+        ),
+        times("Time of a reconcile", "flaskblog_operator_reconcile_duration_seconds_bucket"),
         panel(
             "Writes",
             "ops",
-            vec![("{{verb}} {{kind}}", by("verb, kind", "flaskblog_operator_api_writes_total"))],
+            vec![("{{verb}} {{kind}}", rate_by("verb, kind", "flaskblog_operator_api_writes_total"))],
         ),
         panel(
             "Watches that fail",
@@ -151,9 +157,7 @@ pub fn operator_dashboard() -> Value {
 
 /// Grafana takes at most 40 characters, and a blog's namespace and name may have more; the same for the same blog.
 fn uid(blog: &Subject<'_>) -> String {
-    let digest = Sha256::digest(format!("{}/{}", blog.namespace, blog.name));
-    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("flaskblog-{digits}")
+    format!("flaskblog-{}", digits_of(format!("{}/{}", blog.namespace, blog.name).as_bytes()))
 }
 
 fn dashboard(uid: &str, title: &str, panels: &[Panel]) -> Value {

@@ -48,9 +48,7 @@ async fn under_way(house: &House, wanted: Option<&str>) -> Secret {
 
 #[tokio::test]
 async fn a_certificate_whose_time_has_come_is_signed_anew_by_the_same_authority() {
-    let house = House::open("renews").await;
-    house.blog("blog", json!({})).await;
-    house.settled("blog", 2).await;
+    let house = House::with_settled_blog("renews").await;
     let before = secret(&house).await;
     let (set, app) = (house.child("blog", Child::Database).await, house.child("blog", Child::App).await);
     date_back(&house, RENEW_CERTIFICATE).await;
@@ -66,9 +64,7 @@ async fn a_certificate_whose_time_has_come_is_signed_anew_by_the_same_authority(
 
 #[tokio::test]
 async fn an_authority_is_replaced_in_three_steps_which_another_operator_may_finish() {
-    let mut house = House::open("replaces").await;
-    house.blog("blog", json!({})).await;
-    house.settled("blog", 2).await;
+    let mut house = House::with_settled_blog("replaces").await;
     let before = secret(&house).await;
     let old = authorities(&before);
     date_back(&house, RENEW_AUTHORITY).await;
@@ -89,9 +85,7 @@ async fn an_authority_is_replaced_in_three_steps_which_another_operator_may_fini
 
 #[tokio::test]
 async fn a_lost_secret_of_certificates_comes_back_and_a_suspended_one_is_left_alone() {
-    let house = House::open("tlslost").await;
-    house.blog("blog", json!({})).await;
-    house.settled("blog", 2).await;
+    let house = House::with_settled_blog("tlslost").await;
     let before = secret(&house).await;
     let api: Api<Secret> = Api::namespaced(house.admin.clone(), &house.namespace);
     api.delete(NAME, &kube::api::DeleteParams::default()).await.unwrap();

@@ -52,6 +52,14 @@ impl House {
         house
     }
 
+    /// The same with a blog `blog` that serves.
+    pub async fn with_settled_blog(name: &str) -> Self {
+        let house = Self::open(name).await;
+        house.blog("blog", json!({})).await;
+        house.settled("blog", 2).await;
+        house
+    }
+
     /// The same without an operator yet; it is to have the rights of that user.
     pub async fn without_operator(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();

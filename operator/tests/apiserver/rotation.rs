@@ -49,9 +49,7 @@ async fn rolled(house: &House, annotation: &str, word: &str) {
 /// Interrupted in the middle: another operator finishes it.
 #[tokio::test]
 async fn a_new_password_stands_beside_the_old_one_until_every_replica_has_started_since() {
-    let mut house = House::open("rotates").await;
-    house.blog("blog", json!({})).await;
-    house.settled("blog", 2).await;
+    let mut house = House::with_settled_blog("rotates").await;
     let secret = Kept::of(&house, "blog-mysql");
     let old = secret.key("password").await.unwrap();
     let root = secret.key("root-password").await;
@@ -87,9 +85,7 @@ async fn a_new_password_stands_beside_the_old_one_until_every_replica_has_starte
 
 #[tokio::test]
 async fn a_session_key_is_accepted_by_all_before_it_signs() {
-    let house = House::open("keys").await;
-    house.blog("blog", json!({})).await;
-    house.settled("blog", 2).await;
+    let house = House::with_settled_blog("keys").await;
     let secret = Kept::of(&house, "blog-session");
     let old = secret.key("current").await;
     ask(&house, "flaskblog.dev/rotate-session-keys", "1").await;
@@ -140,9 +136,7 @@ async fn root_gets_a_new_password_beside_its_earlier_ones_and_no_pod_is_rolled()
 /// Both in one write: no version of the Secret has only one of them.
 #[tokio::test]
 async fn the_account_and_root_asked_for_together_are_rotated_together() {
-    let house = House::open("together").await;
-    house.blog("blog", json!({})).await;
-    house.settled("blog", 2).await;
+    let house = House::with_settled_blog("together").await;
     let secret = Kept::of(&house, "blog-mysql");
     let (account, root) = (secret.key("password").await, secret.key("root-password").await);
     let words = json!({"flaskblog.dev/rotate-password": "may", "flaskblog.dev/rotate-root-password": "may"});

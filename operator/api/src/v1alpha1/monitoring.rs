@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::null_is_empty;
+use super::{null_is_empty, pods::FREE_LABELS_RULE};
 
 /// What Prometheus and Grafana are told of a blog. The first two need the Prometheus operator's resource definitions in the
 /// cluster; without them the blog runs all the same, and the condition `Monitored` says what is missing.
@@ -28,8 +28,7 @@ pub struct Monitoring {
     /// release: prometheus.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::pods::labels")]
-    #[x_kube(validation = Rule::new(
-        "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('flaskblog.dev/'))")
+    #[x_kube(validation = Rule::new(FREE_LABELS_RULE)
         .message("monitoring.labels can't hold keys that begin with app.kubernetes.io/ or flaskblog.dev/, they are the \
             operator's; write for example release: prometheus"))]
     pub labels: BTreeMap<String, String>,

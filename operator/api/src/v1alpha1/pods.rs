@@ -36,12 +36,15 @@ pub struct PodTemplate {
     /// Labels of the pods.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "labels")]
-    #[x_kube(validation = Rule::new(
-        "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('flaskblog.dev/'))")
+    #[x_kube(validation = Rule::new(FREE_LABELS_RULE)
         .message("podTemplate.labels can't hold keys that begin with app.kubernetes.io/ or flaskblog.dev/, they are the \
             operator's; write for example team: press"))]
     pub labels: BTreeMap<String, String>,
 }
+
+/// Labels that people may set: the operator finds its objects by those of the other kinds.
+pub(super) const FREE_LABELS_RULE: &str =
+    "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('flaskblog.dev/'))";
 
 /// A taint that the pods put up with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
