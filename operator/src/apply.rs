@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client, ResourceExt,
     api::{
         DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
-        ValidationDirective,
+        TypeMeta, ValidationDirective,
     },
 };
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tracing::debug;
 
 use crate::{
@@ -30,6 +31,10 @@ use crate::{
 /// Field manager that holds the number of replicas while it passes from us to the autoscaler, or while nothing else of the
 /// Deployment may change.
 const HANDOVER: &str = "flaskblog-operator-replicas";
+
+/// A version that no object has. An apply that names it makes an object or fails with a conflict; it never changes one that
+/// is there, which nobody may have looked at yet.
+const OF_NONE: &str = "1";
 
 /// One change that was made, for Events and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +110,16 @@ fn bounds(desired: &Objects<Desired>) -> (i64, i64) {
     (bound("/spec/minReplicas"), bound("/spec/maxReplicas"))
 }
 
+/// What is sent: the wanted object, with metadata of its own and without a copy of the rest.
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    #[serde(flatten)]
+    types: &'a Option<TypeMeta>,
+    metadata: ObjectMeta,
+    #[serde(flatten)]
+    data: &'a Value,
+}
+
 struct Writer<'a> {
     client: &'a Client,
     id: &'a Identity,
@@ -142,8 +157,17 @@ impl Writer<'_> {
         if live.is_none() && role.kind() == OwnedKind::Secret {
             return self.create_secret(role, wanted, changes).await;
         }
-        let mut wanted = wanted.clone();
-        wanted.metadata.uid = live.and_then(ResourceExt::uid);
+        // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
+        // and one that took its name meanwhile isn't taken over.
+        let wanted = Body {
+            types: &wanted.types,
+            metadata: ObjectMeta {
+                uid: live.and_then(ResourceExt::uid),
+                resource_version: live.is_none().then(|| OF_NONE.to_owned()),
+                ..wanted.metadata.clone()
+            },
+            data: &wanted.data,
+        };
         let params = PatchParams {
             field_validation: Some(ValidationDirective::Strict),
             ..PatchParams::apply(MANAGER).force()
@@ -151,8 +175,6 @@ impl Writer<'_> {
         let name = role.name(&self.id.name);
         let api = child_api(self.client, self.id, role.kind());
         self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
-        // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
-        // and one that took its name meanwhile isn't taken over.
         let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
             self.metrics.api_writes.get_or_create(&("reset", role.kind()).into()).inc();
@@ -250,7 +272,7 @@ impl Writer<'_> {
     /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
     /// the API server refuses as a duplicate. A merge patch replaces lists as a whole; ports that the cluster has chosen
     /// are kept by their names. If it fails too, the apply after it tells why.
-    async fn reset_lists(&self, api: &Api<DynamicObject>, name: &str, wanted: &DynamicObject) {
+    async fn reset_lists(&self, api: &Api<DynamicObject>, name: &str, wanted: &Body<'_>) {
         let Some(spec) = wanted.data.get("spec") else { return };
         let patch = json!({"metadata": {"uid": wanted.metadata.uid}, "spec": spec});
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };

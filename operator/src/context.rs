@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use flaskblog_api::{FlaskBlogStatus, conditions};
-use k8s_controller::{
-    conditions::find,
-    events::{EventRecorder, Reporter},
-};
+use k8s_controller::conditions::find;
 use kube::Client;
 
 use crate::{
     backoff::Backoff,
     config::Settings,
+    events::Recorders,
     identity::Identity,
     metrics::{Blog, Metrics},
     seen::Seen,
@@ -26,8 +24,8 @@ use crate::{
 pub struct Context {
     /// Client for reads and writes; every call of it ends by itself, see [`crate::clients`].
     pub client: ClientHandle,
-    /// Publishes Events, at most 5 s each, repeats aggregated.
-    pub recorder: EventRecorder,
+    /// Publish Events.
+    pub recorders: Recorders,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// Failures in a row.
@@ -63,10 +61,8 @@ impl Context {
     /// Binds a client to settings. `instance` names this process in Events.
     #[must_use]
     pub fn new(client: Client, instance: &str, settings: Settings) -> Self {
-        let reporter =
-            Reporter { controller: "flaskblog.dev/operator".into(), instance: Some(instance.to_owned()) };
         Self {
-            recorder: EventRecorder::new(client.clone(), reporter),
+            recorders: Recorders::new(&client, instance),
             client: ClientHandle(client),
             metrics: Metrics::default(),
             backoff: Backoff::default(),

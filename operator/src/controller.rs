@@ -40,7 +40,7 @@ const RIGHTS: &str = "the right to list flaskblogs.flaskblog.dev: upgrade the ch
 /// A watch that the server ends after this many seconds is begun anew; so a dead connection is noticed soon.
 const WATCH_SECONDS: u32 = 60;
 /// Objects per page of the first list, which bounds memory at the start.
-const PAGE: u32 = 250;
+const PAGE: u32 = 50;
 
 /// A signal that many may wait for.
 pub type Stop = Shared<BoxFuture<'static, ()>>;
@@ -220,7 +220,7 @@ fn watch_children(
     let resource = kind.api_resource();
     let health = WatchHealth { ctx: Arc::clone(&ctx), kind: resource.kind.clone() };
     let config = watch_config().labels(MANAGED_SELECTOR);
-    let of_scope = scope.clone();
+    let (of_scope, of_ctx) = (scope.clone(), Arc::clone(&ctx));
     // Of Secrets only metadata travels: the operator never sees their data.
     let watch = if kind == OwnedKind::Secret {
         let api: Api<PartialObjectMeta<DynamicObject>> = scoped(client, scope.as_deref(), &resource);
@@ -232,18 +232,15 @@ fn watch_children(
         .take_while(move |event| {
             let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
             if gone {
-                ctx.served.has_gone(kind);
-                ctx.seen.note(kind, of_scope.as_deref(), &watcher::Event::Init);
+                of_ctx.served.has_gone(kind);
+                of_ctx.seen.note(kind, of_scope.as_deref(), &watcher::Event::Init);
             }
             future::ready(!gone)
         })
         .default_backoff()
-        .inspect(move |event| {
-            health.note(event);
-            if let Ok(event) = event {
-                health.ctx.seen.note(kind, scope.as_deref(), event);
-            }
-        })
+        .inspect(move |event| health.note(event))
+        // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
+        .try_filter(move |event| future::ready(ctx.seen.note(kind, scope.as_deref(), event)))
         .boxed()
 }
 

@@ -198,6 +198,13 @@ impl Error {
         }
     }
 
+    /// Whether a write failed since its object isn't what was known of it: changed, made anew, or a stranger's.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        let Self::Write { source, .. } = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
+    }
+
     /// Whether the blog may be as well as before: the API server was out of reach, nothing is known to be wrong.
     #[must_use]
     pub fn is_passing(&self) -> bool {

@@ -1,10 +1,16 @@
 //! What `kubectl describe fb` tells: every object made or changed (those of one reconcile together), every failure, every turn of Ready.
 
-use flaskblog_api::{FlaskBlog, FlaskBlogStatus, conditions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use flaskblog_api::{
+    FlaskBlog, FlaskBlogStatus,
+    conditions::{self, reasons},
+};
 use k8s_controller::{
     conditions::find,
-    events::{Event, EventType},
+    events::{Event, EventRecorder, EventType, Reporter},
 };
+use kube::Client;
 use tracing::warn;
 
 use crate::{
@@ -12,6 +18,34 @@ use crate::{
     context::Context,
     error::{Error, Invalid},
 };
+
+/// So many recorders share the blogs.
+const RECORDERS: u64 = 64;
+
+/// Why a blog isn't ready right after a change.
+const BEGINNINGS: [&str; 2] = [reasons::DATABASE_STARTING, reasons::ROLLING_OUT];
+
+/// Publishes Events, at most 5 s each, repeats aggregated. A recorder keeps for some minutes what it has published and goes
+/// through all of that for each Event; one for all blogs would take the more time for each the more blogs there are.
+#[derive(Debug)]
+pub struct Recorders(Vec<EventRecorder>);
+
+impl Recorders {
+    /// `instance` names this process in the Events.
+    #[must_use]
+    pub fn new(client: &Client, instance: &str) -> Self {
+        let reporter =
+            Reporter { controller: "flaskblog.dev/operator".into(), instance: Some(instance.to_owned()) };
+        Self((0..RECORDERS).map(|_| EventRecorder::new(client.clone(), reporter.clone())).collect())
+    }
+
+    /// Always the same one for one blog.
+    fn of(&self, blog: &FlaskBlog) -> Option<&EventRecorder> {
+        let mut hasher = DefaultHasher::new();
+        blog.metadata.uid.hash(&mut hasher);
+        self.0.get(usize::try_from(hasher.finish() % RECORDERS).ok()?)
+    }
+}
 
 /// Publishes what happened in one reconcile. A failure to do so is logged and changes nothing else.
 pub async fn publish(
@@ -21,8 +55,9 @@ pub async fn publish(
     next: Option<&FlaskBlogStatus>,
     error: Option<&Error>,
 ) {
+    let Some(recorder) = ctx.recorders.of(blog) else { return };
     for event in events(blog, changes, next, error) {
-        if let Err(problem) = ctx.recorder.publish(blog, &event).await {
+        if let Err(problem) = recorder.publish(blog, &event).await {
             warn!(error = %problem, reason = event.reason, "failed to publish an event");
             return;
         }
@@ -47,7 +82,9 @@ pub fn events(
         Some(Error::Invalid(Invalid::WaitingForCleanup { .. })) if next.is_none() => {}
         Some(error) => events.push(event(EventType::Warning, error.reason(), error.to_string())),
         None => {
-            events.extend(next.and_then(|next| turn_of_ready(blog, next)));
+            let turn = next.and_then(|next| turn_of_ready(blog, next));
+            // That a blog whose objects were just made or changed isn't ready yet goes without saying.
+            events.extend(turn.filter(|turn| changes.is_empty() || !BEGINNINGS.contains(&&*turn.reason)));
             events.extend(next.and_then(|next| monitoring_missed(blog, next)));
         }
     }
@@ -70,8 +107,7 @@ fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
     let now = find(&next.conditions, conditions::READY)?;
     let changed = before.is_none_or(|before| before.status != now.status || before.reason != now.reason);
-    let failing =
-        now.reason == conditions::reasons::POD_FAILING || now.reason == conditions::reasons::MIGRATION_FAILED;
+    let failing = now.reason == reasons::POD_FAILING || now.reason == reasons::MIGRATION_FAILED;
     let type_ = if failing { EventType::Warning } else { EventType::Normal };
     changed.then(|| event(type_, &now.reason, now.message.clone()))
 }
@@ -80,11 +116,11 @@ fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
 fn monitoring_missed(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
     let missed = |status: &FlaskBlogStatus| {
         let found = find(&status.conditions, conditions::MONITORED)?.clone();
-        (found.reason == conditions::reasons::MONITORING_UNAVAILABLE).then_some(found.message)
+        (found.reason == reasons::MONITORING_UNAVAILABLE).then_some(found.message)
     };
     let message = missed(next)?;
     let told = blog.status.as_ref().and_then(missed).is_some_and(|before| before == message);
-    (!told).then(|| event(EventType::Warning, conditions::reasons::MONITORING_UNAVAILABLE, message))
+    (!told).then(|| event(EventType::Warning, reasons::MONITORING_UNAVAILABLE, message))
 }
 
 fn event(type_: EventType, reason: &str, note: String) -> Event {

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod metrics;
 pub mod monitoring;
 pub mod observe;
+mod packed;
 pub mod pending;
 pub mod preview;
 pub mod reconcile;

@@ -60,7 +60,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     }
     ctx.seen.all_listed().await;
     let mut changes = Vec::new();
-    let outcome = guarded(converge(&blog, &id, &ctx, &mut changes)).await;
+    let outcome = converged(&blog, &id, &ctx, &mut changes).await;
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
     let next = status::merged(&blog, &report);
     ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
@@ -98,6 +98,21 @@ fn next_look(ctx: &Context, settled: bool, published: Published) -> Duration {
         Published::Done if ctx.watches.any_failing() => UNWATCHED,
         Published::Done => spread(ctx.settings.resync),
     }
+}
+
+/// Converges, a second time if the first one turned out to be based on what no longer is.
+async fn converged(
+    blog: &FlaskBlog,
+    id: &Identity,
+    ctx: &Context,
+    changes: &mut Vec<Change>,
+) -> Result<Done, Error> {
+    let outcome = guarded(converge(blog, id, ctx, changes)).await;
+    if !outcome.as_ref().is_err_and(Error::is_outdated) {
+        return outcome;
+    }
+    ctx.seen.doubt(&id.uid);
+    guarded(converge(blog, id, ctx, changes)).await
 }
 
 async fn converge(
@@ -140,8 +155,8 @@ async fn bring_about(
     let differences = pending(&id.name, &wanted, observed); // no client required
     let held = held(plan, &wanted, &differences); // no client required
     let applied = apply(ctx, id, &wanted, observed, &held, changes).await?; // client required
-    if differences.is_empty() {
-        ctx.settled.found(plan, observed);
+    if held.lines.is_empty() {
+        ctx.settled.found(plan, applied.by_role());
     }
     Ok((applied, held))
 }

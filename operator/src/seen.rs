@@ -1,9 +1,9 @@
-//! What of the children is known without asking: an object as a watch told, or as it was last read or written, for as long as
-//! the watch says that this is its newest version.
+//! What of the children is known without asking: an object as a watch told, or as it was last read or written, whichever is the
+//! newest. Which that is its version tells: versions are numbers that grow (KEP-5504); what has another kind of version is
+//! not remembered, so it is always read.
 //!
-//! This is no cache that decides: where watch and knowledge don't name the very same version (the watch lags, somebody has
-//! written, the object is gone), the object is read. So a stale watch can only do what it always could, be late. And at every
-//! periodic look everything is read anew.
+//! A watch that lags can therefore only do what it always could, be late; it never brings back what was written over. While
+//! a watch fails, and at every periodic look, everything is read anew.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,12 +12,13 @@ use std::{
 };
 
 use flaskblog_api::OwnedKind;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::{Resource, ResourceExt, api::DynamicObject, runtime::watcher::Event};
+use kube::{Resource, api::DynamicObject, runtime::watcher::Event};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
+
+use crate::packed::{Models, Packed};
 
 /// Versions that the watches have told, and objects as they were read or written.
 #[derive(Debug, Default)]
@@ -35,17 +36,57 @@ struct All {
     complete: HashSet<(OwnedKind, Option<Box<str>>)>,
     /// The watches that haven't told yet what there is.
     awaited: HashSet<(OwnedKind, Option<String>)>,
+    /// The versions at which objects were deleted a moment ago: an answer that comes late doesn't bring them back.
+    gone: HashMap<Key, (u64, Instant)>,
+    models: Models,
 }
 
 /// A first list that takes longer is not waited for: what isn't known is read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// No answer comes later than this.
+const LATEST_ANSWER: Duration = Duration::from_secs(60);
+/// So many deletions are remembered before the older ones are looked for.
+const MANY_GONE: usize = 256;
+
 type Key = (OwnedKind, Box<str>, Box<str>);
 
 #[derive(Debug, Default)]
 struct Entry {
-    watched: Option<Box<str>>,
-    known: Option<(Box<str>, Box<[u8]>)>,
+    /// The version that the watch has told last.
+    watched: Option<u64>,
+    /// The newest version that was told, read or written, and the object.
+    known: Option<(u64, Packed)>,
+}
+
+impl Entry {
+    fn knows(&self, version: u64) -> bool {
+        self.known.as_ref().is_some_and(|(known, _)| *known >= version)
+    }
+}
+
+impl All {
+    fn is_complete(&self, kind: OwnedKind, namespace: &str) -> bool {
+        self.complete.contains(&(kind, None)) || self.complete.contains(&(kind, Some(namespace.into())))
+    }
+
+    fn is_gone(&self, key: &Key, version: u64) -> bool {
+        self.gone.get(key).is_some_and(|(gone, _)| *gone >= version)
+    }
+
+    /// Forgets a deleted object, unless another one of its name has been made since.
+    fn delete(&mut self, key: Key, version: Option<u64>) {
+        match (version, self.entries.get_mut(&key)) {
+            (Some(version), Some(entry)) if entry.knows(version + 1) => entry.watched = None,
+            _ => drop(self.entries.remove(&key)),
+        }
+        if self.gone.len() > MANY_GONE {
+            self.gone.retain(|_, (_, when)| when.elapsed() < LATEST_ANSWER);
+        }
+        if let Some(version) = version {
+            self.gone.insert(key, (version, Instant::now()));
+        }
+    }
 }
 
 impl Seen {
@@ -71,8 +112,9 @@ impl Seen {
         }
     }
 
-    /// Takes in what a watch tells. At the beginning of a watch nothing is certain: of what vanished meanwhile it won't speak.
-    pub fn note(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<DynamicObject>) {
+    /// Takes in what a watch tells, and says whether it is news: what this process has just written or read is none. At the
+    /// beginning of a watch nothing is certain: of what vanished meanwhile it won't speak.
+    pub fn note(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<DynamicObject>) -> bool {
         match event {
             Event::Init => {
                 let mut all = self.lock();
@@ -81,56 +123,66 @@ impl Seen {
                     *of != kind || scope.is_some_and(|scope| scope != &**namespace)
                 });
             }
-            Event::InitApply(object) | Event::Apply(object) => {
-                self.remember(kind, object);
-                let version = object.resource_version().map(String::into_boxed_str);
-                self.lock().entries.entry(key(kind, object)).or_default().watched = version;
-            }
-            Event::Delete(object) => {
-                self.lock().entries.remove(&key(kind, object));
-            }
+            Event::InitApply(object) | Event::Apply(object) => return self.is_news(kind, object),
+            Event::Delete(object) => self.lock().delete(key(kind, object), version(object)),
             Event::InitDone => {
                 self.lock().complete.insert((kind, scope.map(Into::into)));
                 self.lock().awaited.remove(&(kind, scope.map(str::to_owned)));
                 self.listed.notify_waiters();
             }
         }
+        true
     }
 
-    /// The object, if it can't have changed since it was read or written.
+    fn is_news(&self, kind: OwnedKind, object: &DynamicObject) -> bool {
+        let Some(version) = version(object) else { return true };
+        let learned = self.learn(kind, object, version);
+        if let Some(entry) = self.lock().entries.get_mut(&key(kind, object)) {
+            entry.watched = entry.watched.max(Some(version));
+        }
+        learned
+    }
+
+    /// The newest state of the object that was told, read or written; nothing if there is none, or if the watch might have
+    /// missed a newer one.
     #[must_use]
     pub fn current(&self, kind: OwnedKind, namespace: &str, name: &str) -> Option<DynamicObject> {
         let all = self.lock();
         let entry = all.entries.get(&(kind, namespace.into(), name.into()))?;
-        let (version, object) = entry.known.as_ref()?;
-        if Some(version) != entry.watched.as_ref() {
+        let (_, object) = entry.known.as_ref()?;
+        // Before the watch has told of everything, only what it has told of is watched.
+        if entry.watched.is_none() && !all.is_complete(kind, namespace) {
             return None;
         }
-        let (metadata, data) = serde_json::from_slice(object).ok()?;
-        Some(DynamicObject { types: None, metadata, data })
+        object.unpacked()
     }
 
-    /// Whether there is no object of ours by that name, as a watch says that has told of everything.
+    /// Whether there is no object of ours by that name, as a watch says that has told of everything. A stranger's isn't watched.
     #[must_use]
     pub fn is_absent(&self, kind: OwnedKind, namespace: &str, name: &str) -> bool {
         let all = self.lock();
-        let complete =
-            all.complete.contains(&(kind, None)) || all.complete.contains(&(kind, Some(namespace.into())));
-        complete && !all.entries.contains_key(&(kind, namespace.into(), name.into()))
+        all.is_complete(kind, namespace) && !all.entries.contains_key(&(kind, namespace.into(), name.into()))
     }
 
-    /// Remembers an object. Who owns which field isn't needed and is half of it.
+    /// Remembers an object that was read or written.
     pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
-        let Some(version) = object.metadata.resource_version.as_deref() else { return };
-        let key = key(kind, object);
-        let is_it = |entry: &Entry| entry.known.as_ref().is_some_and(|(known, _)| **known == *version);
-        if self.lock().entries.get(&key).is_some_and(is_it) {
-            return;
+        if let Some(version) = version(object) {
+            self.learn(kind, object, version);
         }
-        let metadata = ObjectMeta { managed_fields: None, ..object.metadata.clone() };
-        // Apart, as reading an object whose fields are among others takes half as long again.
-        let Ok(bytes) = serde_json::to_vec(&(metadata, &object.data)) else { return };
-        self.lock().entries.entry(key).or_default().known = Some((version.into(), bytes.into_boxed_slice()));
+    }
+
+    /// Keeps the object, if it is newer than what is known.
+    fn learn(&self, kind: OwnedKind, object: &DynamicObject, version: u64) -> bool {
+        let key = key(kind, object);
+        let mut guard = self.lock();
+        let all = &mut *guard;
+        if all.is_gone(&key, version) || all.entries.get(&key).is_some_and(|entry| entry.knows(version)) {
+            return false;
+        }
+        if let Some(packed) = all.models.pack(kind, object) {
+            all.entries.entry(key).or_default().known = Some((version, packed));
+        }
+        true
     }
 
     /// Whether everything of a blog is to be read anew, since that was last done so long ago. Answers so once.
@@ -160,7 +212,81 @@ impl Seen {
     }
 }
 
+fn version(object: &DynamicObject) -> Option<u64> {
+    object.metadata.resource_version.as_deref()?.parse().ok()
+}
+
 fn key(kind: OwnedKind, object: &impl Resource) -> Key {
     let name = object.meta().name.as_deref().unwrap_or_default();
     (kind, object.meta().namespace.as_deref().unwrap_or_default().into(), name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KIND: OwnedKind = OwnedKind::Deployment;
+
+    fn object(version: &str) -> DynamicObject {
+        let object =
+            json!({"metadata": {"name": "x", "namespace": "n", "resourceVersion": version}, "spec": {}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn watching() -> Seen {
+        let seen = Seen::default();
+        seen.note(KIND, None, &Event::Init);
+        seen.note(KIND, None, &Event::InitDone);
+        seen
+    }
+
+    fn known(seen: &Seen) -> Option<String> {
+        seen.current(KIND, "n", "x")?.metadata.resource_version
+    }
+
+    #[test]
+    fn without_a_watch_nothing_is_known() {
+        let seen = Seen::default();
+        seen.remember(KIND, &object("5"));
+        assert_eq!(known(&seen), None);
+        assert!(!seen.is_absent(KIND, "n", "y"));
+    }
+
+    #[test]
+    fn what_was_written_is_known_until_the_watch_tells_something_newer_and_its_echo_is_no_news() {
+        let seen = watching();
+        assert!(seen.is_absent(KIND, "n", "x"));
+        seen.remember(KIND, &object("5"));
+        assert_eq!(known(&seen).as_deref(), Some("5"));
+        assert!(!seen.note(KIND, None, &Event::Apply(object("4"))), "the watch lags");
+        assert!(!seen.note(KIND, None, &Event::Apply(object("5"))), "the watch tells what was written");
+        assert_eq!(known(&seen).as_deref(), Some("5"));
+        assert!(seen.note(KIND, None, &Event::Apply(object("10"))), "newer as a number, not as a text");
+        assert_eq!(known(&seen).as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn a_late_answer_does_not_bring_back_what_was_deleted_and_a_late_deletion_not_take_what_was_made_anew() {
+        let seen = watching();
+        assert!(seen.note(KIND, None, &Event::Apply(object("5"))));
+        assert!(seen.note(KIND, None, &Event::Delete(object("7"))));
+        seen.remember(KIND, &object("6"));
+        assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
+        seen.remember(KIND, &object("9"));
+        seen.note(KIND, None, &Event::Delete(object("8")));
+        assert_eq!(known(&seen).as_deref(), Some("9"));
+    }
+
+    #[test]
+    fn a_watch_that_begins_anew_makes_everything_uncertain_and_a_version_that_is_no_number_too() {
+        let seen = watching();
+        seen.note(KIND, None, &Event::Apply(object("5")));
+        seen.note(KIND, None, &Event::Init);
+        assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
+        seen.note(KIND, None, &Event::InitDone);
+        assert!(seen.note(KIND, None, &Event::Apply(object("five"))));
+        assert_eq!(known(&seen), None);
+    }
 }

@@ -1,8 +1,8 @@
 //! Blogs of which it is known that every object is as the plan says, so that nothing has to be built and compared again when
 //! only a status has changed. Most reconciles of a new blog are such: its pods come up one after the other.
 //!
-//! Only a comparison that found no difference is remembered, together with what it compared: the plan, and of each object
-//! all that a person or another program could have changed since.
+//! What is remembered is the plan, and of each object all that a person or another program could have changed since it was
+//! compared or applied. A cluster that changes what is applied to it, by a webhook, is therefore not asked again and again.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,12 +27,12 @@ impl Settled {
     pub fn holds(&self, plan: &Plan, observed: &Observed) -> bool {
         let all = self.lock();
         all.get(&plan.id.uid)
-            .is_some_and(|(known, prints)| known == plan && *prints == fingerprints(observed))
+            .is_some_and(|(known, prints)| known == plan && *prints == fingerprints(&observed.children))
     }
 
-    /// They were compared, and there was nothing to do.
-    pub fn found(&self, plan: &Plan, observed: &Observed) {
-        self.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(observed)));
+    /// They are as the plan says: they were compared with it, or have just been applied.
+    pub fn found(&self, plan: &Plan, children: &BTreeMap<Child, DynamicObject>) {
+        self.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
     }
 
     /// The blog is gone, or differs.
@@ -46,8 +46,8 @@ impl Settled {
     }
 }
 
-fn fingerprints(observed: &Observed) -> Fingerprints {
-    observed.children.iter().map(|(role, object)| (*role, fingerprint(object))).collect()
+fn fingerprints(children: &BTreeMap<Child, DynamicObject>) -> Fingerprints {
+    children.iter().map(|(role, object)| (*role, fingerprint(object))).collect()
 }
 
 /// Everything but the status. The API server counts changes of the rest as generations, where the kind has a status at all.
@@ -100,7 +100,7 @@ mod tests {
         };
         let empty = plan(&json!({}));
         assert!(!settled.holds(&empty, &observed(&known, 1)));
-        settled.found(&empty, &observed(&known, 1));
+        settled.found(&empty, &observed(&known, 1).children);
         assert!(settled.holds(&empty, &observed(&known, 2)));
         assert!(settled.holds(&empty, &with("resourceVersion", json!("8"))), "a status was written");
         for (key, value) in [
@@ -123,7 +123,7 @@ mod tests {
     fn of_a_kind_without_generations_any_change_counts() {
         let settled = Settled::default();
         let version = |version: &str| observed(&json!({"name": "daily", "resourceVersion": version}), 1);
-        settled.found(&plan(&json!({})), &version("7"));
+        settled.found(&plan(&json!({})), &version("7").children);
         assert!(settled.holds(&plan(&json!({})), &version("7")));
         assert!(!settled.holds(&plan(&json!({})), &version("8")));
     }

@@ -264,7 +264,9 @@ pub enum Component {
 }
 
 impl Component {
-    fn as_str(self) -> &'static str {
+    /// As it is written in the label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::App => "app",
             Self::Database => "database",

@@ -63,6 +63,12 @@ impl Objects<Applied> {
     pub fn applied(by_role: BTreeMap<Child, DynamicObject>) -> Self {
         Self { by_role, stage: PhantomData }
     }
+
+    /// All of them.
+    #[must_use]
+    pub fn by_role(&self) -> &BTreeMap<Child, DynamicObject> {
+        &self.by_role
+    }
 }
 
 /// Everything that the plan asks for. A role that is absent here is pruned.

@@ -125,6 +125,7 @@ impl Case {
                 self.claim().await;
                 self.apply(owned()).await;
             }
+            (_, "get") => self.periodic_look().await,
             _ => {}
         }
     }
@@ -160,6 +161,12 @@ impl Case {
 
     async fn apply(&self, spec: Value) {
         self.house.apply("blog", spec).await.unwrap();
+    }
+
+    /// What the watches tell needs no reading; what is looked at every ten minutes does, whatever they tell.
+    async fn periodic_look(&self) {
+        let blog = self.house.blogs().get("blog").await.unwrap();
+        self.house.ctx.seen.doubt(&blog.metadata.uid.unwrap());
     }
 
     async fn every_child(&self) {

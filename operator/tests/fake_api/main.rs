@@ -12,8 +12,8 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use flaskblog_api::FlaskBlog;
-use kube::runtime::controller::Action;
+use flaskblog_api::{FlaskBlog, OwnedKind};
+use kube::runtime::{controller::Action, watcher::Event};
 use operator::{config::Settings, context::Context, error::Error, reconcile::reconcile};
 use serde_json::{Value, json};
 use support::fake::{FakeApi, Fault};
@@ -137,6 +137,54 @@ async fn strangers_of_a_childs_name_are_left_alone_and_reported() {
         assert_eq!(fake.take_writes(), ["PATCH flaskblogs/daily/status"]);
         assert_eq!(condition(&fake, "Ready")["reason"], "NameConflict");
     }
+}
+
+/// A reconcile whose watches have told that there is nothing yet.
+async fn watched_step(fake: &FakeApi) -> Result<(), Error> {
+    let ctx = context(fake);
+    for kind in OwnedKind::ALL {
+        ctx.seen.note(kind, None, &Event::InitDone);
+    }
+    let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
+    reconcile(Arc::new(blog), ctx).await.map(|_| ())
+}
+
+#[tokio::test]
+async fn of_a_new_blog_only_data_and_its_secrets_are_asked_for() {
+    let fake = fake_with(json!({}));
+    watched_step(&fake).await.unwrap();
+    let mut reads = fake.take_reads();
+    reads.sort();
+    let claim = "persistentvolumeclaims/data-daily-mysql-0";
+    assert_eq!(reads, [claim, "secrets/daily-mysql", "secrets/daily-mysql-tls", "secrets/daily-session"]);
+}
+
+/// The watches only tell of what bears our labels. So a stranger shows when ours is about to be made: that fails, and then
+/// everything is read.
+#[tokio::test]
+async fn a_stranger_that_no_watch_tells_of_is_left_alone_too() {
+    for path in [format!("{NS}/services/daily"), format!("{APPS}/statefulsets/daily-mysql"), PDB.to_owned()] {
+        let fake = fake_with(json!({}));
+        fake.put(&path, json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "daily"}}));
+        let before = fake.get(&path);
+        assert_eq!(watched_step(&fake).await.unwrap_err().reason(), "NameConflict", "{path}");
+        assert_eq!(fake.get(&path), before, "{path} was touched");
+        assert_eq!(condition(&fake, "Ready")["reason"], "NameConflict");
+    }
+}
+
+#[tokio::test]
+async fn an_object_that_lost_the_labels_by_which_it_is_watched_gets_them_again() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    let path = format!("{NS}/services/daily");
+    fake.edit(&path, |service| service["metadata"]["labels"] = json!({"of": "others"}));
+    watched_step(&fake).await.unwrap();
+    let labels = fake.get(&path).unwrap()["metadata"]["labels"].clone();
+    assert_eq!(
+        (&labels["app.kubernetes.io/managed-by"], &labels["of"]),
+        (&json!("flaskblog-operator"), &json!("others"))
+    );
 }
 
 #[tokio::test]

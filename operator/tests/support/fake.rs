@@ -30,6 +30,8 @@ struct State {
     objects: BTreeMap<String, Value>,
     /// Every write as `VERB kind/name`, in order.
     writes: Vec<String>,
+    /// Every read likewise.
+    reads: Vec<String>,
     events: Vec<Value>,
     versions: u64,
     disturb: Option<Disturb>,
@@ -74,6 +76,11 @@ impl FakeApi {
     /// The writes so far, forgotten by this call.
     pub fn take_writes(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().writes)
+    }
+
+    /// The reads so far, forgotten by this call.
+    pub fn take_reads(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().reads)
     }
 
     pub fn events(&self) -> Vec<Value> {
@@ -137,6 +144,7 @@ impl State {
             return (StatusCode::CREATED, body);
         }
         if method == Method::GET {
+            self.reads.push(short(path));
             return self.read(path, metadata_only);
         }
         let name =
@@ -176,8 +184,16 @@ impl State {
         }
     }
 
+    /// Whether a write names a version of the object that isn't the present one.
+    fn is_outdated(&self, path: &str, body: &Value) -> bool {
+        let present = self.objects.get(path.trim_end_matches("/status"));
+        let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
+        present.is_some_and(|present| version(body).is_some_and(|named| Some(named) != version(present)))
+    }
+
     fn write(&mut self, method: &Method, path: &str, body: Value) -> (StatusCode, Value) {
         match *method {
+            Method::PATCH if self.is_outdated(path, &body) => failure(409, "Conflict"),
             Method::DELETE => {
                 let known = self.objects.remove(path).is_some();
                 if known {
