@@ -3,7 +3,7 @@
 # Usage: dev/apiserver.sh COMMAND [ARGUMENT…]
 #
 # The command finds the server through API_TEST_KUBECONFIG (an administrator's; never the user's own kubeconfig) and the
-# programs through KUBE_BIN_DIR, and the Prometheus operator's resource definitions in MONITORING_CRDS. Data lies in a temporary directory; both servers listen on loopback only.
+# programs through KUBE_BIN_DIR, and the resource definitions that a cluster may lack in OPTIONAL_CRDS. Data lies in a temporary directory; both servers listen on loopback only.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 [[ $# -gt 0 ]] || die "No command was given; see dev/apiserver.sh --help."
@@ -69,5 +69,5 @@ start_etcd
 start_apiserver
 write_kubeconfig
 wait_until_ready
-MONITORING_CRDS=$("$DEV_DIR/monitoring-crds.sh")
-API_TEST_KUBECONFIG=$WORK/kubeconfig KUBE_BIN_DIR=$BIN MONITORING_CRDS=$MONITORING_CRDS "$@"
+OPTIONAL_CRDS=$("$DEV_DIR/optional-crds.sh")
+API_TEST_KUBECONFIG=$WORK/kubeconfig KUBE_BIN_DIR=$BIN OPTIONAL_CRDS=$OPTIONAL_CRDS "$@"

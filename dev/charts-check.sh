@@ -16,7 +16,7 @@ k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
 # kubeconform wants one JSON schema a kind; the API server publishes them together.
 fetch_schemas() {
   k apply --server-side --filename "$ROOT_DIR/crds/" >/dev/null
-  k apply --server-side --filename "$MONITORING_CRDS" >/dev/null
+  k apply --server-side --filename "$OPTIONAL_CRDS" >/dev/null
   k wait --for=condition=Established crd/flaskblogs.flaskblog.dev --timeout=30s >/dev/null
   local attempt
   for ((attempt = 0; attempt < 60; attempt++)); do

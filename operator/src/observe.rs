@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flaskblog_api::{
     Child, FlaskBlog, OwnedKind,
-    children::{Component, MONITORING_GROUP, data_claim, database_pod, selector_text},
+    children::{Component, data_claim, database_pod, selector_text},
     conditions,
 };
 use futures::{StreamExt, TryStreamExt, future, stream};
@@ -97,7 +97,7 @@ async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
     let wanted = Child::ALL.into_iter().any(|role| role.kind().may_be_missing() && is_asked_for(blog, role));
     if wanted {
         let looked = ctx.served.look(&ctx.client.0).await;
-        looked.map_err(|source| read_error("the resources of", MONITORING_GROUP.into(), source))?;
+        looked.map_err(|source| read_error("which kinds", "the cluster has".into(), source))?;
     }
     Ok(())
 }
@@ -179,6 +179,9 @@ fn is_asked_for(blog: &FlaskBlog, role: Child) -> bool {
         Child::Dashboard => monitoring.is_some_and(|wanted| wanted.dashboard),
         Child::Monitor => monitoring.is_some_and(|wanted| wanted.service_monitor),
         Child::Alerts => monitoring.is_some_and(|wanted| wanted.prometheus_rule),
+        Child::Recommendation => {
+            blog.spec.database.managed.as_ref().is_some_and(|wanted| wanted.recommend_resources)
+        }
         _ => true,
     }
 }

@@ -79,7 +79,7 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     }
     ctx.metrics.duration.observe(started.elapsed().as_secs_f64());
     let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
-    let unserved = matches!(&outcome, Ok(done) if !done.plan.monitoring.missing.is_empty());
+    let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();

@@ -1,4 +1,5 @@
-//! Which of the kinds that a cluster may lack are served: the Prometheus operator's, which may come and go at any time.
+//! Which of the kinds that a cluster may lack are served: the Prometheus operator's and the vertical autoscaler's, which may
+//! come and go at any time.
 
 use std::{
     collections::BTreeSet,
@@ -6,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use flaskblog_api::{OwnedKind, children::MONITORING_GROUP};
+use flaskblog_api::OwnedKind;
 use kube::Client;
 use tokio::time::Instant;
 
@@ -65,13 +66,20 @@ pub fn is_not_served(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-/// All of them are of one group, so one question answers for all. Everybody who is logged in may ask it.
+/// One question for each group. Everybody who is logged in may ask it.
 async fn missing(client: &Client) -> Result<BTreeSet<OwnedKind>, kube::Error> {
-    let served = match client.list_api_group_resources(&format!("{MONITORING_GROUP}/v1")).await {
-        Ok(list) => list.resources.into_iter().map(|one| one.kind).collect(),
-        Err(error) if is_not_served(&error) => BTreeSet::new(),
-        Err(error) => return Err(error),
+    let kinds = || OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing());
+    let mut served = BTreeSet::new();
+    for group in kinds().map(|kind| kind.api_resource().api_version).collect::<BTreeSet<_>>() {
+        match client.list_api_group_resources(&group).await {
+            Ok(list) => served.extend(list.resources.into_iter().map(|one| (group.clone(), one.kind))),
+            Err(error) if is_not_served(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let is_served = |kind: &OwnedKind| {
+        let resource = kind.api_resource();
+        served.contains(&(resource.api_version, resource.kind))
     };
-    let kinds = OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing());
-    Ok(kinds.filter(|kind| !served.contains(&kind.api_resource().kind)).collect())
+    Ok(kinds().filter(|kind| !is_served(kind)).collect())
 }

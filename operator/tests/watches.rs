@@ -160,21 +160,21 @@ async fn a_watch_that_fails_again_and_again_is_listed_and_counted() {
     assert!(metrics.contains("watch_errors_total{kind=\"PodDisruptionBudget\"}"), "{metrics}");
 }
 
-/// Answers as a cluster whose monitoring kinds come and go.
-async fn serve_monitoring(request: Request<Body>, cluster: Arc<Cluster>) -> io::Result<Response<Body>> {
+/// Answers as a cluster in which the kinds that it may lack come and go.
+async fn serve_coming_and_going(request: Request<Body>, cluster: Arc<Cluster>) -> io::Result<Response<Body>> {
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default());
     let there = cluster.there.load(Ordering::Relaxed);
-    if path == MONITORING {
-        let resources: Vec<_> = ["PodMonitor", "PrometheusRule"]
-            .map(|kind| {
-                let name = format!("{}s", kind.to_lowercase());
-                json!({"name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["list"]})
-            })
-            .into();
-        let list = json!({"groupVersion": "monitoring.coreos.com/v1", "resources": resources});
+    let group = GROUPS.into_iter().find(|(group, _)| path.starts_with(group));
+    if let Some((group, kinds)) = group.filter(|(group, _)| path == *group) {
+        let resource = |kind: &&str| {
+            let name = format!("{}s", kind.to_lowercase());
+            json!({"name": name, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["list"]})
+        };
+        let resources: Vec<_> = kinds.iter().map(resource).collect();
+        let list = json!({"groupVersion": group.trim_start_matches("/apis/"), "resources": resources});
         return Ok(if there { answer(StatusCode::OK, &list) } else { no_such_path() });
     }
-    if path.starts_with(MONITORING) {
+    if group.is_some() {
         cluster.asked.fetch_add(1, Ordering::Relaxed);
         if !there {
             return Ok(no_such_path());
@@ -184,7 +184,7 @@ async fn serve_monitoring(request: Request<Body>, cluster: Arc<Cluster>) -> io::
         // A watch ends after a minute, and with its kind.
         for _ in 0..60 {
             sleep(Duration::from_secs(1)).await;
-            if path.starts_with(MONITORING) && !cluster.there.load(Ordering::Relaxed) {
+            if group.is_some() && !cluster.there.load(Ordering::Relaxed) {
                 break;
             }
         }
@@ -200,7 +200,11 @@ fn no_such_path() -> Response<Body> {
     Response::builder().status(StatusCode::NOT_FOUND).body(Body::from(text)).unwrap()
 }
 
-const MONITORING: &str = "/apis/monitoring.coreos.com/v1";
+/// The groups of the kinds that a cluster may lack.
+const GROUPS: [(&str, &[&str]); 2] = [
+    ("/apis/monitoring.coreos.com/v1", &["PodMonitor", "PrometheusRule"]),
+    ("/apis/autoscaling.k8s.io/v1", &["VerticalPodAutoscaler"]),
+];
 
 #[derive(Default)]
 struct Cluster {
@@ -214,27 +218,27 @@ async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
     let cluster = Arc::new(Cluster::default());
     let of = Arc::clone(&cluster);
     let client =
-        Client::new(service_fn(move |request| serve_monitoring(request, Arc::clone(&of))), "default");
+        Client::new(service_fn(move |request| serve_coming_and_going(request, Arc::clone(&of))), "default");
     let (context, waiting) = (test_context(&client), Arc::new(Waiting::on(&[])));
     let (ctx, served) = (Arc::clone(&context), Arc::clone(&cluster));
     let story = async move {
         let asked = || served.asked.swap(0, Ordering::Relaxed);
         sleep(Duration::from_secs(300)).await;
         assert_eq!(asked(), 0, "a kind that isn't served was listed or watched");
-        assert_eq!(ctx.served.missing().len(), 2);
+        assert_eq!(ctx.served.missing().len(), 3);
         served.there.store(true, Ordering::Relaxed);
         sleep(Duration::from_secs(60)).await;
-        assert!(asked() >= 4, "both kinds are listed and watched");
+        assert!(asked() >= 6, "all three kinds are listed and watched");
         assert!(ctx.served.missing().is_empty());
         served.there.store(false, Ordering::Relaxed);
         sleep(Duration::from_secs(90)).await;
-        assert_eq!(ctx.served.missing().len(), 2, "their end was noticed");
+        assert_eq!(ctx.served.missing().len(), 3, "their end was noticed");
         asked();
         sleep(Duration::from_secs(300)).await;
         assert_eq!(asked(), 0, "and nobody asks for them any more");
         served.there.store(true, Ordering::Relaxed);
         sleep(Duration::from_secs(60)).await;
-        assert!(asked() >= 4, "they came back");
+        assert!(asked() >= 6, "they came back");
         assert_eq!(ready(&ctx, &waiting).await, (StatusCode::OK, "ok\n".to_owned()));
         assert!(!ctx.metrics.text().contains("watch_errors_total{kind=\"P"), "{}", ctx.metrics.text());
     };

@@ -53,6 +53,9 @@ pub const ROTATION_STEP_TAKEN: &str = "flaskblog.dev/rotation-step-taken";
 /// The API group of the Prometheus operator.
 pub const MONITORING_GROUP: &str = "monitoring.coreos.com";
 
+/// The API group of the vertical autoscaler.
+pub const AUTOSCALER_GROUP: &str = "autoscaling.k8s.io";
+
 /// The kinds that the operator owns, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnedKind {
@@ -80,11 +83,13 @@ pub enum OwnedKind {
     PodMonitor,
     /// `monitoring.coreos.com/v1` PrometheusRule.
     PrometheusRule,
+    /// `autoscaling.k8s.io/v1` VerticalPodAutoscaler.
+    VerticalPodAutoscaler,
 }
 
 impl OwnedKind {
     /// All of them, in apply order: what others need comes first.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ServiceAccount,
         Self::Secret,
         Self::Service,
@@ -97,6 +102,7 @@ impl OwnedKind {
         Self::ConfigMap,
         Self::PodMonitor,
         Self::PrometheusRule,
+        Self::VerticalPodAutoscaler,
     ];
 
     /// Group, version, kind and plural, as the dynamic client wants them.
@@ -117,14 +123,18 @@ impl OwnedKind {
             Self::ConfigMap => ("", "v1", "ConfigMap", "configmaps"),
             Self::PodMonitor => (MONITORING_GROUP, "v1", "PodMonitor", "podmonitors"),
             Self::PrometheusRule => (MONITORING_GROUP, "v1", "PrometheusRule", "prometheusrules"),
+            Self::VerticalPodAutoscaler => {
+                (AUTOSCALER_GROUP, "v1", "VerticalPodAutoscaler", "verticalpodautoscalers")
+            }
         };
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
-    /// Whether a cluster may lack this kind: it is the Prometheus operator's, which not everybody has.
+    /// Whether a cluster may lack this kind: it is the Prometheus operator's or the vertical autoscaler's, which not
+    /// everybody has.
     #[must_use]
     pub fn may_be_missing(self) -> bool {
-        matches!(self, Self::PodMonitor | Self::PrometheusRule)
+        matches!(self, Self::PodMonitor | Self::PrometheusRule | Self::VerticalPodAutoscaler)
     }
 
     /// Whether objects of this kind come and go with fields of the spec, so that the operator also deletes them.
@@ -169,11 +179,13 @@ pub enum Child {
     Monitor,
     /// Alerts, where the spec asks for them.
     Alerts,
+    /// Has somebody find out what MySQL needs, where the spec asks for it; it changes nothing by itself.
+    Recommendation,
 }
 
 impl Child {
     /// All of them, in apply order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ServiceAccount,
         Self::DatabaseSecret,
         Self::SessionSecret,
@@ -190,6 +202,7 @@ impl Child {
         Self::Dashboard,
         Self::Monitor,
         Self::Alerts,
+        Self::Recommendation,
     ];
 
     /// What kind of object plays this role.
@@ -208,6 +221,7 @@ impl Child {
             Self::Dashboard => OwnedKind::ConfigMap,
             Self::Monitor => OwnedKind::PodMonitor,
             Self::Alerts => OwnedKind::PrometheusRule,
+            Self::Recommendation => OwnedKind::VerticalPodAutoscaler,
         }
     }
 
@@ -215,9 +229,11 @@ impl Child {
     #[must_use]
     pub fn name(self, blog: &str) -> String {
         match self {
-            Self::DatabaseSecret | Self::DatabaseService | Self::DatabasePolicy | Self::Database => {
-                format!("{blog}-mysql")
-            }
+            Self::DatabaseSecret
+            | Self::DatabaseService
+            | Self::DatabasePolicy
+            | Self::Database
+            | Self::Recommendation => format!("{blog}-mysql"),
             Self::SessionSecret => format!("{blog}-session"),
             // Not `-tls`, which people like to call the certificate of their Ingress.
             Self::DatabaseCertificates => format!("{blog}-mysql-tls"),
@@ -242,7 +258,8 @@ impl Child {
             | Self::DatabaseCertificates
             | Self::DatabaseService
             | Self::DatabasePolicy
-            | Self::Database => Component::Database,
+            | Self::Database
+            | Self::Recommendation => Component::Database,
             _ => Component::App,
         }
     }

@@ -23,8 +23,12 @@ pub const STORAGE_RESIZING: &str = "StorageResizing";
 /// Only while `spec.monitoring` asks for something.
 pub const MONITORED: &str = "Monitored";
 
+/// Only while `spec.database.managed.recommendResources` is true.
+pub const RESOURCES_RECOMMENDED: &str = "ResourcesRecommended";
+
 /// The conditions that are there only while their feature is in use.
-pub const OF_FEATURES: [&str; 4] = [SUSPENDED, HIBERNATED, STORAGE_RESIZING, MONITORED];
+pub const OF_FEATURES: [&str; 5] =
+    [SUSPENDED, HIBERNATED, STORAGE_RESIZING, MONITORED, RESOURCES_RECOMMENDED];
 
 /// Why a condition has its status; PascalCase, as the API conventions ask.
 pub mod reasons {
@@ -98,6 +102,12 @@ pub mod reasons {
     pub const MONITORED: &str = "Monitored";
     /// The cluster lacks the Prometheus operator's resource definitions.
     pub const MONITORING_UNAVAILABLE: &str = "MonitoringUnavailable";
+    /// It is known what MySQL would need.
+    pub const RECOMMENDED: &str = "Recommended";
+    /// It isn't known yet what MySQL would need.
+    pub const RECOMMENDATION_PENDING: &str = "RecommendationPending";
+    /// The cluster lacks the vertical autoscaler's resource definition.
+    pub const RECOMMENDER_UNAVAILABLE: &str = "RecommenderUnavailable";
 
     /// Every reason, for the test that finds each one in the documentation.
     pub const ALL: &[&str] = &[
@@ -136,5 +146,8 @@ pub mod reasons {
         PANICKED,
         MONITORED,
         MONITORING_UNAVAILABLE,
+        RECOMMENDED,
+        RECOMMENDATION_PENDING,
+        RECOMMENDER_UNAVAILABLE,
     ];
 }

@@ -27,6 +27,8 @@ use super::{
 };
 use crate::validate::{ManagedPlan, Plan};
 
+/// The container of MySQL itself.
+pub(super) const MYSQL_CONTAINER: &str = "mysql";
 const SECRETS: &str = "/etc/mysql-credentials";
 /// MySQL's certificate and its key.
 pub(super) const CERTIFICATES: &str = "/etc/mysql-tls";
@@ -143,7 +145,7 @@ fn database_container(database: &ManagedPlan) -> Container {
 fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
     Container {
-        name: "mysql".into(),
+        name: MYSQL_CONTAINER.into(),
         args: Some(arguments(database)),
         env: Some(vec![
             env("MYSQL_ROOT_PASSWORD_FILE", format!("{SECRETS}/root-password")),

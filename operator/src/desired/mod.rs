@@ -13,6 +13,7 @@ mod monitoring;
 mod mysql_settings;
 mod network_policies;
 mod pods;
+mod recommendation;
 mod secrets;
 mod service_account;
 
@@ -100,6 +101,7 @@ fn body(plan: &Plan, role: Child) -> Option<Value> {
         Child::Dashboard => value(&monitoring::dashboard(plan)?),
         Child::Monitor => monitoring::monitor(plan)?,
         Child::Alerts => monitoring::alerts(plan)?,
+        Child::Recommendation => recommendation::recommendation(plan)?,
     })
 }
 

@@ -57,7 +57,8 @@ mod tests {
 
     fn arguments_of(spec: serde_json::Value) -> Vec<String> {
         let spec: ManagedDatabase = serde_json::from_value(spec).unwrap();
-        arguments(&ManagedPlan { spec, replicas: 1, template_size: "1Gi".into() })
+        let template_size = "1Gi".into();
+        arguments(&ManagedPlan { spec, replicas: 1, template_size, recommender_missing: false })
     }
 
     #[test]

@@ -127,6 +127,13 @@ fn every_object_of_monitoring_is_as_reviewed() {
 }
 
 #[test]
+fn a_recommendation_is_asked_for_by_its_own_field_and_never_applied() {
+    assert!(!objects(json!({})).contains_key(&Child::Recommendation));
+    let all = objects(json!({"database": {"managed": {"recommendResources": true}}}));
+    insta::assert_yaml_snapshot!("recommendation", &all[&Child::Recommendation]);
+}
+
+#[test]
 fn a_title_with_dollars_reaches_the_page_as_it_is() {
     let all = objects(json!({"title": "Ca$$h $(BLOG_DATABASE_USER)"}));
     let container = &all[&Child::App]["spec"]["template"]["spec"]["containers"][0];

@@ -6,15 +6,21 @@ use flaskblog_api::{
 };
 use k8s_controller::conditions::DesiredCondition;
 
-use super::{Done, condition};
+use super::{Done, condition, recommended::resources_recommended};
 use crate::{storage::Growth, validate::Stage};
 
 /// The conditions of the features in use; the others are taken out of the status.
 pub(super) fn of_features(done: &Done) -> Vec<DesiredCondition> {
-    [suspended(done), hibernated(done), storage_resizing(&done.growth), monitored(done)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        suspended(done),
+        hibernated(done),
+        storage_resizing(&done.growth),
+        monitored(done),
+        resources_recommended(done),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn suspended(done: &Done) -> Option<DesiredCondition> {
@@ -92,12 +98,15 @@ fn monitored(done: &Done) -> Option<DesiredCondition> {
     Some(condition(types::MONITORED, true, reasons::MONITORED, message))
 }
 
+/// The name of its CustomResourceDefinition.
+pub(super) fn definition(kind: OwnedKind) -> String {
+    let resource = kind.api_resource();
+    format!("{}.{}", resource.plural, resource.group)
+}
+
 fn missing_words(missing: &[OwnedKind]) -> String {
     let kinds: Vec<String> = missing.iter().map(|kind| kind.api_resource().kind).collect();
-    let crds: Vec<String> = missing
-        .iter()
-        .map(|kind| format!("{}.{}", kind.api_resource().plural, kind.api_resource().group))
-        .collect();
+    let crds: Vec<String> = missing.iter().map(|kind| definition(*kind)).collect();
     format!(
         "this cluster doesn't know {}, so none was made; the blog itself is unharmed: install the Prometheus operator, or \
          its CustomResourceDefinitions {}, and it is made within a minute or two; or remove the field from spec.monitoring",

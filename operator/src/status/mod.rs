@@ -4,6 +4,7 @@
 mod failures;
 mod features;
 mod ready;
+mod recommended;
 mod workloads;
 
 use flaskblog_api::{

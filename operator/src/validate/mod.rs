@@ -107,6 +107,15 @@ pub enum DatabasePlan {
     External(ExternalDatabase),
 }
 
+impl Plan {
+    /// Whether the spec asks for a kind that the cluster lacks.
+    #[must_use]
+    pub fn misses_a_kind(&self) -> bool {
+        !self.monitoring.missing.is_empty()
+            || self.database.managed().is_some_and(|one| one.recommender_missing)
+    }
+}
+
 impl DatabasePlan {
     /// The plan of the blog's own MySQL, if it has one.
     #[must_use]
@@ -127,6 +136,8 @@ pub struct ManagedPlan {
     pub replicas: i32,
     /// The size that the StatefulSet's template names: the spec's, once the claim has it.
     pub template_size: String,
+    /// The spec asks for a recommendation of its resources, and the cluster lacks the kind that it takes.
+    pub recommender_missing: bool,
 }
 
 /// How far a blog that goes to sleep or wakes has come.
@@ -231,7 +242,9 @@ fn database_plan(
     check_credentials(id, observed)?;
     check_version(blog, &spec.image)?;
     let template_size = template_size(observed, &spec.storage);
+    let recommender = Child::Recommendation.kind();
     Ok(DatabasePlan::Managed(ManagedPlan {
+        recommender_missing: spec.recommend_resources && observed.missing_kinds.contains(&recommender),
         spec,
         template_size,
         replicas: i32::from(stage != Stage::Asleep),

@@ -301,3 +301,34 @@ async fn monitoring_makes_objects_that_the_real_definitions_take_and_goes_with_i
     house.apply("blog", json!({"replicas": 0, "monitoring": only_alerts})).await.unwrap();
     gone(&house, Child::Alerts).await;
 }
+
+/// The real definition, and a recommender that is played.
+#[tokio::test]
+async fn what_mysql_would_need_is_told_and_never_applied() {
+    let house = House::open("recommended").await;
+    let asking = json!({"database": {"managed": {"recommendResources": true}}});
+    house.blog("blog", asking).await;
+    let recommendation = house.child("blog", Child::Recommendation).await;
+    assert_eq!(recommendation.data["spec"]["updatePolicy"]["updateMode"], "Off");
+    house.condition("blog", "ResourcesRecommended", "False", "RecommendationPending").await;
+    let target = json!({"cpu": "35m", "memory": "600000000"});
+    let status = json!({"recommendation": {"containerRecommendations": [
+        {"containerName": "mysql", "target": target, "lowerBound": target, "upperBound": target}]}});
+    house.patch_status(Child::Recommendation, "blog", json!({"status": status})).await;
+    house.condition("blog", "ResourcesRecommended", "True", "Recommended").await;
+    let blog = house.blogs().get("blog").await.unwrap();
+    let told = json!(blog.status).to_string();
+    assert!(
+        told.contains("would do with 35m CPU and 572Mi memory; it requests 100m CPU and 512Mi memory"),
+        "{told}"
+    );
+    house.settled("blog", 2).await;
+    house.apply("blog", json!({"database": {"managed": {"recommendResources": false}}})).await.unwrap();
+    gone(&house, Child::Recommendation).await;
+    house
+        .eventually("the condition goes with its field", || async {
+            let blog = house.blogs().get("blog").await.unwrap();
+            (!json!(blog.status).to_string().contains("ResourcesRecommended")).then_some(())
+        })
+        .await;
+}

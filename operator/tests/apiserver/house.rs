@@ -18,6 +18,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 use operator::{clients::Clients, config::Settings, context::Context, controller};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, time::Instant};
 
@@ -109,7 +110,8 @@ impl House {
     pub async fn blog(&self, name: &str, spec: Value) {
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
-            let asked_for = [Child::DisruptionBudget, Child::Autoscaler, Child::Ingress];
+            let asked_for =
+                [Child::DisruptionBudget, Child::Autoscaler, Child::Ingress, Child::Recommendation];
             let of_monitoring = [Child::Dashboard, Child::Monitor, Child::Alerts];
             if !asked_for.contains(&role) && !of_monitoring.contains(&role) {
                 self.child(name, role).await;
@@ -120,7 +122,8 @@ impl House {
     /// Creates a blog whose spec asks for every child that there can be, and waits until they are there.
     pub async fn blog_with_every_child(&self, name: &str) {
         let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
-            "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}});
+            "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true},
+            "database": {"managed": {"recommendResources": true}}});
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
             self.child(name, role).await;
@@ -261,14 +264,16 @@ async fn prepare(admin: Client) {
     }
 }
 
-/// The Prometheus operator's own definitions, and nothing that acts on them. Returns once they are served.
+/// The Prometheus operator's and the vertical autoscaler's own definitions, and nothing that acts on them. Returns once they are served.
 pub async fn install_monitoring(admin: Client) {
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
-    for file in std::fs::read_dir(std::env::var("MONITORING_CRDS").unwrap()).unwrap() {
+    for file in std::fs::read_dir(std::env::var("OPTIONAL_CRDS").unwrap()).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        let crd: CustomResourceDefinition = serde_yaml::from_str(&text).unwrap();
-        let name = crd.metadata.name.clone().unwrap();
-        crds.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            let crd = CustomResourceDefinition::deserialize(document).unwrap();
+            let name = crd.metadata.name.clone().unwrap();
+            crds.patch(&name, &PatchParams::apply("tests").force(), &Patch::Apply(&crd)).await.unwrap();
+        }
     }
     for kind in OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing()) {
         let api: Api<DynamicObject> = Api::all_with(admin.clone(), &kind.api_resource());

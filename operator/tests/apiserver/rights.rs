@@ -331,7 +331,8 @@ impl Case {
 /// A spec that asks for every child.
 fn whole() -> Value {
     json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
-        "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}})
+        "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true},
+        "database": {"managed": {"recommendResources": true}}})
 }
 
 /// The same, and the data goes with the blog.

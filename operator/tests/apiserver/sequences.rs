@@ -22,6 +22,7 @@ fn specs() -> Vec<Value> {
         json!({"networkPolicy": {"enabled": false}, "service": {"type": "ClusterIP", "port": 80}}),
         json!({"service": {"type": "LoadBalancer"}, "replicas": 1}),
         json!({"database": {"managed": {"config": {"sql_mode": ""}, "resources": {"limits": {"memory": "2Gi"}}}}}),
+        json!({"database": {"managed": {"recommendResources": true}}}),
         json!({"image": "mine:1", "imagePullPolicy": "Always", "deletionPolicy": "Delete"}),
         json!({}),
     ]

@@ -5,6 +5,7 @@
 mod data;
 mod flows;
 mod monitoring;
+mod recommendation;
 mod reports;
 mod rotation;
 #[path = "../support/mod.rs"]

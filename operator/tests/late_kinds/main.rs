@@ -1,4 +1,5 @@
-//! Against a real kube-apiserver of its own (`dev/apiserver.sh`), which lacks the Prometheus operator's definitions at first.
+//! Against a real kube-apiserver of its own (`dev/apiserver.sh`), which lacks the Prometheus operator's and the vertical autoscaler's definitions at
+//! first.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
@@ -22,11 +23,13 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     let mut house = House::as_it_is("late", OPERATOR_USER).await;
     house.start_operator().await;
     let monitoring = json!({"serviceMonitor": true, "prometheusRule": true, "dashboard": true});
-    house.apply("blog", json!({"monitoring": monitoring})).await.unwrap();
+    let database = json!({"managed": {"recommendResources": true}});
+    house.apply("blog", json!({"monitoring": monitoring, "database": database})).await.unwrap();
     house.child("blog", Child::Dashboard).await;
     house.settled("blog", 2).await;
     let message = house.condition("blog", "Monitored", "False", "MonitoringUnavailable").await;
     assert!(message.contains("podmonitors.monitoring.coreos.com"), "{message}");
+    house.condition("blog", "ResourcesRecommended", "False", "RecommenderUnavailable").await;
     let told = house.events().await;
     assert!(told.iter().any(|note| note.contains("install the Prometheus operator")), "{told:?}");
     // Longer than two watches of other kinds: nothing fails, nothing is asked for that isn't there.
@@ -42,6 +45,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     }
     println!("monitored {:.0} s after the definitions came", installed.elapsed().as_secs_f64());
     house.condition("blog", "Monitored", "True", "Monitored").await;
+    house.child("blog", Child::Recommendation).await;
     // By now they are watched too: a deleted one comes back at once.
     while house.ctx.served.is_missing(Child::Monitor.kind()) {
         assert!(installed.elapsed() < LONGEST);

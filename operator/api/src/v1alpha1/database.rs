@@ -119,6 +119,11 @@ pub struct ManagedDatabase {
     /// What MySQL may use. Left out: 100m CPU and 512Mi memory requested, at most 1Gi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// A VerticalPodAutoscaler in the mode `Off` finds out what MySQL needs, and the condition `ResourcesRecommended` tells.
+    /// Nothing is changed by it: write what it says into `resources` when a restart of MySQL suits you. Needs the vertical
+    /// autoscaler's resource definition and its recommender in the cluster; without them the blog runs all the same.
+    #[serde(default, deserialize_with = "null_is_empty")]
+    pub recommend_resources: bool,
     /// Settings of MySQL's section `[mysqld]`, for example `max_connections: "200"`. A change restarts MySQL. What the
     /// operator sets itself can't be set here.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
@@ -164,6 +169,7 @@ impl Default for ManagedDatabase {
             image: default_mysql_image(),
             storage: Storage::default(),
             resources: None,
+            recommend_resources: false,
             config: BTreeMap::new(),
         }
     }

@@ -12,7 +12,7 @@ pub struct FlaskBlogStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Ready, DatabaseReady, SchemaReady, AppAvailable, Progressing and Degraded, and where the feature is in use
-    /// Suspended, Hibernated, StorageResizing and Monitored, each with a reason and a message.
+    /// Suspended, Hibernated, StorageResizing, Monitored and ResourcesRecommended, each with a reason and a message.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]

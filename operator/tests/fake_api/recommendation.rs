@@ -1,0 +1,82 @@
+//! What MySQL would need, in a cluster with and without the vertical autoscaler's kind.
+
+use operator::reconcile::reconcile;
+use serde_json::json;
+
+use crate::{BLOG, condition, context, fake_with, step, support::fake::FakeApi, workloads_become_ready};
+
+const GROUP: &str = "/apis/autoscaling.k8s.io/v1";
+const RECOMMENDATION: &str =
+    "/apis/autoscaling.k8s.io/v1/namespaces/press/verticalpodautoscalers/daily-mysql";
+
+fn asking() -> serde_json::Value {
+    json!({"database": {"managed": {"recommendResources": true}}})
+}
+
+fn serve(fake: &FakeApi) {
+    fake.put(
+        GROUP,
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "metadata": {}, "groupVersion": "autoscaling.k8s.io/v1",
+            "resources": [{"name": "verticalpodautoscalers", "singularName": "", "namespaced": true,
+                "kind": "VerticalPodAutoscaler", "verbs": ["get"]}]}),
+    );
+}
+
+#[tokio::test]
+async fn without_the_kind_the_blog_is_unharmed_and_told_what_to_install() {
+    let fake = fake_with(asking());
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Ready")["status"], "True");
+    let told = condition(&fake, "ResourcesRecommended");
+    assert_eq!((&told["status"], &told["reason"]), (&json!("False"), &json!("RecommenderUnavailable")));
+    assert!(
+        told["message"].as_str().unwrap().contains("verticalpodautoscalers.autoscaling.k8s.io"),
+        "{told}"
+    );
+    assert!(fake.get(RECOMMENDATION).is_none());
+    fake.take_writes();
+    step(&fake).await.unwrap();
+    assert_eq!(fake.take_writes(), Vec::<String>::new(), "a blog that waits for a kind is settled");
+}
+
+#[tokio::test]
+async fn a_kind_that_comes_later_is_used_by_the_next_look() {
+    let fake = fake_with(asking());
+    let ctx = context(&fake);
+    let look = async || {
+        let blog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
+        reconcile(std::sync::Arc::new(blog), std::sync::Arc::clone(&ctx)).await.unwrap()
+    };
+    look().await;
+    serve(&fake);
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    look().await;
+    assert_eq!(fake.get(RECOMMENDATION).unwrap()["spec"]["updatePolicy"]["updateMode"], "Off");
+    assert_eq!(condition(&fake, "ResourcesRecommended")["reason"], "RecommendationPending");
+    fake.edit(BLOG, |blog| blog["spec"]["database"] = json!({}));
+    look().await;
+    assert!(fake.get(RECOMMENDATION).is_none());
+    assert!(!fake.get(BLOG).unwrap()["status"].to_string().contains("ResourcesRecommended"));
+}
+
+#[tokio::test]
+async fn another_recommendation_changes_the_words_and_no_workload() {
+    let fake = fake_with(asking());
+    serve(&fake);
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    fake.take_writes();
+    fake.edit(RECOMMENDATION, |object| {
+        object["status"] = json!({"recommendation": {"containerRecommendations": [
+            {"containerName": "mysql", "target": {"cpu": "1", "memory": "2Gi"}}]}});
+    });
+    step(&fake).await.unwrap();
+    let told = condition(&fake, "ResourcesRecommended")["message"].to_string();
+    assert!(told.contains("1 CPU and 2048Mi memory; it requests 100m CPU and 512Mi memory"), "{told}");
+    let writes = fake.take_writes();
+    assert!(writes.iter().all(|line| line.contains("flaskblogs/daily/status")), "{writes:?}");
+}
