@@ -81,11 +81,12 @@ cluster() {
   "$DEV_DIR/metrics-server.sh"
   "$DEV_DIR/traefik.sh"
   "$DEV_DIR/prometheus.sh"
-  local bin axe
-  bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4 docker-compose)
+  local bin axe crds
+  bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4 docker-compose recommender)
   axe=$("$DEV_DIR/axe.sh")
+  crds=$("$DEV_DIR/optional-crds.sh")
   # One at a time: the tests kill pods of the same cluster.
-  PATH=$bin:$PATH AXE_JS=$axe cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1
+  PATH=$bin:$PATH AXE_JS=$axe OPTIONAL_CRDS=$crds cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1
 }
 
 if [[ ${1:-} == --body ]]; then

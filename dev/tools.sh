@@ -29,6 +29,7 @@ metrics-server go-tools/metrics-server metrics-server=sigs.k8s.io/metrics-server
 traefik go-tools/traefik traefik=github.com/traefik/traefik/v3/cmd/traefik
 prometheus go-tools/prometheus prometheus=$p/prometheus promtool=$p/promtool
 prometheus-operator go-tools/prometheus-operator prometheus-operator=$o/operator prometheus-config-reloader=$o/prometheus-config-reloader
+autoscaler go-tools/autoscaler recommender=k8s.io/autoscaler/vertical-pod-autoscaler/pkg/recommender
 victorialogs go-tools/victorialogs victoria-logs=github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs
 END
 }

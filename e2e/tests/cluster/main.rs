@@ -19,5 +19,6 @@ mod original;
 mod person;
 mod readme;
 mod reboots;
+mod recommendation;
 mod sample;
 mod without_cluster;

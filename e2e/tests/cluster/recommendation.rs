@@ -1,0 +1,81 @@
+//! What MySQL needs, by the vertical autoscaler's real recommender with the figures of a real metrics server. It runs beside the
+//! cluster, as it does nothing but read figures and write what it makes of them.
+
+use std::process::{Child, Command, Stdio};
+
+use e2e::{condition, eventually, kubectl, restarts, shell};
+use serde_json::json;
+use tempfile::NamedTempFile;
+
+use crate::sample::{Sample, object, patch_spec};
+
+/// The recommender, and the definition of its kind, both of which go at the end.
+struct Recommender {
+    process: Child,
+    _kubeconfig: NamedTempFile,
+}
+
+fn definitions() -> String {
+    let directory = std::env::var("OPTIONAL_CRDS").expect("OPTIONAL_CRDS is set: run dev/test.sh cluster");
+    format!("{directory}/verticalpodautoscalers.yaml")
+}
+
+impl Recommender {
+    fn started() -> Self {
+        let _ = kubectl(&["apply", "--server-side", "-f", &definitions()]);
+        let mut kubeconfig = NamedTempFile::new().unwrap();
+        let view = ["config", "view", "--minify", "--flatten"];
+        std::io::Write::write_all(&mut kubeconfig, kubectl(&view).as_bytes()).unwrap();
+        // Ends by itself if the test is killed.
+        let process = Command::new("timeout")
+            .args([
+                "300",
+                "recommender",
+                "--recommender-interval=5s",
+                "--address=127.0.0.1:0",
+                "--kubeconfig",
+            ])
+            .arg(kubeconfig.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the recommender starts: run dev/test.sh cluster");
+        Self { process, _kubeconfig: kubeconfig }
+    }
+}
+
+impl Drop for Recommender {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+        let _ = shell(&format!("kubectl --context kind-flaskblog delete --wait=false -f {}", definitions()));
+    }
+}
+
+#[test]
+fn a_real_recommender_says_what_mysql_needs_and_nothing_is_restarted() {
+    let recommender = Recommender::started();
+    let sample = Sample::ready();
+    let pod = || object("pod", "blog-mysql-0").unwrap();
+    let before = (pod()["metadata"]["uid"].clone(), restarts(&pod()));
+    patch_spec(&json!({"database": {"managed": {"recommendResources": true}}}));
+    let message = eventually("the recommendation is told", "default", || {
+        condition("default", "blog", "ResourcesRecommended").filter(|(status, ..)| status == "True")
+    })
+    .2;
+    assert!(
+        message.starts_with("MySQL would do with ") && message.contains("Mi memory; it requests"),
+        "{message}"
+    );
+    println!("{message}");
+    let vpa = object("verticalpodautoscaler", "blog-mysql").unwrap();
+    let containers = vpa["status"]["recommendation"]["containerRecommendations"].as_array().unwrap();
+    assert_eq!(containers.len(), 1, "only MySQL is looked at: {containers:?}");
+    assert_eq!(before, (pod()["metadata"]["uid"].clone(), restarts(&pod())), "nothing was restarted");
+    sample.restored();
+    eventually("it goes with its field", "default", || {
+        object("verticalpodautoscaler", "blog-mysql").is_none().then_some(())
+    });
+    drop(recommender);
+}
