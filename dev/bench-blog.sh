@@ -38,7 +38,7 @@ build_programs() {
 
 require_rust
 require_load_programs
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
+use_cargo_target
 step "Building"
 logged bench-build build_programs
 FLASKR=$(artefact flaskr "$(input_hash dev/bench dev/bench-blog.sh)" build_flaskr)

@@ -23,7 +23,7 @@ build_programs() {
 }
 
 require_rust
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
+use_cargo_target
 step "Building"
 logged bench-build build_programs
 BENCH_WORK=$(mktemp -d)

@@ -19,8 +19,7 @@ workspace_version() { awk '/^\[workspace.package\]/ {found = 1} found && $1 == "
 cargo_build() {
   cd "$ROOT_DIR"
   # An explicit target keeps the flag away from build scripts and procedural macros, which can't be static.
-  RUSTFLAGS='-C target-feature=+crt-static' CARGO_TARGET_DIR=$TARGET_DIR \
-    cargo build --locked --release --target "$TARGET" -p blog-app -p operator
+  RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target "$TARGET" -p blog-app -p operator
 }
 
 certificates() {
@@ -36,7 +35,7 @@ build_image() { # PROGRAM DEFAULT-COMMAND
   context=$(mktemp -d)
   # shellcheck disable=SC2064 # this directory, now
   trap "rm -rf ${context@Q}" RETURN
-  install -D -m 0755 "$TARGET_DIR/$TARGET/release/$1" "$context/files/$1"
+  install -D -m 0755 "$CARGO_TARGET_DIR/$TARGET/release/$1" "$context/files/$1"
   # The blog trusts the certificates that its settings name; only the operator reads those of the system.
   if [[ $1 == operator ]]; then install -D -m 0644 "$(certificates)" "$context/files/etc/ssl/certs/ca-certificates.crt"; fi
   # The same file times give the same layer, and so the same image, for the same content.
@@ -74,7 +73,7 @@ build() {
   if up_to_date "$blog" && up_to_date "$operator"; then return; fi
   require_rust
   TARGET=$(rustc -vV | sed -n 's/^host: //p')
-  TARGET_DIR=$(cache_dir)/cargo-target
+  use_cargo_target
   step "Compiling the blog and the operator"
   logged cargo-build cargo_build
   logged image-blog-app build_image blog-app serve

@@ -68,6 +68,19 @@ require_rust() {
   at_least "$found" "$oldest" || die "This machine's Rust $found is too old, $oldest or newer is needed; run rustup update (https://rustup.rs) and try again."
 }
 
+# Cargo names packages by their place in the workspace, so in a directory that several clones share it takes what another one
+# has built for its own, if that is newer than the sources. So that is forgotten first.
+use_cargo_target() { # exports CARGO_TARGET_DIR
+  local marker
+  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
+  marker=$CARGO_TARGET_DIR/clone
+  if [[ -f $marker && $(<"$marker") == "$ROOT_DIR" ]]; then return; fi
+  mkdir -p "$CARGO_TARGET_DIR"
+  find "$CARGO_TARGET_DIR" -maxdepth 4 -type d -path '*/.fingerprint/*' -prune \
+    \( -name 'operator-*' -o -name 'blog-app-*' -o -name 'flaskblog-api-*' -o -name 'e2e-*' -o -name 'xtask-*' \) -exec rm -rf {} +
+  printf '%s\n' "$ROOT_DIR" >"$marker"
+}
+
 cache_dir() {
   local dir=${FLASKBLOG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flaskblog}
   mkdir -p "$dir"

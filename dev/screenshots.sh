@@ -8,7 +8,7 @@ help_if_asked "$@"
 
 FOLDER=${1:-$ROOT_DIR/docs/pictures}
 PORT=5081
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
+use_cargo_target
 
 wait_for_blog() {
   local attempt

@@ -17,8 +17,8 @@ LOGS=$(cache_dir)/logs
 SUMMARY=()
 mkdir -p "$LOGS"
 cd "$ROOT_DIR"
-# Clones share what they built; cargo itself tells changed sources apart.
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
+# Clones share what they built.
+use_cargo_target
 
 # Adds up the numbers before a word in the closing lines of test runners; none is 0.
 sum_of() { # WORD LOG

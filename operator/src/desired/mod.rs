@@ -23,7 +23,7 @@ use flaskblog_api::{
     Child,
     children::{DESIRED_HASH, TEMPLATE_HASH, labels},
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -121,7 +121,8 @@ fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
     }
     metadata.annotations = serde_json::from_value(extra_annotations).unwrap_or_default();
     if !role.outlives_the_blog() || plan.deletion_policy == flaskblog_api::DeletionPolicy::Delete {
-        metadata.owner_references = Some(vec![plan.id.owner_reference()]);
+        let controller = Some(role != Child::Database || !recommendation::is_wanted(plan));
+        metadata.owner_references = Some(vec![OwnerReference { controller, ..plan.id.owner_reference() }]);
     }
     if let Value::Object(fields) = &mut body {
         for field in ["metadata", "apiVersion", "kind", "status"] {

@@ -4,12 +4,17 @@ use serde_json::{Value, json};
 use super::database_statefulset::MYSQL_CONTAINER;
 use crate::validate::Plan;
 
+/// Whether one is made. The recommender looks only at the topmost scalable owner of a pod, and a FlaskBlog can be scaled; so
+/// while it looks, MySQL's StatefulSet has the FlaskBlog for its owner, but not for its controller.
+pub(super) fn is_wanted(plan: &Plan) -> bool {
+    plan.database.managed().is_some_and(|one| one.spec.recommend_resources && !one.recommender_missing)
+}
+
 /// Has the vertical autoscaler's recommender find out what MySQL needs. In its mode `Off` nothing is evicted or changed: only a
 /// person knows when a restart of MySQL suits
 /// (<https://github.com/kubernetes/autoscaler/blob/master/vertical-pod-autoscaler/docs/features.md>).
 pub(super) fn recommendation(plan: &Plan) -> Option<Value> {
-    let database = plan.database.managed()?;
-    (database.spec.recommend_resources && !database.recommender_missing).then(|| {
+    is_wanted(plan).then(|| {
         json!({
             "spec": {
                 "targetRef": {

@@ -131,6 +131,9 @@ fn a_recommendation_is_asked_for_by_its_own_field_and_never_applied() {
     assert!(!objects(json!({})).contains_key(&Child::Recommendation));
     let all = objects(json!({"database": {"managed": {"recommendResources": true}}}));
     insta::assert_yaml_snapshot!("recommendation", &all[&Child::Recommendation]);
+    let controlled = |role: Child| all[&role]["metadata"]["ownerReferences"][0]["controller"] == true;
+    assert!(!controlled(Child::Database), "the recommender looks at nothing below what can be scaled");
+    assert!(controlled(Child::App) && controlled(Child::DatabaseService));
 }
 
 #[test]

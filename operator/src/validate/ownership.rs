@@ -10,13 +10,14 @@ use crate::{compare::same_quantity, error::Invalid, identity::Identity, observe:
 
 /// Whether an object that bears a child's name is this blog's, on its way out, or a stranger's.
 ///
-/// Ours is what names this blog as its controller. What has no controller at all is ours if it carries our labels:
+/// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours if it carries our labels:
 /// Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything else is left alone.
 pub(super) fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     let kind = role.kind().api_resource().kind;
     let name = role.name(&id.name);
-    let controller = object.owner_references().iter().find(|owner| owner.controller == Some(true));
-    let ours = match controller {
+    let owners = || object.owner_references().iter();
+    let controller = owners().find(|owner| owner.controller == Some(true));
+    let ours = match controller.or_else(|| owners().find(|owner| owner.kind == "FlaskBlog")) {
         Some(owner) if owner.uid == id.uid => true,
         Some(owner) if owner.kind == "FlaskBlog" && owner.name == id.name => {
             return Err(Invalid::WaitingForCleanup { kind, name });
@@ -83,4 +84,30 @@ pub(super) fn check_credentials(id: &Identity, observed: &Observed) -> Result<()
         return Ok(());
     }
     Err(Invalid::CredentialsMissing { secret: Child::DatabaseSecret.name(&id.name), claim: name })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whose_an_object_is_its_controller_says_or_else_its_owner() {
+        let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": {},
+            "metadata": {"name": "daily", "namespace": "press", "uid": "1"}});
+        let id = Identity::of(&serde_json::from_value(blog).unwrap()).unwrap();
+        let verdict = |kind: &str, uid: &str, controller: bool| {
+            let owner = json!({"apiVersion": "x/v1", "kind": kind, "name": "daily", "uid": uid, "controller": controller});
+            let object = json!({"metadata": {"name": "daily-mysql", "ownerReferences": [owner]}});
+            check_ownership(&id, Child::Database, &serde_json::from_value(object).unwrap())
+        };
+        for controller in [true, false] {
+            assert!(verdict("FlaskBlog", "1", controller).is_ok());
+            let earlier = verdict("FlaskBlog", "0", controller);
+            assert!(matches!(earlier, Err(Invalid::WaitingForCleanup { .. })), "{earlier:?}");
+            let stranger = verdict("Cluster", "7", controller);
+            assert!(matches!(stranger, Err(Invalid::NameConflict { .. })), "{stranger:?}");
+        }
+    }
 }
