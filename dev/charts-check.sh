@@ -145,7 +145,7 @@ for helm in helm helm4; do
   check_rendering "$helm" flask-blog everything --set image=a:b --set service.nodePort=30500 --set resources.limits.memory=1Gi \
     --set database.storage.storageClassName=fast --set database.resources.limits.memory=1Gi --set deletionPolicy=Delete \
     --set registration=Closed --set markup=Markdown --set ingress.host=a.example.org --set networkPolicy.enabled=false \
-    --set podTemplate.labels.a=b --set autoscaling.maxReplicas=4 --set rotation.passwordDays=90 --set-string database.config.max_connections=200 \
+    --set podTemplate.labels.a=b --set autoscaling.maxReplicas=4 --set rotation.passwordDays=90 --set database.recommendResources=true --set-string database.config.max_connections=200 \
     --set monitoring.serviceMonitor=true --set monitoring.dashboard=true --set suspend=true --set hibernate=true --set rolloutPolicy=Manual
   check_rendering "$helm" logging everything --set fluentd.allPods=true --set 'fluentd.paths={/var/log/containers/a*.log,/var/log/containers/b*.log}' \
     --set fluentd.bufferBytes=2147483648 --set fluentd.priorityClassName=high --set fluentd.nodeSelector.a=b --set elasticsearch.port=9201 \

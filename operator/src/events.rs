@@ -85,7 +85,7 @@ pub fn events(
             let turn = next.and_then(|next| turn_of_ready(blog, next));
             // That a blog whose objects were just made or changed isn't ready yet goes without saying.
             events.extend(turn.filter(|turn| changes.is_empty() || !BEGINNINGS.contains(&&*turn.reason)));
-            events.extend(next.and_then(|next| monitoring_missed(blog, next)));
+            events.extend(next.into_iter().flat_map(|next| kinds_missed(blog, next)));
         }
     }
     events
@@ -112,15 +112,23 @@ fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
     changed.then(|| event(type_, &now.reason, now.message.clone()))
 }
 
-/// An Event when the cluster turned out to lack what monitoring needs.
-fn monitoring_missed(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
-    let missed = |status: &FlaskBlogStatus| {
-        let found = find(&status.conditions, conditions::MONITORED)?.clone();
-        (found.reason == reasons::MONITORING_UNAVAILABLE).then_some(found.message)
-    };
-    let message = missed(next)?;
-    let told = blog.status.as_ref().and_then(missed).is_some_and(|before| before == message);
-    (!told).then(|| event(EventType::Warning, reasons::MONITORING_UNAVAILABLE, message))
+/// Reasons that say that the cluster lacks a kind that the spec asks for.
+const LACKS: [(&str, &str); 2] = [
+    (conditions::MONITORED, reasons::MONITORING_UNAVAILABLE),
+    (conditions::RESOURCES_RECOMMENDED, reasons::RECOMMENDER_UNAVAILABLE),
+];
+
+/// Events when the cluster turned out to lack what the spec asks for.
+fn kinds_missed(blog: &FlaskBlog, next: &FlaskBlogStatus) -> impl Iterator<Item = Event> {
+    LACKS.into_iter().filter_map(|(condition, reason)| {
+        let missed = |status: &FlaskBlogStatus| {
+            let found = find(&status.conditions, condition)?.clone();
+            (found.reason == reason).then_some(found.message)
+        };
+        let message = missed(next)?;
+        let told = blog.status.as_ref().and_then(missed).is_some_and(|before| before == message);
+        (!told).then(|| event(EventType::Warning, reason, message))
+    })
 }
 
 fn event(type_: EventType, reason: &str, note: String) -> Event {

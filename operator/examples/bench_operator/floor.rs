@@ -25,8 +25,14 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 
 /// What the blogs of the bench don't ask for.
-const UNASKED: [Child; 5] =
-    [Child::Autoscaler, Child::Ingress, Child::Dashboard, Child::Monitor, Child::Alerts];
+const UNASKED: [Child; 6] = [
+    Child::Autoscaler,
+    Child::Ingress,
+    Child::Dashboard,
+    Child::Monitor,
+    Child::Alerts,
+    Child::Recommendation,
+];
 
 /// How many objects a blog has.
 pub const CHILDREN: usize = Child::ALL.len() - UNASKED.len();

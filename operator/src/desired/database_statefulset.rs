@@ -28,7 +28,7 @@ use super::{
 use crate::validate::{ManagedPlan, Plan};
 
 /// The container of MySQL itself.
-pub(super) const MYSQL_CONTAINER: &str = "mysql";
+pub const MYSQL_CONTAINER: &str = "mysql";
 const SECRETS: &str = "/etc/mysql-credentials";
 /// MySQL's certificate and its key.
 pub(super) const CERTIFICATES: &str = "/etc/mysql-tls";

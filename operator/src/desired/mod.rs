@@ -172,6 +172,7 @@ pub(crate) fn digits_of(content: &[u8]) -> String {
     Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+pub use database_statefulset::MYSQL_CONTAINER;
 pub use keeper::KEEPER;
 pub use secrets::{SecretContent, new_secret, secret_content};
 

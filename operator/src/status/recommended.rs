@@ -5,11 +5,10 @@ use flaskblog_api::{
     conditions::{self as types, reasons},
 };
 use k8s_controller::conditions::DesiredCondition;
-use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::{Done, condition, features::definition};
-use crate::compare::units;
+use crate::{compare::units, desired::MYSQL_CONTAINER};
 
 /// What MySQL would need, next to what it asks for. Readiness doesn't depend on it.
 pub(super) fn resources_recommended(done: &Done) -> Option<DesiredCondition> {
@@ -22,8 +21,12 @@ pub(super) fn resources_recommended(done: &Done) -> Option<DesiredCondition> {
         let message = "the VerticalPodAutoscaler isn't made while spec.suspend is true".into();
         return Some(say(false, reasons::SUSPENDED, message));
     };
-    let requested = done.applied.get(Child::Database).and_then(|set| set.data.pointer(REQUESTS));
-    Some(match target(recommendation) {
+    let set = done.applied.get(Child::Database);
+    let container = set.and_then(|set| of_mysql(&set.data, "/spec/template/spec/containers", "name"));
+    let requested = container.and_then(|container| container.pointer("/resources/requests"));
+    let said =
+        of_mysql(&recommendation.data, "/status/recommendation/containerRecommendations", "containerName");
+    Some(match said.and_then(|said| said.get("target")) {
         Some(target) => say(
             true,
             reasons::RECOMMENDED,
@@ -37,14 +40,12 @@ pub(super) fn resources_recommended(done: &Done) -> Option<DesiredCondition> {
     })
 }
 
-/// MySQL is the first container of its pod.
-const REQUESTS: &str = "/spec/template/spec/containers/0/resources/requests";
 const PENDING: &str = "the recommender has said nothing yet: it needs some minutes of figures; if nothing comes, see whether \
     the vertical autoscaler's recommender and the metrics server run in this cluster";
 
-/// The only container that is recommended anything is MySQL.
-fn target(recommendation: &DynamicObject) -> Option<&Value> {
-    recommendation.data.pointer("/status/recommendation/containerRecommendations/0/target")
+/// What a list says of MySQL's container.
+fn of_mysql<'a>(data: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
+    data.pointer(list)?.as_array()?.iter().find(|one| one[name] == MYSQL_CONTAINER)
 }
 
 /// Memory in whole Mi: the recommender counts bytes, and a few of them are no news.

@@ -10,8 +10,9 @@ use crate::{compare::same_quantity, error::Invalid, identity::Identity, observe:
 
 /// Whether an object that bears a child's name is this blog's, on its way out, or a stranger's.
 ///
-/// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours if it carries our labels:
-/// Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything else is left alone.
+/// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours
+/// if it carries our labels: Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything
+/// else is left alone.
 pub(super) fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     let kind = role.kind().api_resource().kind;
     let name = role.name(&id.name);

@@ -36,6 +36,10 @@ async fn without_the_kind_the_blog_is_unharmed_and_told_what_to_install() {
         "{told}"
     );
     assert!(fake.get(RECOMMENDATION).is_none());
+    let told = |fake: &FakeApi| {
+        fake.events().iter().filter(|event| event["reason"] == "RecommenderUnavailable").count()
+    };
+    assert_eq!(told(&fake), 1, "{:?}", fake.events());
     fake.take_writes();
     step(&fake).await.unwrap();
     assert_eq!(fake.take_writes(), Vec::<String>::new(), "a blog that waits for a kind is settled");
@@ -70,6 +74,8 @@ async fn another_recommendation_changes_the_words_and_no_workload() {
     workloads_become_ready(&fake, 2);
     step(&fake).await.unwrap();
     fake.take_writes();
+    step(&fake).await.unwrap();
+    assert_eq!(fake.take_writes(), Vec::<String>::new(), "it waits for the recommender without a write");
     fake.edit(RECOMMENDATION, |object| {
         object["status"] = json!({"recommendation": {"containerRecommendations": [
             {"containerName": "mysql", "target": {"cpu": "1", "memory": "2Gi"}}]}});

@@ -1,5 +1,5 @@
-//! Against a real kube-apiserver of its own (`dev/apiserver.sh`), which lacks the Prometheus operator's and the vertical autoscaler's definitions at
-//! first.
+//! Against a real kube-apiserver of its own (`dev/apiserver.sh`), which lacks the Prometheus operator's and the vertical
+//! autoscaler's definitions at first.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 

@@ -121,7 +121,8 @@ pub struct ManagedDatabase {
     pub resources: Option<Resources>,
     /// A VerticalPodAutoscaler in the mode `Off` finds out what MySQL needs, and the condition `ResourcesRecommended` tells.
     /// Nothing is changed by it: write what it says into `resources` when a restart of MySQL suits you. Needs the vertical
-    /// autoscaler's resource definition and its recommender in the cluster; without them the blog runs all the same.
+    /// autoscaler's resource definition and its recommender in the cluster; without them the blog runs all the same
+    /// (<https://github.com/kubernetes/autoscaler/tree/master/vertical-pod-autoscaler>).
     #[serde(default, deserialize_with = "null_is_empty")]
     pub recommend_resources: bool,
     /// Settings of MySQL's section `[mysqld]`, for example `max_connections: "200"`. A change restarts MySQL. What the
