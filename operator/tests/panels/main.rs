@@ -79,7 +79,8 @@ fn start_prometheus(folder: &std::path::Path, blogs: &[u16], operator: u16) -> (
         format!("--web.listen-address=127.0.0.1:{port}"),
     ];
     let process = Process::start(&program, &arguments, &[]);
-    until("Prometheus is ready", || get(port, "/-/ready"));
+    // Before, it says "Service Unavailable".
+    until("Prometheus is ready", || get(port, "/-/ready").filter(|text| text.contains("is Ready")));
     (process, port)
 }
 
