@@ -70,10 +70,6 @@ impl All {
         self.complete.contains(&(kind, None)) || self.complete.contains(&(kind, Some(namespace.into())))
     }
 
-    fn is_gone(&self, key: &Key, version: u64) -> bool {
-        self.gone.get(key).is_some_and(|(gone, _)| *gone >= version)
-    }
-
     /// Forgets a deleted object, unless another one of its name has been made since.
     fn delete(&mut self, key: Key, version: Option<u64>) {
         match (version, self.entries.get_mut(&key)) {
@@ -123,24 +119,17 @@ impl Seen {
                     *of != kind || scope.is_some_and(|scope| scope != &**namespace)
                 });
             }
-            Event::InitApply(object) | Event::Apply(object) => return self.is_news(kind, object),
+            Event::InitApply(object) | Event::Apply(object) => return self.learn(kind, object, true),
             Event::Delete(object) => self.lock().delete(key(kind, object), version(object)),
             Event::InitDone => {
-                self.lock().complete.insert((kind, scope.map(Into::into)));
-                self.lock().awaited.remove(&(kind, scope.map(str::to_owned)));
+                let mut all = self.lock();
+                all.complete.insert((kind, scope.map(Into::into)));
+                all.awaited.remove(&(kind, scope.map(str::to_owned)));
+                drop(all);
                 self.listed.notify_waiters();
             }
         }
         true
-    }
-
-    fn is_news(&self, kind: OwnedKind, object: &DynamicObject) -> bool {
-        let Some(version) = version(object) else { return true };
-        let learned = self.learn(kind, object, version);
-        if let Some(entry) = self.lock().entries.get_mut(&key(kind, object)) {
-            entry.watched = entry.watched.max(Some(version));
-        }
-        learned
     }
 
     /// The newest state of the object that was told, read or written; nothing if there is none, or if the watch might have
@@ -166,23 +155,24 @@ impl Seen {
 
     /// Remembers an object that was read or written.
     pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
-        if let Some(version) = version(object) {
-            self.learn(kind, object, version);
-        }
+        self.learn(kind, object, false);
     }
 
-    /// Keeps the object, if it is newer than what is known.
-    fn learn(&self, kind: OwnedKind, object: &DynamicObject, version: u64) -> bool {
+    /// Keeps the object, if it is newer than what is known, and says whether it is. A watch may have told of it.
+    fn learn(&self, kind: OwnedKind, object: &DynamicObject, told: bool) -> bool {
+        let Some(version) = version(object) else { return true };
         let key = key(kind, object);
         let mut guard = self.lock();
-        let all = &mut *guard;
-        if all.is_gone(&key, version) || all.entries.get(&key).is_some_and(|entry| entry.knows(version)) {
-            return false;
+        let All { entries, gone, models, .. } = &mut *guard;
+        let is_gone = gone.get(&key).is_some_and(|(gone, _)| *gone >= version);
+        let is_new = !is_gone && !entries.get(&key).is_some_and(|entry| entry.knows(version));
+        if is_new && let Some(packed) = models.pack(kind, object) {
+            entries.entry(key.clone()).or_default().known = Some((version, packed));
         }
-        if let Some(packed) = all.models.pack(kind, object) {
-            all.entries.entry(key).or_default().known = Some((version, packed));
+        if told && let Some(entry) = entries.get_mut(&key) {
+            entry.watched = entry.watched.max(Some(version));
         }
-        true
+        is_new
     }
 
     /// Whether everything of a blog is to be read anew, since that was last done so long ago. Answers so once.

@@ -98,19 +98,26 @@ fn monitored(done: &Done) -> Option<DesiredCondition> {
     Some(condition(types::MONITORED, true, reasons::MONITORED, message))
 }
 
+fn missing_words(missing: &[OwnedKind]) -> String {
+    let definitions = format!("CustomResourceDefinitions {}", named(missing, definition));
+    without_kinds(missing, "the Prometheus operator", &definitions, "the field from spec.monitoring")
+}
+
+/// What a person is told where the cluster lacks kinds: who brings them, or which parts of it are enough, and what to remove.
+pub(super) fn without_kinds(missing: &[OwnedKind], whole: &str, parts: &str, field: &str) -> String {
+    format!(
+        "this cluster doesn't know {}, so none was made; the blog itself is unharmed: install {whole}, or its {parts}, and it \
+         is made within a minute or two; or remove {field}",
+        named(missing, |kind| kind.api_resource().kind)
+    )
+}
+
 /// The name of its CustomResourceDefinition.
 pub(super) fn definition(kind: OwnedKind) -> String {
     let resource = kind.api_resource();
     format!("{}.{}", resource.plural, resource.group)
 }
 
-fn missing_words(missing: &[OwnedKind]) -> String {
-    let kinds: Vec<String> = missing.iter().map(|kind| kind.api_resource().kind).collect();
-    let crds: Vec<String> = missing.iter().map(|kind| definition(*kind)).collect();
-    format!(
-        "this cluster doesn't know {}, so none was made; the blog itself is unharmed: install the Prometheus operator, or \
-         its CustomResourceDefinitions {}, and it is made within a minute or two; or remove the field from spec.monitoring",
-        kinds.join(" and "),
-        crds.join(" and ")
-    )
+fn named(kinds: &[OwnedKind], name: impl Fn(OwnedKind) -> String) -> String {
+    kinds.iter().map(|kind| name(*kind)).collect::<Vec<_>>().join(" and ")
 }

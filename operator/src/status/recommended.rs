@@ -7,7 +7,10 @@ use flaskblog_api::{
 use k8s_controller::conditions::DesiredCondition;
 use serde_json::Value;
 
-use super::{Done, condition, features::definition};
+use super::{
+    Done, condition,
+    features::{definition, without_kinds},
+};
 use crate::{compare::units, desired::MYSQL_CONTAINER};
 
 /// What MySQL would need, next to what it asks for. Readiness doesn't depend on it.
@@ -60,11 +63,6 @@ fn amounts(amounts: &Value) -> String {
 
 fn missing_words() -> String {
     let kind = Child::Recommendation.kind();
-    format!(
-        "this cluster doesn't know {}, so none was made; the blog itself is unharmed: install the vertical autoscaler, or its \
-         CustomResourceDefinition {} and its recommender, and it is made within a minute or two; or remove \
-         spec.database.managed.recommendResources",
-        kind.api_resource().kind,
-        definition(kind)
-    )
+    let parts = format!("CustomResourceDefinition {} and its recommender", definition(kind));
+    without_kinds(&[kind], "the vertical autoscaler", &parts, "spec.database.managed.recommendResources")
 }

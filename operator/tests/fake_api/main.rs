@@ -63,6 +63,25 @@ async fn step(fake: &FakeApi) -> Result<(), Error> {
     reconcile(Arc::new(blog), context(fake)).await.map(|_| ())
 }
 
+/// One reconcile of a process that has run before.
+async fn look(fake: &FakeApi, ctx: &Arc<Context>) -> Action {
+    let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
+    reconcile(Arc::new(blog), Arc::clone(ctx)).await.unwrap()
+}
+
+/// The definitions of kinds arrive that a cluster may lack.
+fn serve(fake: &FakeApi, group: &str, kinds: &[(&str, &str)]) {
+    let resources: Vec<_> = kinds
+        .iter()
+        .map(|(plural, kind)| {
+            json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get"]})
+        })
+        .collect();
+    let list = json!({"kind": "APIResourceList", "apiVersion": "v1", "metadata": {}, "groupVersion": group,
+        "resources": resources});
+    fake.put(&format!("/apis/{group}"), list);
+}
+
 /// What controllers and kubelets would write once everything runs.
 fn workloads_become_ready(fake: &FakeApi, replicas: i32) {
     fake.edit(&format!("{APPS}/deployments/daily"), |deployment| {

@@ -1,17 +1,16 @@
 //! A cluster with and without the kinds that monitoring needs.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use operator::{context::Context, reconcile::reconcile};
 use serde_json::json;
 
 use crate::{
-    BLOG, condition, context, fake_with, step,
+    BLOG, condition, context, fake_with, look, serve, step,
     support::fake::{FakeApi, Fault},
     workloads_become_ready,
 };
 
-const GROUP: &str = "/apis/monitoring.coreos.com/v1";
+const GROUP: &str = "monitoring.coreos.com/v1";
 const MONITOR: &str = "/apis/monitoring.coreos.com/v1/namespaces/press/podmonitors/daily";
 const ALERTS: &str = "/apis/monitoring.coreos.com/v1/namespaces/press/prometheusrules/daily";
 const DASHBOARD: &str = "/api/v1/namespaces/press/configmaps/daily-dashboard";
@@ -20,27 +19,7 @@ fn everything() -> serde_json::Value {
     json!({"monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}})
 }
 
-/// The Prometheus operator's definitions arrive.
-fn serve(fake: &FakeApi, kinds: &[(&str, &str)]) {
-    let resources: Vec<_> = kinds
-        .iter()
-        .map(|(plural, kind)| {
-            json!({"name": plural, "singularName": "", "namespaced": true, "kind": kind, "verbs": ["get"]})
-        })
-        .collect();
-    fake.put(
-        GROUP,
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "metadata": {},
-        "groupVersion": "monitoring.coreos.com/v1", "resources": resources}),
-    );
-}
-
 const BOTH: [(&str, &str); 2] = [("podmonitors", "PodMonitor"), ("prometheusrules", "PrometheusRule")];
-
-async fn look(fake: &FakeApi, ctx: &Arc<Context>) -> kube::runtime::controller::Action {
-    let blog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-    reconcile(Arc::new(blog), Arc::clone(ctx)).await.unwrap()
-}
 
 #[tokio::test]
 async fn without_the_kinds_the_blog_is_unharmed_and_told_what_to_install() {
@@ -74,7 +53,7 @@ async fn without_the_kinds_the_blog_is_unharmed_and_told_what_to_install() {
 #[tokio::test]
 async fn only_the_kind_that_is_missing_is_missed() {
     let fake = fake_with(everything());
-    serve(&fake, &BOTH[..1]);
+    serve(&fake, GROUP, &BOTH[..1]);
     step(&fake).await.unwrap();
     assert!(fake.get(MONITOR).is_some() && fake.get(ALERTS).is_none());
     let message = condition(&fake, "Monitored")["message"].to_string();
@@ -89,7 +68,7 @@ async fn kinds_that_come_later_are_used_by_the_next_look_within_a_minute_and_a_h
     workloads_become_ready(&fake, 2);
     let next = look(&fake, &ctx).await;
     assert_eq!(next, kube::runtime::controller::Action::requeue(Duration::from_secs(60)));
-    serve(&fake, &BOTH);
+    serve(&fake, GROUP, &BOTH);
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(60)).await;
     look(&fake, &ctx).await;
@@ -104,7 +83,7 @@ async fn kinds_that_come_later_are_used_by_the_next_look_within_a_minute_and_a_h
 #[tokio::test]
 async fn what_monitoring_made_goes_with_its_field() {
     let fake = fake_with(everything());
-    serve(&fake, &BOTH);
+    serve(&fake, GROUP, &BOTH);
     step(&fake).await.unwrap();
     assert!(fake.get(MONITOR).is_some() && fake.get(ALERTS).is_some() && fake.get(DASHBOARD).is_some());
     fake.edit(BLOG, |blog| blog["spec"]["monitoring"] = json!({"prometheusRule": true}));
@@ -120,7 +99,7 @@ async fn what_monitoring_made_goes_with_its_field() {
 #[tokio::test]
 async fn a_refused_dashboard_is_an_error_like_any_other() {
     let fake = fake_with(everything());
-    serve(&fake, &BOTH);
+    serve(&fake, GROUP, &BOTH);
     fake.disturb(|line, _| line.contains("configmaps").then_some(Fault::Refused(403)));
     assert_eq!(step(&fake).await.unwrap_err().reason(), "Forbidden");
     assert_eq!(condition(&fake, "Degraded")["reason"], "Forbidden");

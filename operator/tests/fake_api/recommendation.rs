@@ -1,11 +1,12 @@
 //! What MySQL would need, in a cluster with and without the vertical autoscaler's kind.
 
-use operator::reconcile::reconcile;
 use serde_json::json;
 
-use crate::{BLOG, condition, context, fake_with, step, support::fake::FakeApi, workloads_become_ready};
+use crate::{
+    BLOG, condition, context, fake_with, look, serve, step, support::fake::FakeApi, workloads_become_ready,
+};
 
-const GROUP: &str = "/apis/autoscaling.k8s.io/v1";
+const GROUP: &str = "autoscaling.k8s.io/v1";
 const RECOMMENDATION: &str =
     "/apis/autoscaling.k8s.io/v1/namespaces/press/verticalpodautoscalers/daily-mysql";
 
@@ -13,14 +14,7 @@ fn asking() -> serde_json::Value {
     json!({"database": {"managed": {"recommendResources": true}}})
 }
 
-fn serve(fake: &FakeApi) {
-    fake.put(
-        GROUP,
-        json!({"kind": "APIResourceList", "apiVersion": "v1", "metadata": {}, "groupVersion": "autoscaling.k8s.io/v1",
-            "resources": [{"name": "verticalpodautoscalers", "singularName": "", "namespaced": true,
-                "kind": "VerticalPodAutoscaler", "verbs": ["get"]}]}),
-    );
-}
+const KIND: [(&str, &str); 1] = [("verticalpodautoscalers", "VerticalPodAutoscaler")];
 
 #[tokio::test]
 async fn without_the_kind_the_blog_is_unharmed_and_told_what_to_install() {
@@ -49,19 +43,15 @@ async fn without_the_kind_the_blog_is_unharmed_and_told_what_to_install() {
 async fn a_kind_that_comes_later_is_used_by_the_next_look() {
     let fake = fake_with(asking());
     let ctx = context(&fake);
-    let look = async || {
-        let blog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-        reconcile(std::sync::Arc::new(blog), std::sync::Arc::clone(&ctx)).await.unwrap()
-    };
-    look().await;
-    serve(&fake);
+    look(&fake, &ctx).await;
+    serve(&fake, GROUP, &KIND);
     tokio::time::pause();
     tokio::time::advance(std::time::Duration::from_secs(60)).await;
-    look().await;
+    look(&fake, &ctx).await;
     assert_eq!(fake.get(RECOMMENDATION).unwrap()["spec"]["updatePolicy"]["updateMode"], "Off");
     assert_eq!(condition(&fake, "ResourcesRecommended")["reason"], "RecommendationPending");
     fake.edit(BLOG, |blog| blog["spec"]["database"] = json!({}));
-    look().await;
+    look(&fake, &ctx).await;
     assert!(fake.get(RECOMMENDATION).is_none());
     assert!(!fake.get(BLOG).unwrap()["status"].to_string().contains("ResourcesRecommended"));
 }
@@ -69,7 +59,7 @@ async fn a_kind_that_comes_later_is_used_by_the_next_look() {
 #[tokio::test]
 async fn another_recommendation_changes_the_words_and_no_workload() {
     let fake = fake_with(asking());
-    serve(&fake);
+    serve(&fake, GROUP, &KIND);
     step(&fake).await.unwrap();
     workloads_become_ready(&fake, 2);
     step(&fake).await.unwrap();
