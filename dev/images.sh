@@ -38,8 +38,10 @@ build_image() { # PROGRAM DEFAULT-COMMAND
   install -D -m 0755 "$CARGO_TARGET_DIR/$TARGET/release/$1" "$context/files/$1"
   # The blog trusts the certificates that its settings name; only the operator reads those of the system.
   if [[ $1 == operator ]]; then install -D -m 0644 "$(certificates)" "$context/files/etc/ssl/certs/ca-certificates.crt"; fi
+  # For health checks that call curl, as the original's does; the program answers them itself.
+  if [[ $1 == blog-app ]]; then mkdir "$context/files/bin" && ln -s /blog-app "$context/files/bin/curl" && ln -s /blog-app "$context/files/bin/sh"; fi
   # The same file times give the same layer, and so the same image, for the same content.
-  find "$context/files" -exec touch --date=@0 {} +
+  find "$context/files" -exec touch --no-dereference --date=@0 {} +
   local health=
   if [[ $1 == blog-app ]]; then health='HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["/blog-app", "check-ready"]'; fi
   cat >"$context/Dockerfile" <<END

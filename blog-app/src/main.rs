@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use blog_app::admin::curl::Tool;
 use blog_app::cli::Cli;
 use clap::Parser;
 
@@ -12,6 +13,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    if let Some(tool) = arguments.next().as_deref().and_then(Tool::named) {
+        return tool.run(arguments).await;
+    }
     match blog_app::run::run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

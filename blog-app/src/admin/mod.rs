@@ -1,6 +1,7 @@
 //! What the owner of a blog does at a command line: users, moving in and out, a look at the settings.
 
 pub mod check;
+pub mod curl;
 pub mod export;
 pub mod import;
 pub mod ready;

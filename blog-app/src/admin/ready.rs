@@ -1,4 +1,4 @@
-//! `blog-app check-ready`: for health checks of Docker and Compose, since the image has no other program that could ask.
+//! `blog-app check-ready`: for health checks of Docker and Compose.
 
 use std::time::Duration;
 
@@ -12,26 +12,37 @@ use crate::cli::CheckReadyArgs;
 /// Docker itself waits longer.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// More of an answer is never read.
-const ANSWER: u64 = 8 << 10;
+const LONGEST: u64 = 8 << 10;
+
+/// What a server answered.
+pub(super) struct Answer {
+    /// As it is written, for example `200`; empty if that wasn't HTTP.
+    pub status: String,
+    /// Its beginning at least.
+    pub body: String,
+}
 
 /// Succeeds if the blog on this machine is ready, and says why if it isn't.
 pub async fn run(args: &CheckReadyArgs) -> anyhow::Result<()> {
-    let asked = timeout(PATIENCE, ask(args)).await;
-    let answer = asked.unwrap_or_else(|_| bail!("no answer within {} s", PATIENCE.as_secs()));
-    let answer = answer.with_context(|| format!("failed to ask {} whether it is ready", args.address))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    if head.split(' ').nth(1) != Some("200") {
-        bail!("not ready: {}", body.trim());
+    let asked = timeout(PATIENCE, ask(&args.address, "/readyz")).await;
+    let asked = asked.unwrap_or_else(|_| bail!("no answer within {} s", PATIENCE.as_secs()));
+    let answer = asked.with_context(|| format!("failed to ask {} whether it is ready", args.address))?;
+    if answer.status != "200" {
+        bail!("not ready: {}", answer.body.trim());
     }
-    println!("{}", body.trim());
+    println!("{}", answer.body.trim());
     Ok(())
 }
 
-async fn ask(args: &CheckReadyArgs) -> anyhow::Result<String> {
-    let mut stream = TcpStream::connect(&args.address).await?;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", args.address);
+/// One request in plain HTTP.
+pub(super) async fn ask(address: &str, path: &str) -> anyhow::Result<Answer> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(ANSWER).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    stream.take(LONGEST).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1)).unwrap_or_default();
+    Ok(Answer { status: status.to_owned(), body: body.to_owned() })
 }

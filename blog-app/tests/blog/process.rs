@@ -76,6 +76,43 @@ fn check_ready_asks_the_blog_that_runs_and_says_why_it_is_not_ready() {
     assert!(text(&gone.stderr).contains(&format!("failed to ask {address}")), "{}", text(&gone.stderr));
 }
 
+/// The program under another name, as the image's links give it.
+fn under_the_name(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join(name);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_blog-app"), &link).unwrap();
+    let output = std::process::Command::new(link).args(arguments).output().unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn as_curl_and_as_a_shell_it_answers_health_checks_and_nothing_else() {
+    let place = place();
+    let program = Program::start(&["serve"], &[("BLOG_DATABASE_URL", &place.url)]);
+    let (hello, nowhere) =
+        (format!("http://{}/hello", program.pages), format!("http://{}/nowhere", program.pages));
+    let curl = |arguments: &[&str]| under_the_name("curl", arguments);
+    assert_eq!(curl(&["--fail", &hello]), (Some(0), "Hello, World!".into(), String::new()));
+    assert_eq!(curl(&["-sSf", "-o", "/dev/null", &hello]), (Some(0), String::new(), String::new()));
+    let (code, _, reason) = curl(&["-f", &nowhere]);
+    assert!(code == Some(22) && reason.contains("404"), "{code:?} {reason}");
+    assert_eq!(curl(&["-f", "-s", &nowhere]), (Some(22), String::new(), String::new()));
+    assert_eq!(curl(&[&nowhere]).0, Some(0), "without --fail an error is an answer");
+    assert_eq!(
+        curl(&["--upload-file", "/etc/passwd", &hello]).0,
+        Some(2),
+        "what it doesn't know, it refuses"
+    );
+    let shell = |line: &str| under_the_name("sh", &["-c", line]);
+    assert_eq!(shell(&format!("curl -f {hello} || exit 1")).0, Some(0));
+    assert_eq!(shell(&format!("curl -f {nowhere} || exit 1")).0, Some(1));
+    let (code, _, reason) = shell("ls /");
+    assert!(code == Some(127) && reason.contains("kubectl debug"), "{code:?} {reason}");
+    assert_eq!(under_the_name("sh", &[]).0, Some(127));
+    drop(program);
+    assert_eq!(curl(&["-f", &hello]).0, Some(7));
+}
+
 #[test]
 fn a_person_who_presses_ctrl_c_does_not_wait_for_the_drain() {
     let place = place();

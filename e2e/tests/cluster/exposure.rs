@@ -89,6 +89,8 @@ impl Exposed {
         let exposed = Self { sample, door: Door::new() };
         patch_spec(&json!({"ingress": {"host": HOST, "className": "traefik", "tlsSecretName": SECRET}}));
         wait_ready(PEOPLE, "blog");
+        // They don't know the blog's address, and serve for as long as Traefik may still send them somebody.
+        old_replicas_have_ended();
         exposed.until("the blog answers by its name", HTTPS, StatusCode::OK);
         exposed
     }
@@ -105,6 +107,10 @@ impl Exposed {
         self.sample.restored();
         let _ = kubectl(&["delete", "secret", SECRET, "-n", PEOPLE]);
     }
+}
+
+fn old_replicas_have_ended() {
+    eventually("the old replicas have ended", PEOPLE, || (pods("app").len() == 2).then_some(()));
 }
 
 #[test]
@@ -185,7 +191,7 @@ fn a_rollout_fails_no_request_that_comes_through_an_ingress_controller() {
     for title in ["Renamed", "Flaskr"] {
         patch_spec(&json!({"title": title}));
         wait_ready(PEOPLE, "blog");
-        eventually("the old replicas have ended", PEOPLE, || (pods("app").len() == 2).then_some(()));
+        old_replicas_have_ended();
         exposed.until("the blog answers", HTTPS, StatusCode::OK);
     }
     assert!(writer.noticed_nothing() > 20);

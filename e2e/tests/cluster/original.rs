@@ -1,63 +1,72 @@
-//! Our image in the original's place: its manifests as they are, its tables, its users.
+//! Our image in the original's place: its manifests, its chart and its Compose file as they are, its tables, its users.
 
-use e2e::{PortForward, eventually, kubectl, kubectl_fed, kubectl_json, shell};
+use std::fs;
+
+use e2e::{PortForward, eventually, helm, kubectl_fed, kubectl_json, shell};
+
+use serde_json::json;
 
 use crate::person::Person;
 
-const NAMESPACE: &str = "flask-blog-original";
 const MANIFESTS: &str = include_str!("original/application.yaml");
+const COMPOSE: &str = include_str!("original/compose.yaml");
+const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/original/chart");
+/// Our images, and the names under which the original asks for them.
+const IMAGES: [(&str, &str); 2] = [
+    (concat!("flaskblog/blog-app:", env!("CARGO_PKG_VERSION")), "library/blog:v1.0.0"),
+    ("library/mysql:9.7", "library/mysql:8.0.32"),
+];
 
-/// Removed again whatever happens.
-struct Original;
+fn done(line: &str) -> String {
+    let result = shell(line);
+    assert!(result.status.success(), "{line}: {}", String::from_utf8_lossy(&result.stderr));
+    String::from_utf8_lossy(&result.stdout).into_owned()
+}
 
-impl Original {
-    /// Images under the names that the manifests ask for, on every node, as `kind load` would bring them.
-    fn applied() -> Self {
-        for (ours, theirs) in [
-            (
-                format!("docker.io/flaskblog/blog-app:{}", env!("CARGO_PKG_VERSION")),
-                "docker.io/library/blog:v1.0.0",
-            ),
-            ("docker.io/library/mysql:9.7".to_owned(), "docker.io/library/mysql:8.0.32"),
-        ] {
-            let tag = format!(
+/// A namespace for what the original deploys, removed again whatever happens.
+struct Place(&'static str);
+
+impl Place {
+    /// With the images on every node, as `kind load` would bring them.
+    fn new(namespace: &'static str) -> Self {
+        for (ours, theirs) in IMAGES {
+            let _ = done(&format!(
                 "for node in $(kind get nodes --name flaskblog); do \
-                 docker exec $node ctr -n k8s.io images tag --force {ours} {theirs} || exit 1; done"
-            );
-            let result = shell(&tag);
-            assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+                 docker exec $node ctr -n k8s.io images tag --force docker.io/{ours} docker.io/{theirs} || exit 1; done"
+            ));
         }
-        let applied = kubectl_fed(&["apply", "-f", "-"], MANIFESTS);
-        assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-        Self
+        Self(namespace)
+    }
+
+    fn ready_replicas(&self) -> Option<i64> {
+        kubectl_json(&["get", "deployment", "flask-app-deployment", "-n", self.0])?["status"]["readyReplicas"]
+            .as_i64()
+    }
+
+    async fn its_users_go_on(self, port: u16) {
+        eventually("both replicas serve", self.0, || (self.ready_replicas() == Some(2)).then_some(()));
+        let forward = PortForward::start(self.0, "svc/flask-app-service", port);
+        // The original starts both at once, and the blog says "come back" until its database is there.
+        eventually("the database is there", self.0, || answers(&forward.url).then_some(()));
+        old_users_find_their_posts_and_write_new_ones(&forward.url).await;
     }
 }
 
-impl Drop for Original {
+impl Drop for Place {
     fn drop(&mut self) {
-        let _ = kubectl(&["delete", "namespace", NAMESPACE, "--wait=false"]);
+        let _ = shell(&format!("kubectl --context kind-flaskblog delete namespace {} --wait=false", self.0));
     }
 }
 
-fn ready_replicas() -> Option<i64> {
-    kubectl_json(&["get", "deployment", "flask-app-deployment", "-n", NAMESPACE])?["status"]["readyReplicas"]
-        .as_i64()
+fn answers(url: &str) -> bool {
+    shell(&format!("curl --silent --fail --output /dev/null {url}/")).status.success()
 }
 
-#[tokio::test]
-async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new_ones() {
-    let original = Original::applied();
-    eventually("both replicas serve", NAMESPACE, || (ready_replicas() == Some(2)).then_some(()));
-    let forward = PortForward::start(NAMESPACE, "svc/flask-app-service", 25012);
-    let hello = reqwest::get(format!("{}/hello", forward.url)).await.unwrap().text().await.unwrap();
-    assert_eq!(hello, "Hello, World!");
-    // The original's manifests start both at once, and the blog says "come back" until its database is there.
-    eventually("the database is there", NAMESPACE, || {
-        let page = format!("curl --silent --fail --output /dev/null {}/", forward.url);
-        shell(&page).status.success().then_some(())
-    });
-    let mut old = Person::at(&forward.url);
+async fn old_users_find_their_posts_and_write_new_ones(url: &str) {
+    let mut old = Person::at(url);
     old.name = "old".into();
+    let hello = reqwest::get(format!("{url}/hello")).await.unwrap().text().await.unwrap();
+    assert_eq!(hello, "Hello, World!");
     let answer = old.form("/auth/login", &[("username", "old"), ("password", "test")]).await;
     assert!(answer.status().is_redirection(), "{answer:?}");
     old.write("Written by the new image").await;
@@ -65,7 +74,103 @@ async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new
     for expected in ["Written in 2023", "Written by the new image", "Flaskr - version v1.0.0", "Log Out"] {
         assert!(index.contains(expected), "no {expected} in {index}");
     }
-    let newcomer = Person::registered_at(&forward.url).await;
+    let newcomer = Person::registered_at(url).await;
     assert!(newcomer.index().await.contains("Written in 2023"));
-    drop((forward, original));
+}
+
+/// The script that makes the original's tables, and lays a user and a post there.
+fn init_script() -> String {
+    let (_, rest) = MANIFESTS.split_once("  init.sql: |\n").unwrap();
+    let (script, _) = rest.split_once("---\n").unwrap();
+    script.lines().map(|line| format!("{}\n", line.trim_start())).collect()
+}
+
+#[tokio::test]
+async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new_ones() {
+    let place = Place::new("flask-blog-original");
+    let applied = kubectl_fed(&["apply", "-f", "-"], MANIFESTS);
+    assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
+    place.its_users_go_on(25012).await;
+}
+
+#[tokio::test]
+async fn in_the_originals_own_chart_its_users_find_their_posts_and_write_new_ones() {
+    let place = Place::new("flask-blog-chart");
+    let script = init_script();
+    let (_, rows) = script.split_at(script.find("INSERT INTO").unwrap());
+    let values = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
+    fs::write(values.path(), json!({"mysql": {"rows": rows}}).to_string()).unwrap();
+    let install = ["install", CHART, "--generate-name", "--namespace", place.0, "--create-namespace"];
+    let _ = helm(
+        "helm",
+        &[
+            &install[..],
+            &["--dependency-update", "--atomic", "--values", &values.path().display().to_string()],
+        ]
+        .concat(),
+    );
+    place.its_users_go_on(25014).await;
+}
+
+/// The Compose file, its variables and its script in a folder of their own; containers and data go whatever happens.
+struct Composed {
+    folder: tempfile::TempDir,
+    project: String,
+}
+
+impl Composed {
+    fn prepared() -> Self {
+        for (ours, theirs) in IMAGES {
+            let _ = done(&format!("docker tag {ours} {theirs}"));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let variables = "MYSQL_VERSION=8.0.32\nMYSQL_PORT=3306\nMYSQL_DB_NAME=flaskr\nMYSQL_ROOT_PASSWORD=root-password\n\
+            MYSQL_FLASK_USER=flask\nMYSQL_FLASK_PASSWORD=flask-password\nMYSQL_HOSTNAME=mysql\nBLOG_PORT=25013\n\
+            APP_VERSION=v1.0.0\nFLASK_APP_SECRET_KEY=192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf\n";
+        for (name, content) in [("compose.yaml", COMPOSE), (".env", variables), ("init.sql", &init_script())]
+        {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        Self { folder, project: e2e::browser::unique("e2e-original") }
+    }
+
+    fn compose(&self, words: &str) -> String {
+        let folder = self.folder.path().display();
+        format!("docker-compose --project-directory {folder} --project-name {} {words}", self.project)
+    }
+
+    fn health(&self) -> String {
+        let ask = format!(
+            "docker inspect --format '{{{{.State.Health.Status}}}}' $({})",
+            self.compose("ps --quiet blog")
+        );
+        done(&ask).trim().to_owned()
+    }
+}
+
+impl Drop for Composed {
+    fn drop(&mut self) {
+        let _ = shell(&self.compose("down --volumes --timeout 60"));
+        for (_, theirs) in IMAGES {
+            let _ = shell(&format!("docker rmi {theirs}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_the_originals_compose_file_its_health_check_and_its_users_go_on() {
+    let here = Composed::prepared();
+    // It waits for the health check, which calls curl in a shell.
+    let _ = done(&here.compose("up --no-build --detach --wait --wait-timeout 300"));
+    assert_eq!(here.health(), "healthy");
+    let url = "http://localhost:25013";
+    old_users_find_their_posts_and_write_new_ones(url).await;
+    let _ = done(&here.compose("kill --signal STOP blog"));
+    eventually("Docker says that the blog is unhealthy", "default", || {
+        (here.health() == "unhealthy").then_some(())
+    });
+    let _ = done(&here.compose("kill --signal CONT blog"));
+    eventually("Docker says that the blog is healthy", "default", || {
+        (here.health() == "healthy").then_some(())
+    });
 }
