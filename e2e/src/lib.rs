@@ -86,9 +86,16 @@ pub fn helm(program: &str, arguments: &[&str]) -> String {
 /// Runs a command line in a shell in the repository's root, with the cluster as the current context.
 #[must_use]
 pub fn shell(line: &str) -> Output {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let line = format!("cd {root:?} && {line}");
-    output("bash", &["-c", &line], None)
+    output("bash", &["-c", &in_root(line)], None)
+}
+
+/// As [`shell`], and returns what it prints; a failure is the test's.
+pub fn done(line: &str) -> String {
+    succeeded("bash", &["-c", &in_root(line)], None)
+}
+
+fn in_root(line: &str) -> String {
+    format!("cd {:?} && {line}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// The shell blocks of a page.

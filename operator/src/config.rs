@@ -40,6 +40,9 @@ pub enum Command {
         /// Host and port of the operator's HTTP server.
         #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
         address: String,
+        /// Ask again for this many seconds before it is a failure.
+        #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
+        wait: u64,
     },
     /// Print a completion script for a shell.
     Completions {

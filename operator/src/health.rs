@@ -4,15 +4,10 @@ use std::{
     collections::BTreeSet,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
-use anyhow::Context as _;
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-};
+use tokio::net::TcpListener;
 
 use crate::context::Context;
 
@@ -73,33 +68,4 @@ async fn metrics(State((ctx, _)): State<Shared>) -> impl IntoResponse {
 pub async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     axum::serve(listener, router).await
-}
-
-/// Longest wait for an answer of [`check_ready`].
-const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most that is read of it, in bytes.
-const CHECK_LIMIT: u64 = 64 * 1024;
-
-/// Asks `/readyz` of a running operator. One plain HTTP/1.0 request (RFC 1945) needs no client library.
-///
-/// # Errors
-/// When nothing answers at the address in time, or the answer isn't 200; the message holds the answer's text.
-pub async fn check_ready(address: &str) -> anyhow::Result<()> {
-    let answer = tokio::time::timeout(CHECK_TIMEOUT, get_readyz(address))
-        .await
-        .with_context(|| format!("no answer from {address} within {} s", CHECK_TIMEOUT.as_secs()))?
-        .with_context(|| format!("failed to ask {address}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let ready = head.split_whitespace().nth(1) == Some("200");
-    anyhow::ensure!(ready, "{address} isn't ready: {}", body.trim());
-    println!("{address} is ready");
-    Ok(())
-}
-
-async fn get_readyz(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.take(CHECK_LIMIT).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod backoff;
 pub mod certificates;
+pub mod check_ready;
 pub mod claim;
 pub mod clients;
 pub mod compare;

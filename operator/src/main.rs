@@ -1,11 +1,12 @@
 //! The command line: `operator run`, `plan`, `render`, `crds`, `check-ready`, `completions`.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser};
 use operator::{
+    check_ready::check_ready,
     config::{Cli, Command},
-    crds, health, preview, run,
+    crds, preview, run,
 };
 
 /// The C library's allocator takes a third of the processor time that the operator needs, and keeps more memory.
@@ -15,7 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => block_on(run::run(args)),
-        Command::CheckReady { address } => block_on(health::check_ready(&address)),
+        Command::CheckReady { address, wait } => block_on(check_ready(&address, Duration::from_secs(wait))),
         Command::Plan(args) => match block_on(preview::plan(&args)) {
             Ok(found) => {
                 print!("{}", found.text);

@@ -2,7 +2,7 @@
 
 use std::{thread::sleep, time::Duration};
 
-use e2e::{app_pods, condition, eventually, kubectl, shell, wait_ready};
+use e2e::{app_pods, condition, done, eventually, kubectl, shell, wait_ready};
 use serde_json::{Value, json};
 
 use crate::{
@@ -163,8 +163,7 @@ fn under_manual_a_change_waits_until_the_command_that_is_shown_is_run() {
     assert!(!on(Person::at(e2e::URL).index()).contains("Approved"), "nobody has approved it");
     let (_, command) =
         line.split_once("approve with: kubectl ").unwrap_or_else(|| panic!("no command: {line}"));
-    let ran = shell(&format!("kubectl --context kind-flaskblog -n default {command}"));
-    assert!(ran.status.success(), "{command}: {ran:?}");
+    done(&format!("kubectl --context kind-flaskblog -n default {command}"));
     wait_ready("default", "blog");
     until_shown("Approved");
     assert_eq!(blog()["status"]["pending"], json!([]));

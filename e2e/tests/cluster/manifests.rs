@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use e2e::{PortForward, app_pods, kubectl, kubectl_apply, shell, shell_blocks, wait_ready};
+use e2e::{PortForward, app_pods, done, kubectl, kubectl_apply, shell, shell_blocks, wait_ready};
 
 use crate::person::Person;
 
@@ -16,11 +16,10 @@ impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let directory = place.0.path().display();
-        let copied = shell(&format!(
+        done(&format!(
             "chmod 755 {directory} && cp -r blog.yaml deploy {directory}/ && \
              sed -i s/30423/30426/ {directory}/blog.yaml {directory}/deploy/kustomize/base/blog.yaml"
         ));
-        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
         place
     }
 

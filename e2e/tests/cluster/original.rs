@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{PortForward, eventually, helm, kubectl_fed, kubectl_json, shell};
+use e2e::{PortForward, done, eventually, helm, kubectl_fed, kubectl_json, shell};
 
 use serde_json::json;
 
@@ -17,12 +17,6 @@ const IMAGES: [(&str, &str); 2] = [
     ("library/mysql:9.7", "library/mysql:8.0.32"),
 ];
 
-fn done(line: &str) -> String {
-    let result = shell(line);
-    assert!(result.status.success(), "{line}: {}", String::from_utf8_lossy(&result.stderr));
-    String::from_utf8_lossy(&result.stdout).into_owned()
-}
-
 /// A namespace for what the original deploys, removed again whatever happens.
 struct Place(&'static str);
 
@@ -30,7 +24,7 @@ impl Place {
     /// With the images on every node, as `kind load` would bring them.
     fn new(namespace: &'static str) -> Self {
         for (ours, theirs) in IMAGES {
-            let _ = done(&format!(
+            done(&format!(
                 "for node in $(kind get nodes --name flaskblog); do \
                  docker exec $node ctr -n k8s.io images tag --force docker.io/{ours} docker.io/{theirs} || exit 1; done"
             ));
@@ -121,7 +115,7 @@ struct Composed {
 impl Composed {
     fn prepared() -> Self {
         for (ours, theirs) in IMAGES {
-            let _ = done(&format!("docker tag {ours} {theirs}"));
+            done(&format!("docker tag {ours} {theirs}"));
         }
         let folder = tempfile::tempdir().unwrap();
         let variables = "MYSQL_VERSION=8.0.32\nMYSQL_PORT=3306\nMYSQL_DB_NAME=flaskr\nMYSQL_ROOT_PASSWORD=root-password\n\
@@ -161,15 +155,15 @@ impl Drop for Composed {
 async fn in_the_originals_compose_file_its_health_check_and_its_users_go_on() {
     let here = Composed::prepared();
     // It waits for the health check, which calls curl in a shell.
-    let _ = done(&here.compose("up --no-build --detach --wait --wait-timeout 300"));
+    done(&here.compose("up --no-build --detach --wait --wait-timeout 300"));
     assert_eq!(here.health(), "healthy");
     let url = "http://localhost:25013";
     old_users_find_their_posts_and_write_new_ones(url).await;
-    let _ = done(&here.compose("kill --signal STOP blog"));
+    done(&here.compose("kill --signal STOP blog"));
     eventually("Docker says that the blog is unhealthy", "default", || {
         (here.health() == "unhealthy").then_some(())
     });
-    let _ = done(&here.compose("kill --signal CONT blog"));
+    done(&here.compose("kill --signal CONT blog"));
     eventually("Docker says that the blog is healthy", "default", || {
         (here.health() == "healthy").then_some(())
     });

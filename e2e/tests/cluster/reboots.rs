@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{app_pods, condition, eventually, kubectl_json, shell, wait_ready};
+use e2e::{app_pods, condition, done, eventually, kubectl_json, shell, wait_ready};
 use serde_json::Value;
 
 use crate::{
@@ -28,8 +28,7 @@ impl Drop for Lost {
 }
 
 fn docker(arguments: &str) {
-    let result = shell(&format!("docker {arguments}"));
-    assert!(result.status.success(), "docker {arguments}: {result:?}");
+    done(&format!("docker {arguments}"));
 }
 
 fn is_ready(object: &Value) -> bool {
@@ -44,12 +43,11 @@ fn node_is_ready(name: &str) -> bool {
 /// The operator has one pod; on the lost node it would be missed for the five minutes that Kubernetes gives such a pod.
 fn operator_runs_elsewhere(node: &str) {
     let kubectl = "kubectl --context kind-flaskblog";
-    let moved = shell(&format!(
+    done(&format!(
         "set -e; {kubectl} cordon {node}; trap '{kubectl} uncordon {node}' EXIT
          {kubectl} delete pod -n flaskblog-system --field-selector spec.nodeName={node}
          {kubectl} rollout status deployment/operator -n flaskblog-system --timeout=120s"
     ));
-    assert!(moved.status.success(), "{moved:?}");
 }
 
 #[test]

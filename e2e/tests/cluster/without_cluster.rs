@@ -1,7 +1,5 @@
 //! The stages that need no cluster: Docker by script, and Compose.
 
-use std::process::Output;
-
 use e2e::{browser::unique, shell, shell_blocks};
 
 use crate::person::Person;
@@ -33,22 +31,17 @@ impl Deployment {
     }
 
     /// Runs a command line as somebody whose home this deployment has for itself.
-    fn run(&self, line: &str) -> Output {
+    fn at_home(&self, line: &str) -> String {
         let home = self.home.path().display();
-        shell(&format!(
-            "export XDG_DATA_HOME={home} BLOG_PORT={} COMPOSE_ENV_FILES={home}/.env; {line}",
-            self.port
-        ))
+        format!("export XDG_DATA_HOME={home} BLOG_PORT={} COMPOSE_ENV_FILES={home}/.env; {line}", self.port)
     }
 
     fn done(&self, line: &str) -> String {
-        let result = self.run(line);
-        assert!(result.status.success(), "{line}: {}", String::from_utf8_lossy(&result.stderr));
-        String::from_utf8_lossy(&result.stdout).into_owned()
+        e2e::done(&self.at_home(line))
     }
 
     fn refused(&self, line: &str, code: i32) -> String {
-        let result = self.run(line);
+        let result = shell(&self.at_home(line));
         assert_eq!(result.status.code(), Some(code), "{line}: {}", String::from_utf8_lossy(&result.stderr));
         String::from_utf8_lossy(&result.stderr).into_owned()
     }
@@ -78,7 +71,7 @@ impl Deployment {
 
 impl Drop for Deployment {
     fn drop(&mut self) {
-        let _ = self.run(&self.end);
+        let _ = shell(&self.at_home(&self.end));
     }
 }
 
@@ -128,7 +121,8 @@ fn docker_by_script_takes_no_password_on_the_command_line_and_nothing_of_others(
 async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data() {
     let here = Deployment::by_compose();
     let compose = format!("docker-compose --project-name {}", here.name);
-    let refusal = here.run(&format!("cp .env.example $XDG_DATA_HOME/.env; {compose} up --no-build --wait"));
+    let refusal =
+        shell(&here.at_home(&format!("cp .env.example $XDG_DATA_HOME/.env; {compose} up --no-build --wait")));
     assert!(!refusal.status.success(), "a blog without passwords");
     // As .env.example says.
     let _ = here.done(
