@@ -4,11 +4,13 @@
 # Usage: dev/logging-check.sh
 #
 # The lines are those of this project's own programs and of MySQL, in files as containerd writes them. A search server that
-# speaks Elasticsearch's bulk protocol takes them (VictoriaLogs, built by dev/tools.sh). FLUENTD names a fluentd with the chart's
+# speaks Elasticsearch's bulk protocol takes them (VictoriaLogs, built by dev/tools.sh), and then one that keeps them as
+# Elasticsearch does (OpenSearch, fetched by dev/opensearch.sh). FLUENTD names a fluentd with the chart's
 # plugins, and one on PATH is used too; without one, dev/logging/fluentd.rb stands in and obeys the same configuration.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEV_DIR/logging/parts.sh"
 . "$DEV_DIR/logging/setup.sh"
+. "$DEV_DIR/logging/engine.sh"
 help_if_asked "$@"
 [[ -n ${API_TEST_KUBECONFIG:-} ]] || die "API_TEST_KUBECONFIG is not set: run dev/apiserver.sh dev/logging-check.sh."
 for program in jq ruby; do have "$program" || die "$program is missing; install it and try again."; done
@@ -124,5 +126,6 @@ check_whose
 check_fields
 check_away
 check_all_pods
+check_engine
 check_setup
 echo "$PASSED passed, 0 failed"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Prints the directory with OpenSearch's libraries, for dev/logging-check.sh.
+# Usage: dev/opensearch.sh
+#
+# Taken once from Maven Central, at the versions of dev/logging/opensearch/pom.xml, and kept in the cache. It needs a JDK.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+POM=dev/logging/opensearch/pom.xml
+COPY=org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies
+
+fetch_libraries() { # DIRECTORY
+  mvn --batch-mode --quiet --file "$ROOT_DIR/$POM" "$COPY" -DoutputDirectory="$1"
+}
+
+if ! have mvn || ! have javac; then
+  ((EUID == 0)) && have apt-get || die "Maven and a JDK are needed to run OpenSearch in the tests of the logs; install them and try again."
+  step "Installing Maven and a JDK"
+  logged apt-maven apt_install maven default-jdk-headless
+fi
+artefact opensearch "$(input_hash "$POM")" fetch_libraries
