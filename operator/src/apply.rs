@@ -1,6 +1,6 @@
 //! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
@@ -26,6 +26,7 @@ use crate::{
     observe::{Observed, child_api},
     pending::{Held, needs_recreation},
     stuck::stuck_database_pod,
+    wire::Lean,
 };
 
 /// Field manager that holds the number of replicas while it passes from us to the autoscaler, or while nothing else of the
@@ -64,16 +65,17 @@ pub async fn apply(
     let mut applied = BTreeMap::new();
     for (role, wanted) in desired.iter() {
         let object = match observed.children.get(&role) {
-            Some(live) if is_as_wanted(wanted, live) => live.clone(),
+            Some(live) if is_as_wanted(wanted, live) => Arc::clone(live),
             Some(live) if held.roles.contains(&role) => {
                 let object = writer.scale_alone(role, wanted, live, changes).await?;
                 ctx.seen.remember(role.kind(), &object);
-                object
+                Arc::new(object)
             }
             live => {
+                let live = live.map(Arc::as_ref);
                 let written = writer.bring_about(role, wanted, live, desired, changes).await?;
                 ctx.seen.remember(role.kind(), &written);
-                written
+                Arc::new(written)
             }
         };
         applied.insert(role, object);
@@ -173,7 +175,7 @@ impl Writer<'_> {
             ..PatchParams::apply(MANAGER).force()
         };
         let name = role.name(&self.id.name);
-        let api = child_api(self.client, self.id, role.kind());
+        let api: Api<Lean> = child_api(self.client, self.id, role.kind());
         self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
         let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
@@ -182,7 +184,7 @@ impl Writer<'_> {
             self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
             outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         }
-        let mut object = outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;
+        let Lean(mut object) = outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;
         if role.kind() == OwnedKind::Secret {
             object.data = json!({});
         }
@@ -236,7 +238,7 @@ impl Writer<'_> {
     /// The object with everything that the API server knows of it.
     async fn read(&self, role: Child) -> Result<DynamicObject, Error> {
         let name = role.name(&self.id.name);
-        let read = child_api(self.client, self.id, role.kind()).get(&name).await;
+        let read = child_api::<DynamicObject>(self.client, self.id, role.kind()).get(&name).await;
         read.map_err(|source| Error::Read {
             kind: role.kind().api_resource().kind,
             name,
@@ -252,8 +254,11 @@ impl Writer<'_> {
             "metadata": {"name": name, "uid": deployment.metadata.uid}, "spec": {"replicas": replicas}});
         self.metrics.api_writes.get_or_create(&("apply", kind).into()).inc();
         let params = PatchParams::apply(HANDOVER).force();
-        let outcome = child_api(self.client, self.id, kind).patch(&name, &params, &Patch::Apply(patch)).await;
-        outcome.map_err(|source| write_error("hand over the replicas of", kind, &name, source))
+        let outcome: Result<Lean, _> =
+            child_api(self.client, self.id, kind).patch(&name, &params, &Patch::Apply(patch)).await;
+        outcome
+            .map(|object| object.0)
+            .map_err(|source| write_error("hand over the replicas of", kind, &name, source))
     }
 
     /// Deletes a StatefulSet without its pod, so that the next look makes it anew around it.
@@ -272,7 +277,7 @@ impl Writer<'_> {
     /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
     /// the API server refuses as a duplicate. A merge patch replaces lists as a whole; ports that the cluster has chosen
     /// are kept by their names. If it fails too, the apply after it tells why.
-    async fn reset_lists(&self, api: &Api<DynamicObject>, name: &str, wanted: &Body<'_>) {
+    async fn reset_lists(&self, api: &Api<Lean>, name: &str, wanted: &Body<'_>) {
         let Some(spec) = wanted.data.get("spec") else { return };
         let patch = json!({"metadata": {"uid": wanted.metadata.uid}, "spec": spec});
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
@@ -294,7 +299,8 @@ impl Writer<'_> {
         let (name, kind) = (role.name(&self.id.name), role.kind());
         self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
-        let created = child_api(self.client, self.id, kind).create(&params, &secret).await;
+        let created: Result<DynamicObject, _> =
+            child_api(self.client, self.id, kind).create(&params, &secret).await;
         let mut created = created.map_err(|source| write_error("create", kind, &name, source))?;
         created.data = json!({});
         changes.push(Change { reason: "Created", kind: kind.api_resource().kind, name });
@@ -310,8 +316,10 @@ impl Writer<'_> {
     ) -> Result<(), Error> {
         let (name, kind) = (role.name(&self.id.name), role.kind());
         self.metrics.api_writes.get_or_create(&("delete", kind).into()).inc();
-        tolerate_gone(child_api(self.client, self.id, kind).delete(&name, params).await.map(|_| ()))
-            .map_err(|source| write_error("delete", kind, &name, source))?;
+        tolerate_gone(
+            child_api::<DynamicObject>(self.client, self.id, kind).delete(&name, params).await.map(|_| ()),
+        )
+        .map_err(|source| write_error("delete", kind, &name, source))?;
         changes.push(Change { reason, kind: kind.api_resource().kind, name });
         Ok(())
     }

@@ -65,6 +65,16 @@ pub fn is_rolled_out(deployment: &DynamicObject) -> bool {
     all && status["observedGeneration"].as_i64() == deployment.metadata.generation
 }
 
+/// Whether MySQL's only pod is ready and of the newest template, as the StatefulSet's controller says of the newest spec: it is
+/// neither stuck nor failing.
+#[must_use]
+pub fn runs_the_newest_template(statefulset: &DynamicObject) -> bool {
+    let status = &statefulset.data["status"];
+    let current = status["observedGeneration"].as_i64() == statefulset.metadata.generation;
+    let updated = status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"];
+    current && updated && status["readyReplicas"] == 1
+}
+
 /// Whether an amount is as large as another one. What isn't a quantity is compared with nothing.
 #[must_use]
 pub fn at_least(amount: &str, wanted: &str) -> bool {

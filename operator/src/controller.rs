@@ -2,16 +2,14 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use flaskblog_api::{FlaskBlog, OwnedKind, children::MANAGED_SELECTOR};
+use flaskblog_api::{FlaskBlog, OwnedKind};
 use futures::{
     FutureExt, Stream, StreamExt, TryStreamExt, future,
     future::{BoxFuture, Shared},
-    stream::{self, BoxStream},
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DynamicObject, ListParams, PartialObjectMeta},
-    core::DynamicResourceScope,
+    api::ListParams,
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt,
         controller::Config,
@@ -25,12 +23,12 @@ use kube::{
 use tracing::{debug, info, warn};
 
 use crate::{
+    child_watches::Children,
     context::Context,
     health::Waiting,
     metrics::Watched,
-    observe::without_data,
     reconcile::{error_policy, reconcile},
-    served::{LIFETIME, is_not_served},
+    wire::Told,
 };
 
 /// Name under which `/readyz` lists the missing CRD.
@@ -68,16 +66,9 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .with_config(Config::default().concurrency(concurrency))
         .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop);
-    look_at_kinds(&ctx).await;
+    let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
     for kind in OwnedKind::ALL {
-        let watch = if kind.may_be_missing() {
-            watch_when_served(&watches, scope.clone(), kind, Arc::clone(&ctx))
-        } else {
-            watch_children(&watches, scope.clone(), kind, Arc::clone(&ctx))
-        };
-        if !ctx.served.is_missing(kind) {
-            ctx.seen.expect(kind, scope.as_deref());
-        }
+        let watch = children.watch(kind);
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
@@ -133,13 +124,13 @@ fn changed_blogs(
 }
 
 /// Notes how one watch is doing.
-struct WatchHealth {
-    ctx: Arc<Context>,
-    kind: String,
+pub(crate) struct WatchHealth {
+    pub(crate) ctx: Arc<Context>,
+    pub(crate) kind: String,
 }
 
 impl WatchHealth {
-    fn note<T>(&self, event: &Result<watcher::Event<T>, watcher::Error>) {
+    pub(crate) fn note<T>(&self, event: &Result<watcher::Event<T>, watcher::Error>) {
         match event {
             // Only means that it is about to ask.
             Ok(watcher::Event::Init) => {}
@@ -152,7 +143,7 @@ impl WatchHealth {
     }
 }
 
-fn watch_config() -> WatchConfig {
+pub(crate) fn watch_config() -> WatchConfig {
     WatchConfig::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
@@ -172,102 +163,8 @@ impl Backoff for NoCommonDelay {
     fn reset(&mut self) {}
 }
 
-/// Asks which kinds the cluster has. If it can't be asked, they count as there, and it is asked again.
-async fn look_at_kinds(ctx: &Context) {
-    if let Err(error) = ctx.served.look(&ctx.client.0).await {
-        debug!(error = %describe(&error), "failed to ask which kinds the cluster has");
-    }
-}
-
-/// A watch of a kind that the cluster may lack. It begins when the kind is served and ends when it no longer is, again and
-/// again: without the kind it would fail for ever, and with one look at the start it would never begin.
-fn watch_when_served(
-    client: &Client,
-    scope: Option<String>,
-    kind: OwnedKind,
-    ctx: Arc<Context>,
-) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
-    let (client, waiting) = (client.clone(), Arc::clone(&ctx));
-    let served = stream::repeat(waiting).then(move |ctx| async move {
-        look_at_kinds(&ctx).await;
-        while ctx.served.is_missing(kind) {
-            tokio::time::sleep(LIFETIME).await;
-            look_at_kinds(&ctx).await;
-        }
-    });
-    served.flat_map(move |()| watch_children(&client, scope.clone(), kind, Arc::clone(&ctx))).boxed()
-}
-
-/// Whether a watch failed since its kind isn't served any more.
-fn is_gone(error: &watcher::Error) -> bool {
-    let source = match error {
-        watcher::Error::InitialListFailed(source)
-        | watcher::Error::WatchStartFailed(source)
-        | watcher::Error::WatchFailed(source) => source,
-        watcher::Error::WatchError(status) => return status.code == 404,
-        _ => return false,
-    };
-    is_not_served(source)
-}
-
-/// A watch of one kind of children, which also notes what it tells.
-fn watch_children(
-    client: &Client,
-    scope: Option<String>,
-    kind: OwnedKind,
-    ctx: Arc<Context>,
-) -> BoxStream<'static, watcher::Result<watcher::Event<DynamicObject>>> {
-    let resource = kind.api_resource();
-    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: resource.kind.clone() };
-    let config = watch_config().labels(MANAGED_SELECTOR);
-    let (of_scope, of_ctx) = (scope.clone(), Arc::clone(&ctx));
-    // Of Secrets only metadata travels: the operator never sees their data.
-    let watch = if kind == OwnedKind::Secret {
-        let api: Api<PartialObjectMeta<DynamicObject>> = scoped(client, scope.as_deref(), &resource);
-        watcher(api, config).map_ok(event_without_data).boxed()
-    } else {
-        watcher(scoped(client, scope.as_deref(), &resource), config).boxed()
-    };
-    watch
-        .take_while(move |event| {
-            let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
-            if gone {
-                of_ctx.served.has_gone(kind);
-                of_ctx.seen.note(kind, of_scope.as_deref(), &watcher::Event::Init);
-            }
-            future::ready(!gone)
-        })
-        .default_backoff()
-        .inspect(move |event| health.note(event))
-        // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
-        .try_filter(move |event| future::ready(ctx.seen.note(kind, scope.as_deref(), event)))
-        .boxed()
-}
-
-fn scoped<K>(client: &Client, scope: Option<&str>, resource: &K::DynamicType) -> Api<K>
-where
-    K: Resource<Scope = DynamicResourceScope>,
-{
-    match scope {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
-        None => Api::all_with(client.clone(), resource),
-    }
-}
-
-fn event_without_data(
-    event: watcher::Event<PartialObjectMeta<DynamicObject>>,
-) -> watcher::Event<DynamicObject> {
-    match event {
-        watcher::Event::Init => watcher::Event::Init,
-        watcher::Event::InitApply(object) => watcher::Event::InitApply(without_data(object)),
-        watcher::Event::InitDone => watcher::Event::InitDone,
-        watcher::Event::Apply(object) => watcher::Event::Apply(without_data(object)),
-        watcher::Event::Delete(object) => watcher::Event::Delete(without_data(object)),
-    }
-}
-
 /// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.
-fn owner(object: DynamicObject) -> Option<ObjectRef<FlaskBlog>> {
+fn owner(object: Told) -> Option<ObjectRef<FlaskBlog>> {
     let owner = object.owner_references().iter().find(|owner| owner.kind == FlaskBlog::kind(&())).cloned();
     let name = match owner {
         Some(owner) => owner.name,
@@ -277,7 +174,7 @@ fn owner(object: DynamicObject) -> Option<ObjectRef<FlaskBlog>> {
 }
 
 /// An error with all its causes; the outermost one alone often says only "watch failed".
-fn describe(error: &dyn std::error::Error) -> String {
+pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,7 +1,16 @@
 //! Step 1 (client required): what exists and decides. Reads only, all by name or by the blog's own labels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeSet, sync::Arc};
 
+use crate::{
+    compare::{is_rolled_out, runs_the_newest_template},
+    context::Context,
+    desired::ByRole,
+    error::Error,
+    identity::Identity,
+    served::is_not_served,
+    wire::Lean,
+};
 use flaskblog_api::{
     Child, FlaskBlog, OwnedKind,
     children::{Component, data_claim, database_pod, selector_text},
@@ -14,14 +23,9 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
-    Api, Client,
-    api::{DynamicObject, ListParams, PartialObjectMeta},
-};
-use serde_json::Value;
-
-use crate::{
-    compare::is_rolled_out, context::Context, error::Error, identity::Identity, served::is_not_served,
-    validate::tag_of,
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
+    core::DynamicResourceScope,
 };
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
@@ -33,7 +37,7 @@ const PARALLEL_READS: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The children that exist, ours or not. Secrets come without their data.
-    pub children: BTreeMap<Child, DynamicObject>,
+    pub children: ByRole,
     /// The claim of MySQL's volume.
     pub data_claim: Option<PersistentVolumeClaim>,
     /// MySQL's pod.
@@ -62,7 +66,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     let client = &ctx.client.0;
     let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
     look_for_kinds(ctx, blog).await?;
-    let children = children(ctx, id, anew).await?;
+    let mut children = children(ctx, id, anew).await?;
     let missing_kinds = ctx.served.missing();
     let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
     let is_whole = whole.iter().all(|role| children.contains_key(role));
@@ -73,7 +77,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
         if !anew && settled { Ok(None) } else { claim(client, id).await }
     };
     let database_pod = async {
-        if database_needs_no_look(children.get(&Child::Database), blog) {
+        if children.get(&Child::Database).is_none_or(|set| runs_the_newest_template(set)) {
             Ok(None)
         } else {
             pod(client, id).await
@@ -89,6 +93,9 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     let secret_missing = external_secret_missing(client, id, blog);
     let (data_claim, database_pod, app_pods, external_secret_missing) =
         future::try_join4(data_claim, database_pod, pods_of_app, secret_missing).await?;
+    if data_claim.is_some() || children.contains_key(&Child::Database) {
+        look_for_secrets(ctx, id, &mut children).await?;
+    }
     Ok(Observed { children, data_claim, database_pod, app_pods, missing_kinds, external_secret_missing })
 }
 
@@ -106,26 +113,13 @@ async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
 async fn external_secret_missing(client: &Client, id: &Identity, blog: &FlaskBlog) -> Result<bool, Error> {
     let Some(external) = &blog.spec.database.external else { return Ok(false) };
     let name = &external.credentials_secret;
-    let found = child_api(client, id, OwnedKind::Secret).get_metadata_opt(name).await;
+    let found = child_api::<DynamicObject>(client, id, OwnedKind::Secret).get_metadata_opt(name).await;
     found.map(|found| found.is_none()).map_err(|source| read_error("Secret", name.clone(), source))
-}
-
-/// Whether MySQL's only pod is ready and of the newest template and its version is recorded, or isn't there yet: it is
-/// neither stuck nor failing nor news.
-fn database_needs_no_look(statefulset: Option<&DynamicObject>, blog: &FlaskBlog) -> bool {
-    let Some(statefulset) = statefulset else { return true };
-    let status = &statefulset.data["status"];
-    let current = status["observedGeneration"].as_i64() == statefulset.metadata.generation;
-    let updated = status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"];
-    let recorded = blog.status.as_ref().and_then(|status| status.database_version.as_deref());
-    let image = statefulset.data.pointer("/spec/template/spec/containers/0/image").and_then(Value::as_str);
-    let version = image.and_then(tag_of);
-    current && updated && status["readyReplicas"] == 1 && (version.is_none() || version == recorded)
 }
 
 /// Whether there are no pods, or all are well and the status has told so since: the version of the schema is known by then. A
 /// blog that is to sleep waits for the last one.
-fn app_needs_no_look(deployment: Option<&DynamicObject>, blog: &FlaskBlog) -> bool {
+fn app_needs_no_look(deployment: Option<&Arc<DynamicObject>>, blog: &FlaskBlog) -> bool {
     let Some(deployment) = deployment else { return true };
     let told = ready(blog).is_some_and(|ready| !blog.spec.hibernate || of_this_spec(blog, ready));
     told && is_rolled_out(deployment)
@@ -152,7 +146,7 @@ fn of_this_spec(blog: &FlaskBlog, condition: &Condition) -> bool {
     condition.observed_generation == blog.metadata.generation
 }
 
-async fn children(ctx: &Context, id: &Identity, anew: bool) -> Result<BTreeMap<Child, DynamicObject>, Error> {
+async fn children(ctx: &Context, id: &Identity, anew: bool) -> Result<ByRole, Error> {
     stream::iter(Child::ALL)
         .filter(|role| future::ready(!ctx.served.is_missing(role.kind())))
         .filter(|role| future::ready(anew || !is_absent(ctx, id, *role)))
@@ -164,10 +158,22 @@ async fn children(ctx: &Context, id: &Identity, anew: bool) -> Result<BTreeMap<C
 }
 
 /// Whether there is no such child of ours, as its watch says. A stranger of its name shows when we make ours, which fails then,
-/// see [`crate::apply`]. A Secret of ours may have lost the labels by which it is watched, and much depends on it.
+/// see [`crate::apply`].
 fn is_absent(ctx: &Context, id: &Identity, role: Child) -> bool {
-    let kind = role.kind();
-    kind != OwnedKind::Secret && ctx.seen.is_absent(kind, &id.namespace, &role.name(&id.name))
+    ctx.seen.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
+}
+
+/// Reads the Secrets that aren't there, as their watch says: one that has lost the labels by which it is watched may be, and
+/// where there is data too much depends on that.
+async fn look_for_secrets(ctx: &Context, id: &Identity, children: &mut ByRole) -> Result<(), Error> {
+    for role in Child::ALL.into_iter().filter(|role| role.kind() == OwnedKind::Secret) {
+        if !children.contains_key(&role)
+            && let Some(secret) = child(ctx, id, role, true).await?
+        {
+            children.insert(role, secret);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the spec asks for this child, as far as a field of its own says so.
@@ -192,16 +198,16 @@ async fn child(
     id: &Identity,
     role: Child,
     anew: bool,
-) -> Result<Option<DynamicObject>, Error> {
+) -> Result<Option<Arc<DynamicObject>>, Error> {
     let (kind, name) = (role.kind(), role.name(&id.name));
     if !anew && let Some(known) = ctx.seen.current(kind, &id.namespace, &name) {
-        return Ok(Some(known));
+        return Ok(Some(Arc::new(known)));
     }
-    let api = child_api(&ctx.client.0, id, kind);
+    let client = &ctx.client.0;
     let read = if kind == OwnedKind::Secret {
-        api.get_metadata_opt(&name).await.map(|found| found.map(without_data))
+        child_api(client, id, kind).get_metadata_opt(&name).await.map(|found| found.map(without_data))
     } else {
-        api.get_opt(&name).await
+        child_api::<Lean>(client, id, kind).get_opt(&name).await.map(|found| found.map(|object| object.0))
     };
     if kind.may_be_missing() && read.as_ref().is_err_and(is_not_served) {
         ctx.served.has_gone(kind);
@@ -211,12 +217,15 @@ async fn child(
     if let Some(object) = &read {
         ctx.seen.remember(kind, object);
     }
-    Ok(read)
+    Ok(read.map(Arc::new))
 }
 
 /// The client for one kind in the blog's namespace.
 #[must_use]
-pub fn child_api(client: &Client, id: &Identity, kind: OwnedKind) -> Api<DynamicObject> {
+pub fn child_api<K>(client: &Client, id: &Identity, kind: OwnedKind) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
     Api::namespaced_with(client.clone(), &id.namespace, &kind.api_resource())
 }
 

@@ -69,7 +69,7 @@ impl fmt::Display for Pending {
 pub fn pending(blog: &str, wanted: &Objects<Desired>, observed: &Observed) -> Vec<Pending> {
     let one = |role: Child, effect| Pending { role, name: role.name(blog), effect };
     let written = wanted.iter().filter_map(|(role, object)| {
-        effect(role, object, observed.children.get(&role)).map(|effect| one(role, effect))
+        effect(role, object, observed.children.get(&role).map(AsRef::as_ref)).map(|effect| one(role, effect))
     });
     let gone = observed
         .children

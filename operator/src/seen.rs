@@ -12,13 +12,17 @@ use std::{
 };
 
 use flaskblog_api::OwnedKind;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, api::DynamicObject, runtime::watcher::Event};
 use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
 
-use crate::packed::{Models, Packed};
+use crate::{
+    packed::{Models, Packed},
+    wire::Told,
+};
 
 /// Versions that the watches have told, and objects as they were read or written.
 #[derive(Debug, Default)]
@@ -70,6 +74,11 @@ impl All {
         self.complete.contains(&(kind, None)) || self.complete.contains(&(kind, Some(namespace.into())))
     }
 
+    fn is_news(&self, key: &Key, version: u64) -> bool {
+        let is_gone = self.gone.get(key).is_some_and(|(gone, _)| *gone >= version);
+        !is_gone && !self.entries.get(key).is_some_and(|entry| entry.knows(version))
+    }
+
     /// Forgets a deleted object, unless another one of its name has been made since.
     fn delete(&mut self, key: Key, version: Option<u64>) {
         match (version, self.entries.get_mut(&key)) {
@@ -110,7 +119,7 @@ impl Seen {
 
     /// Takes in what a watch tells, and says whether it is news: what this process has just written or read is none. At the
     /// beginning of a watch nothing is certain: of what vanished meanwhile it won't speak.
-    pub fn note(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<DynamicObject>) -> bool {
+    pub fn note(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<Told>) -> bool {
         match event {
             Event::Init => {
                 let mut all = self.lock();
@@ -119,8 +128,15 @@ impl Seen {
                     *of != kind || scope.is_some_and(|scope| scope != &**namespace)
                 });
             }
-            Event::InitApply(object) | Event::Apply(object) => return self.learn(kind, object, true),
-            Event::Delete(object) => self.lock().delete(key(kind, object), version(object)),
+            Event::InitApply(object) | Event::Apply(object) => {
+                let is_news = self.is_news(kind, object.meta());
+                if is_news && let Ok(whole) = object.whole() {
+                    self.learn(kind, &whole);
+                }
+                self.watched(kind, object.meta());
+                return is_news;
+            }
+            Event::Delete(object) => self.lock().delete(key(kind, object.meta()), version(object.meta())),
             Event::InitDone => {
                 let mut all = self.lock();
                 all.complete.insert((kind, scope.map(Into::into)));
@@ -155,24 +171,34 @@ impl Seen {
 
     /// Remembers an object that was read or written.
     pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
-        self.learn(kind, object, false);
+        self.learn(kind, object);
     }
 
-    /// Keeps the object, if it is newer than what is known, and says whether it is. A watch may have told of it.
-    fn learn(&self, kind: OwnedKind, object: &DynamicObject, told: bool) -> bool {
+    /// Whether this version of an object isn't known yet, nor gone by now.
+    fn is_news(&self, kind: OwnedKind, object: &ObjectMeta) -> bool {
         let Some(version) = version(object) else { return true };
-        let key = key(kind, object);
-        let mut guard = self.lock();
-        let All { entries, gone, models, .. } = &mut *guard;
-        let is_gone = gone.get(&key).is_some_and(|(gone, _)| *gone >= version);
-        let is_new = !is_gone && !entries.get(&key).is_some_and(|entry| entry.knows(version));
-        if is_new && let Some(packed) = models.pack(kind, object) {
-            entries.entry(key.clone()).or_default().known = Some((version, packed));
+        self.lock().is_news(&key(kind, object), version)
+    }
+
+    /// Keeps the object, if it is newer than what is known.
+    fn learn(&self, kind: OwnedKind, object: &DynamicObject) {
+        let Some(version) = version(&object.metadata) else { return };
+        let key = key(kind, &object.metadata);
+        let mut all = self.lock();
+        if all.is_news(&key, version)
+            && let Some(packed) = all.models.pack(kind, object)
+        {
+            all.entries.entry(key).or_default().known = Some((version, packed));
         }
-        if told && let Some(entry) = entries.get_mut(&key) {
+    }
+
+    /// Its watch has told of this version.
+    fn watched(&self, kind: OwnedKind, object: &ObjectMeta) {
+        if let Some(version) = version(object)
+            && let Some(entry) = self.lock().entries.get_mut(&key(kind, object))
+        {
             entry.watched = entry.watched.max(Some(version));
         }
-        is_new
     }
 
     /// Whether everything of a blog is to be read anew, since that was last done so long ago. Answers so once.
@@ -202,13 +228,13 @@ impl Seen {
     }
 }
 
-fn version(object: &DynamicObject) -> Option<u64> {
-    object.metadata.resource_version.as_deref()?.parse().ok()
+fn version(object: &ObjectMeta) -> Option<u64> {
+    object.resource_version.as_deref()?.parse().ok()
 }
 
-fn key(kind: OwnedKind, object: &impl Resource) -> Key {
-    let name = object.meta().name.as_deref().unwrap_or_default();
-    (kind, object.meta().namespace.as_deref().unwrap_or_default().into(), name.into())
+fn key(kind: OwnedKind, object: &ObjectMeta) -> Key {
+    let text = |part: &Option<String>| part.as_deref().unwrap_or_default().into();
+    (kind, text(&object.namespace), text(&object.name))
 }
 
 #[cfg(test)]
@@ -223,6 +249,10 @@ mod tests {
         let object =
             json!({"metadata": {"name": "x", "namespace": "n", "resourceVersion": version}, "spec": {}});
         serde_json::from_value(object).unwrap()
+    }
+
+    fn told(version: &str) -> Told {
+        serde_json::from_str(&json!(object(version)).to_string()).unwrap()
     }
 
     fn watching() -> Seen {
@@ -250,33 +280,33 @@ mod tests {
         assert!(seen.is_absent(KIND, "n", "x"));
         seen.remember(KIND, &object("5"));
         assert_eq!(known(&seen).as_deref(), Some("5"));
-        assert!(!seen.note(KIND, None, &Event::Apply(object("4"))), "the watch lags");
-        assert!(!seen.note(KIND, None, &Event::Apply(object("5"))), "the watch tells what was written");
+        assert!(!seen.note(KIND, None, &Event::Apply(told("4"))), "the watch lags");
+        assert!(!seen.note(KIND, None, &Event::Apply(told("5"))), "the watch tells what was written");
         assert_eq!(known(&seen).as_deref(), Some("5"));
-        assert!(seen.note(KIND, None, &Event::Apply(object("10"))), "newer as a number, not as a text");
+        assert!(seen.note(KIND, None, &Event::Apply(told("10"))), "newer as a number, not as a text");
         assert_eq!(known(&seen).as_deref(), Some("10"));
     }
 
     #[test]
     fn a_late_answer_does_not_bring_back_what_was_deleted_and_a_late_deletion_not_take_what_was_made_anew() {
         let seen = watching();
-        assert!(seen.note(KIND, None, &Event::Apply(object("5"))));
-        assert!(seen.note(KIND, None, &Event::Delete(object("7"))));
+        assert!(seen.note(KIND, None, &Event::Apply(told("5"))));
+        assert!(seen.note(KIND, None, &Event::Delete(told("7"))));
         seen.remember(KIND, &object("6"));
         assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
         seen.remember(KIND, &object("9"));
-        seen.note(KIND, None, &Event::Delete(object("8")));
+        seen.note(KIND, None, &Event::Delete(told("8")));
         assert_eq!(known(&seen).as_deref(), Some("9"));
     }
 
     #[test]
     fn a_watch_that_begins_anew_makes_everything_uncertain_and_a_version_that_is_no_number_too() {
         let seen = watching();
-        seen.note(KIND, None, &Event::Apply(object("5")));
+        seen.note(KIND, None, &Event::Apply(told("5")));
         seen.note(KIND, None, &Event::Init);
         assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
         seen.note(KIND, None, &Event::InitDone);
-        assert!(seen.note(KIND, None, &Event::Apply(object("five"))));
+        assert!(seen.note(KIND, None, &Event::Apply(told("five"))));
         assert_eq!(known(&seen), None);
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use flaskblog_api::Child;
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::{observe::Observed, validate::Plan};
+use crate::{desired::ByRole, observe::Observed, validate::Plan};
 
 /// By the uid of the blog.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ impl Settled {
     }
 
     /// They are as the plan says: they were compared with it, or have just been applied.
-    pub fn found(&self, plan: &Plan, children: &BTreeMap<Child, DynamicObject>) {
+    pub fn found(&self, plan: &Plan, children: &ByRole) {
         self.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
     }
 
@@ -46,7 +46,7 @@ impl Settled {
     }
 }
 
-fn fingerprints(children: &BTreeMap<Child, DynamicObject>) -> Fingerprints {
+fn fingerprints(children: &ByRole) -> Fingerprints {
     children.iter().map(|(role, object)| (*role, fingerprint(object))).collect()
 }
 
@@ -84,7 +84,7 @@ mod tests {
         let object = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
             "status": {"replicas": status}});
         Observed {
-            children: [(Child::App, serde_json::from_value(object).unwrap())].into(),
+            children: [(Child::App, std::sync::Arc::new(serde_json::from_value(object).unwrap()))].into(),
             ..Observed::default()
         }
     }

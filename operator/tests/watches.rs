@@ -247,3 +247,58 @@ async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
         () = story => {}
     }
 }
+
+/// An API server that begins watches with what there is, until it is one that refuses to.
+async fn serve_streamed_until(request: Request<Body>, state: Arc<Downgrade>) -> io::Result<Response<Body>> {
+    let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default());
+    let older = state.older.load(Ordering::Relaxed);
+    if query.contains("sendInitialEvents=true") {
+        if older {
+            return Ok(failure(StatusCode::UNPROCESSABLE_ENTITY));
+        }
+        let end = json!({"type": "BOOKMARK", "object": {"kind": "X", "apiVersion": "v1", "metadata": {"resourceVersion": "1",
+            "creationTimestamp": null, "annotations": {"k8s.io/initial-events-end": "true"}}}});
+        return Ok(answer(StatusCode::OK, &end));
+    }
+    if query.contains("watch=true") {
+        // Each watch ends after a minute; an older server has never heard of the version.
+        sleep(Duration::from_secs(60)).await;
+        let gone = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410,
+            "reason": "Expired", "message": "too old resource version"}});
+        return Ok(if older { answer(StatusCode::OK, &gone) } else { Response::new(Body::from(Vec::new())) });
+    }
+    if path == BUDGETS {
+        state.listed.fetch_add(1, Ordering::Relaxed);
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+#[derive(Default)]
+struct Downgrade {
+    older: AtomicBool,
+    listed: AtomicUsize,
+}
+
+/// A control plane may go back to an older release, or have servers of two for a while.
+#[tokio::test(start_paused = true)]
+async fn where_the_api_server_no_longer_streams_lists_they_are_read_by_the_page() {
+    let state = Arc::new(Downgrade::default());
+    let of = Arc::clone(&state);
+    let client =
+        Client::new(service_fn(move |request| serve_streamed_until(request, Arc::clone(&of))), "default");
+    let (context, waiting) = (test_context(&client), Arc::new(Waiting::on(&[])));
+    let (ctx, server) = (Arc::clone(&context), Arc::clone(&state));
+    let story = async move {
+        sleep(Duration::from_secs(120)).await;
+        assert_eq!(server.listed.load(Ordering::Relaxed), 0, "children were listed, not streamed");
+        server.older.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(180)).await;
+        assert!(server.listed.load(Ordering::Relaxed) > 0, "the children are listed");
+        assert_eq!(ready(&ctx, &waiting).await, (StatusCode::OK, "ok\n".to_owned()));
+    };
+    tokio::select! {
+        () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
+        () = story => {}
+    }
+}

@@ -17,7 +17,7 @@ mod recommendation;
 mod secrets;
 mod service_account;
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 
 use flaskblog_api::{
     Child,
@@ -38,10 +38,13 @@ pub struct Desired;
 #[derive(Clone, Copy, Debug)]
 pub struct Applied;
 
+/// A blog's objects. Shared, as what is there is looked at from many sides and never changed in place.
+pub type ByRole = BTreeMap<Child, Arc<DynamicObject>>;
+
 /// A blog's objects by role. The marker proves which of the two they are, so that a status can't be computed from wishes.
 #[derive(Clone, Debug)]
 pub struct Objects<Stage> {
-    by_role: BTreeMap<Child, DynamicObject>,
+    by_role: ByRole,
     stage: PhantomData<Stage>,
 }
 
@@ -49,25 +52,25 @@ impl<Stage> Objects<Stage> {
     /// The object of that role.
     #[must_use]
     pub fn get(&self, role: Child) -> Option<&DynamicObject> {
-        self.by_role.get(&role)
+        self.by_role.get(&role).map(Arc::as_ref)
     }
 
     /// All of them in apply order.
     pub fn iter(&self) -> impl Iterator<Item = (Child, &DynamicObject)> {
-        self.by_role.iter().map(|(role, object)| (*role, object))
+        self.by_role.iter().map(|(role, object)| (*role, object.as_ref()))
     }
 }
 
 impl Objects<Applied> {
     /// What the API server answered.
     #[must_use]
-    pub fn applied(by_role: BTreeMap<Child, DynamicObject>) -> Self {
+    pub fn applied(by_role: ByRole) -> Self {
         Self { by_role, stage: PhantomData }
     }
 
     /// All of them.
     #[must_use]
-    pub fn by_role(&self) -> &BTreeMap<Child, DynamicObject> {
+    pub fn by_role(&self) -> &ByRole {
         &self.by_role
     }
 }
@@ -78,7 +81,7 @@ pub fn desired(plan: &Plan) -> Objects<Desired> {
     let mut by_role = BTreeMap::new();
     for role in Child::ALL {
         if let Some(body) = body(plan, role) {
-            by_role.insert(role, stamped(plan, role, body));
+            by_role.insert(role, Arc::new(stamped(plan, role, body)));
         }
     }
     Objects { by_role, stage: PhantomData }

@@ -56,7 +56,8 @@ impl Situation {
             (Child::Database, set),
             (Child::App, self.app.clone()),
         ];
-        let children = children.map(|(role, object)| (role, serde_json::from_value(object).unwrap()));
+        let children = children
+            .map(|(role, object)| (role, std::sync::Arc::new(serde_json::from_value(object).unwrap())));
         let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": self.spec,
             "metadata": {"name": "x", "annotations": self.asked}});
         let blog = serde_json::from_value(blog).unwrap();

@@ -1,10 +1,10 @@
 //! What keeps pods from running, in the kubelet's own words.
 
-use flaskblog_api::conditions::reasons;
+use flaskblog_api::{Child, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::{observe::Observed, stuck::is_ready, validate::tag_of};
+use crate::{compare::runs_the_newest_template, observe::Observed, stuck::is_ready, validate::tag_of};
 
 /// Longest message taken over from a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
@@ -113,9 +113,16 @@ fn reported_version(pod: &Pod) -> Option<i64> {
     end.message.as_deref()?.trim().strip_prefix("schema version ")?.parse().ok()
 }
 
-/// The version of MySQL that serves, as its image's tag tells it.
+/// The version of MySQL that serves, as its image's tag tells it. Where the pod needed no look it is of the newest template.
 pub(super) fn database_version(observed: &Observed) -> Option<String> {
-    let pod = observed.database_pod.as_ref().filter(|pod| is_ready(pod))?;
-    let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == "mysql")?;
+    let Some(pod) = &observed.database_pod else {
+        let statefulset =
+            observed.children.get(&Child::Database).filter(|set| runs_the_newest_template(set))?;
+        let containers = statefulset.data.pointer("/spec/template/spec/containers")?.as_array()?;
+        let container = containers.iter().find(|container| container["name"] == "mysql")?;
+        return tag_of(container["image"].as_str()?).map(str::to_owned);
+    };
+    let container =
+        pod.spec.as_ref().filter(|_| is_ready(pod))?.containers.iter().find(|one| one.name == "mysql")?;
     tag_of(container.image.as_deref()?).map(str::to_owned)
 }

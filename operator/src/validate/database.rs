@@ -122,7 +122,8 @@ mod tests {
             let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x-mysql"},
                 "spec": {"volumeClaimTemplates": [{"spec": size(live)}]}});
             Observed {
-                children: [(Child::Database, serde_json::from_value(set).unwrap())].into(),
+                children: [(Child::Database, std::sync::Arc::new(serde_json::from_value(set).unwrap()))]
+                    .into(),
                 data_claim: Some(
                     serde_json::from_value(json!({"metadata": {}, "spec": size(claim)})).unwrap(),
                 ),

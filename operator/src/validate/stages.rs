@@ -53,7 +53,8 @@ mod tests {
         let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x-mysql"},
             "status": {"readyReplicas": database_ready}});
         let children = [(Child::App, deployment), (Child::Database, set)];
-        let children = children.map(|(role, object)| (role, serde_json::from_value(object).unwrap()));
+        let children = children
+            .map(|(role, object)| (role, std::sync::Arc::new(serde_json::from_value(object).unwrap())));
         Observed { children: children.into(), ..Observed::default() }
     }
 
@@ -72,7 +73,7 @@ mod tests {
     #[test]
     fn a_blog_that_is_made_asleep_never_starts_its_database() {
         let mut made = observed(0, 0, 0, 0);
-        made.children.get_mut(&Child::App).unwrap().metadata.generation = Some(1);
+        std::sync::Arc::make_mut(made.children.get_mut(&Child::App).unwrap()).metadata.generation = Some(1);
         assert_eq!(stage(&spec(json!({"hibernate": true})), &made), Stage::Asleep);
     }
 

@@ -170,12 +170,17 @@ async fn watched_step(fake: &FakeApi) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn of_a_new_blog_only_data_and_its_secrets_are_asked_for() {
+async fn of_a_new_blog_only_data_is_asked_for_and_where_there_is_some_its_secrets_too() {
+    let claim = "persistentvolumeclaims/data-daily-mysql-0";
     let fake = fake_with(json!({}));
     watched_step(&fake).await.unwrap();
+    assert_eq!(fake.take_reads(), [claim]);
+    let fake = fake_with(json!({}));
+    fake.put(CLAIM, json!({"metadata": {"name": "data-daily-mysql-0"}, "spec": {}}));
+    // What becomes of data without its Secrets is another test's.
+    let _ = watched_step(&fake).await;
     let mut reads = fake.take_reads();
     reads.sort();
-    let claim = "persistentvolumeclaims/data-daily-mysql-0";
     assert_eq!(reads, [claim, "secrets/daily-mysql", "secrets/daily-mysql-tls", "secrets/daily-session"]);
 }
 
@@ -183,7 +188,10 @@ async fn of_a_new_blog_only_data_and_its_secrets_are_asked_for() {
 /// everything is read.
 #[tokio::test]
 async fn a_stranger_that_no_watch_tells_of_is_left_alone_too() {
-    for path in [format!("{NS}/services/daily"), format!("{APPS}/statefulsets/daily-mysql"), PDB.to_owned()] {
+    let secret = format!("{NS}/secrets/daily-mysql");
+    for path in
+        [secret, format!("{NS}/services/daily"), format!("{APPS}/statefulsets/daily-mysql"), PDB.to_owned()]
+    {
         let fake = fake_with(json!({}));
         fake.put(&path, json!({"apiVersion": "v1", "kind": "X", "metadata": {"name": "daily"}}));
         let before = fake.get(&path);
@@ -195,16 +203,21 @@ async fn a_stranger_that_no_watch_tells_of_is_left_alone_too() {
 
 #[tokio::test]
 async fn an_object_that_lost_the_labels_by_which_it_is_watched_gets_them_again() {
-    let fake = fake_with(json!({}));
-    step(&fake).await.unwrap();
-    let path = format!("{NS}/services/daily");
-    fake.edit(&path, |service| service["metadata"]["labels"] = json!({"of": "others"}));
-    watched_step(&fake).await.unwrap();
-    let labels = fake.get(&path).unwrap()["metadata"]["labels"].clone();
-    assert_eq!(
-        (&labels["app.kubernetes.io/managed-by"], &labels["of"]),
-        (&json!("flaskblog-operator"), &json!("others"))
-    );
+    for path in ["services/daily", "secrets/daily-mysql", "secrets/daily-session"] {
+        let fake = fake_with(json!({}));
+        step(&fake).await.unwrap();
+        let path = format!("{NS}/{path}");
+        fake.edit(&path, |object| object["metadata"]["labels"] = json!({"of": "others"}));
+        let data = fake.get(&path).unwrap()["data"].clone();
+        watched_step(&fake).await.unwrap();
+        let object = fake.get(&path).unwrap();
+        let labels = &object["metadata"]["labels"];
+        assert_eq!(
+            (&labels["app.kubernetes.io/managed-by"], &labels["of"], &object["data"]),
+            (&json!("flaskblog-operator"), &json!("others"), &data),
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -6,11 +6,13 @@
 #[expect(dead_code, reason = "the house of the other tests, which has rooms that aren't needed here")]
 #[path = "../apiserver/house.rs"]
 mod house;
+mod picture;
 mod processes;
 
 use std::{
     collections::BTreeSet,
-    time::{Duration, Instant},
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use flaskblog_api::FlaskBlog;
@@ -157,6 +159,7 @@ async fn every_panel_has_figures_and_the_alert_comes_when_mysql_is_killed_and_go
         let ready = numbers(prometheus, r#"flaskblog_operator_blog_ready{namespace="press",name="daily"}"#);
         (ready == [1.0]).then_some(())
     });
+    let started = now();
     let busy = tokio::spawn(keep_the_operator_busy(house.blogs()));
     every_panel_has_figures(prometheus, &ports);
     assert_eq!(firing(prometheus), BTreeSet::new());
@@ -177,4 +180,14 @@ async fn every_panel_has_figures_and_the_alert_comes_when_mysql_is_killed_and_go
     println!("and went {:.0} s after MySQL was started again", back.elapsed().as_secs_f64());
     every_panel_has_figures(prometheus, &ports);
     busy.abort();
+    if let Ok(folder) = std::env::var("PANELS_TO") {
+        let (end, folder) = (now(), PathBuf::from(folder));
+        picture::write(prometheus, &blog_dashboard(&BLOG, true), started, end, &folder.join("blog.json"));
+        picture::write(prometheus, &operator_dashboard(), started, end, &folder.join("operator.json"));
+    }
+}
+
+/// In seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Draws the panels of the dashboards as they were while the test of the panels ran: with readers, and a MySQL that is killed.
+# Usage: dev/panels.sh [FOLDER]        docs/pictures if none is named
+#
+# The places, queries and legends are those of the dashboards, the figures a real Prometheus' answers; uPlot, which Grafana draws
+# with too, makes the lines, and Chromium the picture. It takes four minutes, most of them the test's own.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+
+FOLDER=${1:-$ROOT_DIR/docs/pictures}
+UPLOT=1.6.32
+
+fetch_uplot() { # DIRECTORY
+  cd "$1"
+  npm pack --silent "uplot@$UPLOT"
+  tar -xzf "uplot-$UPLOT.tgz" --strip-components=2 package/dist/uPlot.iife.min.js package/dist/uPlot.min.css
+  rm "uplot-$UPLOT.tgz"
+}
+
+# The placeholders are comments, so that the page is a valid one without them.
+page() { # DATA
+  awk -v style="$PARTS/uPlot.min.css" -v code="$PARTS/uPlot.iife.min.js" -v data="$1" '
+    function put(mark, file,    at, line) {
+      at = index($0, mark)
+      printf "%s", substr($0, 1, at - 1)
+      while ((getline line < file) > 0) print line
+      $0 = substr($0, at + length(mark))
+    }
+    index($0, "/*STYLE*/") {put("/*STYLE*/", style)}
+    index($0, "/*CODE*/") {put("/*CODE*/", code)}
+    index($0, "/*DATA*/") {put("/*DATA*/", data)}
+    {print}' "$DEV_DIR/panels/page.html"
+}
+
+picture() { # NAME HEIGHT
+  page "$WORK/$1.json" >"$WORK/$1.html"
+  timeout 60 chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$WORK/profile" --window-size="1200,$2" \
+    --screenshot="$FOLDER/panels-$1.png" "file://$WORK/$1.html" 2>/dev/null
+  [[ -s $FOLDER/panels-$1.png ]] || die "Chromium made no picture of $1; look at $DEV_DIR/panels/page.html."
+}
+
+"$DEV_DIR/browser.sh"
+have npm || die "npm is needed to fetch uPlot; install it and try again."
+PARTS=$(artefact uplot "$UPLOT" fetch_uplot)
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+step "Running the test of the panels"
+PANELS_TO=$WORK "$DEV_DIR/prometheus-test.sh"
+mkdir -p "$FOLDER"
+step "Drawing"
+picture blog 1500
+picture operator 940
+step "The pictures are $FOLDER/panels-blog.png and $FOLDER/panels-operator.png"
