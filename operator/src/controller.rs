@@ -1,12 +1,9 @@
 //! Watches and the work queue: which change of which object leads to which blog's reconcile.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind};
-use futures::{
-    FutureExt, Stream, StreamExt, TryStreamExt, future,
-    future::{BoxFuture, Shared},
-};
+use futures::{Stream, StreamExt, TryStreamExt, future};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::ListParams,
@@ -27,7 +24,8 @@ use crate::{
     context::Context,
     health::Waiting,
     metrics::Watched,
-    reconcile::{error_policy, reconcile},
+    reconcile::{error_policy, reconcile_in_turns},
+    turns::{Stop, Turns},
     wire::Told,
 };
 
@@ -37,16 +35,11 @@ pub const CRD: &str = "the CustomResourceDefinition flaskblogs.flaskblog.dev";
 const RIGHTS: &str = "the right to list flaskblogs.flaskblog.dev: upgrade the chart, or grant it";
 /// A watch that the server ends after this many seconds is begun anew; so a dead connection is noticed soon.
 const WATCH_SECONDS: u32 = 60;
+/// So many reconciles are under way, most of which wait for their turn; the others stay in the queue, where changes of one
+/// blog become one.
+const UNDER_WAY: u16 = 256;
 /// Objects per page of the first list, which bounds memory at the start.
 const PAGE: u32 = 50;
-
-/// A signal that many may wait for.
-pub type Stop = Shared<BoxFuture<'static, ()>>;
-
-/// Makes a [`Stop`] of any future.
-pub fn stop_on(trigger: impl Future<Output = ()> + Send + 'static) -> Stop {
-    trigger.boxed().shared()
-}
 
 /// Runs until `stop`, then ends after the reconciles under way. `namespaces` empty means all.
 pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], concurrency: u16, stop: Stop) {
@@ -63,16 +56,17 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     let store = writer.as_reader();
     let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer);
     let mut controller = Controller::for_stream(changed, store)
-        .with_config(Config::default().concurrency(concurrency))
+        .with_config(Config::default().concurrency(UNDER_WAY.max(concurrency)))
         .trigger_backoff(NoCommonDelay)
-        .graceful_shutdown_on(stop);
+        .graceful_shutdown_on(stop.clone());
+    let turns = Turns::new(concurrency, stop);
     let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
     for kind in OwnedKind::ALL {
         let watch = children.watch(kind);
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
-        .run(reconcile, error_policy, Arc::clone(&ctx))
+        .run(move |blog, ctx| reconcile_in_turns(blog, ctx, turns.clone()), error_policy, Arc::clone(&ctx))
         .for_each(|result| {
             match result {
                 Ok((blog, _)) => debug!(%blog, "reconciled"),

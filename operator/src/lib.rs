@@ -33,6 +33,7 @@ pub mod settled;
 pub mod status;
 pub mod storage;
 pub mod stuck;
+pub mod turns;
 pub mod validate;
 pub mod watches;
 pub mod wire;

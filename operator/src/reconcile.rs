@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use flaskblog_api::FlaskBlog;
+use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
 use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::runtime::controller::Action;
@@ -25,6 +25,7 @@ use crate::{
     rotation::{rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
+    turns::Turns,
     validate::{Plan, validate},
 };
 
@@ -49,6 +50,42 @@ const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 /// # Errors
 /// [`Error`], after it was written to the status and published as an Event.
 pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action, Error> {
+    match work(blog, &ctx).await? {
+        Some(worked) => tell(worked, &ctx).await,
+        None => Ok(Action::await_change()),
+    }
+}
+
+/// The same as one of many: objects of all are made before the first status is written.
+///
+/// # Errors
+/// As those of [`reconcile`].
+pub async fn reconcile_in_turns(
+    blog: Arc<FlaskBlog>,
+    ctx: Arc<Context>,
+    turns: Turns,
+) -> Result<Action, Error> {
+    match turns.begin(|| work(blog, &ctx)).await.transpose()?.flatten() {
+        Some(worked) => turns.go_on(|| tell(worked, &ctx)).await,
+        None => Ok(Action::await_change()),
+    }
+}
+
+/// What is left of a reconcile when its objects are made: what there is to tell.
+struct Worked {
+    blog: Arc<FlaskBlog>,
+    id: Identity,
+    changes: Vec<Change>,
+    status: Option<FlaskBlogStatus>,
+    outcome: Result<(), Error>,
+    settled: bool,
+    growing: bool,
+    unserved: bool,
+    took: Duration,
+}
+
+/// The first part: from what is there to what is wanted. Nothing for a blog that is being deleted.
+async fn work(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Worked>, Error> {
     let started = Instant::now();
     let blog = ctx.written.newest(blog);
     let id = Identity::of(&blog)?;
@@ -56,18 +93,49 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
         // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
         ctx.forget(&id.uid);
         ctx.forget_readiness(&id.namespace, &id.name);
-        return Ok(Action::await_change());
+        return Ok(None);
     }
     ctx.seen.all_listed().await;
     let mut changes = Vec::new();
-    let outcome = converged(&blog, &id, &ctx, &mut changes).await;
+    let outcome = converged(&blog, &id, ctx, &mut changes).await;
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
-    let next = status::merged(&blog, &report);
+    let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
+    let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
+    Ok(Some(Worked {
+        status: status::merged(&blog, &report),
+        outcome: outcome.map(drop),
+        settled: report.settled,
+        took: started.elapsed(),
+        blog,
+        id,
+        changes,
+        growing,
+        unserved,
+    }))
+}
+
+/// The second part: status, Events and log, and when to look again.
+async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
+    let started = Instant::now();
+    let Worked { blog, id, changes, status: next, outcome, .. } = worked;
     ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
-    let published = status::publish(&ctx, &blog, &id, next.as_ref()).await; // client required
+    let published = status::publish(ctx, &blog, &id, next.as_ref()).await; // client required
     let error = outcome.as_ref().err().or(published.as_ref().err());
-    events::publish(&ctx, &blog, &changes, next.as_ref(), error).await; // client required
-    for change in &changes {
+    events::publish(ctx, &blog, &changes, next.as_ref(), error).await; // client required
+    log(&id, &changes);
+    ctx.metrics.duration.observe((worked.took + started.elapsed()).as_secs_f64());
+    let result = outcome.and(published);
+    let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
+    ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
+    let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
+    ctx.forget_failures(&id.uid);
+    // The StatefulSet follows the claim, which is not watched.
+    let next = if worked.growing { OVERTAKEN } else { next_look(ctx, worked.settled, published) };
+    Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
+}
+
+fn log(id: &Identity, changes: &[Change]) {
+    for change in changes {
         info!(
             blog.namespace = id.namespace,
             blog.name = id.name,
@@ -77,17 +145,6 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
             change.reason
         );
     }
-    ctx.metrics.duration.observe(started.elapsed().as_secs_f64());
-    let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
-    let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
-    let result = outcome.and(published);
-    let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
-    ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();
-    let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
-    ctx.forget_failures(&id.uid);
-    // The StatefulSet follows the claim, which is not watched.
-    let next = if growing { OVERTAKEN } else { next_look(&ctx, report.settled, published) };
-    Ok(Action::requeue(if unserved { next.min(UNSERVED) } else { next }))
 }
 
 /// When to look again though nobody tells of a change.

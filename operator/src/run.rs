@@ -12,8 +12,9 @@ use crate::{
     clients::Clients,
     config::{LogFormat, RunArgs, Settings},
     context::Context,
-    controller::{self, CRD, stop_on},
+    controller::{self, CRD},
     health::{self, Waiting},
+    turns::stop_on,
 };
 
 /// Reconciles under way get this long to end after SIGTERM; half done is no harm, they are safe to repeat.

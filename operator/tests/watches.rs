@@ -17,8 +17,9 @@ use kube::{Client, client::Body};
 use operator::{
     config::Settings,
     context::Context,
-    controller::{self, stop_on},
+    controller,
     health::{self, Waiting},
+    turns::stop_on,
 };
 use serde_json::json;
 use tokio::{

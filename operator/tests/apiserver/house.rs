@@ -17,7 +17,7 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{clients::Clients, config::Settings, context::Context, controller};
+use operator::{clients::Clients, config::Settings, context::Context, controller, turns};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, time::Instant};
@@ -88,7 +88,7 @@ impl House {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ctx, namespace) = (Arc::clone(&self.ctx), self.namespace.clone());
         tokio::spawn(async move {
-            let stop = controller::stop_on(stopped.map(|_| ()));
+            let stop = turns::stop_on(stopped.map(|_| ()));
             controller::run(clients.watches, ctx, &[namespace], 4, stop).await;
         });
         self.stop = Some(stop);

@@ -1,0 +1,79 @@
+//! Whose turn it is. So many reconciles work at once; with many under way, all make their objects before any tells of it.
+
+use std::sync::Arc;
+
+use futures::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use tokio::sync::Semaphore;
+
+/// A signal that many may wait for.
+pub type Stop = Shared<BoxFuture<'static, ()>>;
+
+/// Makes a [`Stop`] of any future.
+pub fn stop_on(trigger: impl Future<Output = ()> + Send + 'static) -> Stop {
+    trigger.boxed().shared()
+}
+
+/// Places for those who work, given in the order in which they were asked for.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    places: Arc<Semaphore>,
+    stop: Stop,
+}
+
+impl Turns {
+    /// Nobody begins after `stop`.
+    #[must_use]
+    pub fn new(places: u16, stop: Stop) -> Self {
+        Self { places: Arc::new(Semaphore::new(places.into())), stop }
+    }
+
+    /// Begins a piece of work when there is a place, or not at all if the process ends. Work is made only then: as long as it
+    /// waits it takes no memory.
+    pub async fn begin<W: Future>(&self, work: impl FnOnce() -> W) -> Option<W::Output> {
+        let _place = self.places.acquire().await;
+        if self.stop.peek().is_some() { None } else { Some(Box::pin(work()).await) }
+    }
+
+    /// Goes on with what has begun, behind all who have asked for a place meanwhile.
+    pub async fn go_on<W: Future>(&self, work: impl FnOnce() -> W) -> W::Output {
+        let _place = self.places.acquire().await;
+        Box::pin(work()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future, sync::Mutex};
+
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn all_who_wait_begin_before_the_first_goes_on() {
+        let turns = Turns::new(1, stop_on(future::pending()));
+        let (turns, order) = (&turns, &Mutex::new(Vec::new()));
+        let note = |what: String| async move {
+            yield_now().await;
+            order.lock().unwrap().push(what);
+        };
+        let one = |name: u32| async move {
+            turns.begin(|| note(format!("{name} made"))).await.unwrap();
+            turns.go_on(|| note(format!("{name} told"))).await;
+        };
+        futures::future::join_all((1..=3).map(one)).await;
+        assert_eq!(*order.lock().unwrap(), ["1 made", "2 made", "3 made", "1 told", "2 told", "3 told"]);
+    }
+
+    #[tokio::test]
+    async fn after_the_stop_nobody_begins_and_who_has_begun_goes_on() {
+        let stop = stop_on(future::ready(()));
+        stop.clone().await;
+        let turns = Turns::new(1, stop);
+        assert_eq!(turns.begin(|| async { 1 }).await, None);
+        assert_eq!(turns.go_on(|| async { 2 }).await, 2);
+    }
+}
