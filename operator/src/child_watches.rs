@@ -1,12 +1,6 @@
 //! The watches of the children: what they tell goes to [`crate::seen`], and what of it is news leads to a reconcile.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::Arc;
 
 use flaskblog_api::{OwnedKind, children::MANAGED_SELECTOR};
 use futures::{
@@ -16,14 +10,10 @@ use futures::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, Resource,
-    api::{DynamicObject, PartialObjectMeta, WatchParams},
+    api::{DynamicObject, PartialObjectMeta},
     core::DynamicResourceScope,
-    runtime::{
-        WatchStreamExt, watcher,
-        watcher::{Config, InitialListStrategy},
-    },
+    runtime::{WatchStreamExt, watcher},
 };
-use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
@@ -33,9 +23,6 @@ use crate::{
     wire::Told,
 };
 
-/// An API server that hasn't begun to answer by then is asked as every one can be.
-const PATIENCE: Duration = Duration::from_secs(5);
-
 type Events = BoxStream<'static, watcher::Result<watcher::Event<Told>>>;
 
 /// Watches of the children in one namespace, or in all.
@@ -44,14 +31,12 @@ pub(crate) struct Children {
     client: Client,
     scope: Option<String>,
     ctx: Arc<Context>,
-    streams: Arc<AtomicBool>,
 }
 
 impl Children {
     pub(crate) async fn new(client: Client, scope: Option<String>, ctx: Arc<Context>) -> Self {
-        let streams = Arc::new(AtomicBool::new(streams_lists(&client, scope.as_deref()).await));
         look_at_kinds(&ctx).await;
-        Self { client, scope, ctx, streams }
+        Self { client, scope, ctx }
     }
 
     /// What the watch of a kind tells that is news; nothing while the cluster lacks the kind.
@@ -59,12 +44,7 @@ impl Children {
         if !self.ctx.served.is_missing(kind) {
             self.ctx.seen.expect(kind, self.scope.as_deref());
         }
-        if kind.may_be_missing() { self.when_served(kind) } else { self.always(kind) }
-    }
-
-    fn always(&self, kind: OwnedKind) -> Events {
-        let children = self.clone();
-        stream::repeat(()).flat_map(move |()| children.until_the_end(kind)).boxed()
+        if kind.may_be_missing() { self.when_served(kind) } else { self.until_gone(kind) }
     }
 
     /// It begins when the kind is served and ends when it no longer is, again and again: without the kind it would fail for
@@ -78,35 +58,24 @@ impl Children {
                 look_at_kinds(&ctx).await;
             }
         });
-        served.flat_map(move |()| children.until_the_end(kind)).boxed()
+        served.flat_map(move |()| children.until_gone(kind)).boxed()
     }
 
-    /// How children are watched. Where the API server can, a watch begins with what there is, object by object and from its cache
-    /// ([KEP-3157](https://kep.k8s.io/3157)), which spares it and us lists by the page. Of children a cache is good enough: they
-    /// are written with the uid that was seen. A FlaskBlog says what is wanted, so those are listed as they are now.
-    fn config(&self) -> Config {
-        let config = watch_config().labels(MANAGED_SELECTOR);
-        if self.streams.load(Ordering::Relaxed) { config.streaming_lists() } else { config }
-    }
-
-    /// It ends with its kind, and when the API server can no longer do what it could, after a way back to an older one.
-    fn until_the_end(&self, kind: OwnedKind) -> Events {
+    fn until_gone(&self, kind: OwnedKind) -> Events {
         let resource = kind.api_resource();
-        let (scope, ctx) = (self.scope.clone(), Arc::clone(&self.ctx));
+        let config = watch_config().labels(MANAGED_SELECTOR);
+        let (children, scope, ctx) = (self.clone(), self.scope.clone(), Arc::clone(&self.ctx));
         let health = WatchHealth { ctx: Arc::clone(&self.ctx), kind: resource.kind.clone() };
-        let (children, config) = (self.clone(), self.config());
         // Of Secrets only metadata travels: the operator never sees their data.
         let watch = if kind == OwnedKind::Secret {
             let api: Api<PartialObjectMeta<DynamicObject>> =
                 scoped(&self.client, scope.as_deref(), &resource);
-            watcher(api, config.clone()).map_ok(event_of_secret).boxed()
+            watcher(api, config).map_ok(event_of_secret).boxed()
         } else {
-            watcher(scoped(&self.client, scope.as_deref(), &resource), config.clone()).boxed()
+            watcher(scoped(&self.client, scope.as_deref(), &resource), config).boxed()
         };
         watch
-            .take_while(move |event| {
-                future::ready(!event.as_ref().is_err_and(|error| children.ends(kind, &config, error)))
-            })
+            .take_while(move |event| future::ready(!children.has_gone(kind, event)))
             .default_backoff()
             .inspect(move |event| health.note(event))
             // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
@@ -114,32 +83,15 @@ impl Children {
             .boxed()
     }
 
-    /// Whether a watch is over, and another way is to be taken.
-    fn ends(&self, kind: OwnedKind, config: &Config, error: &watcher::Error) -> bool {
-        let gone = kind.may_be_missing() && is_gone(error);
+    /// Whether the cluster no longer has the kind; if so, all of its objects are forgotten.
+    fn has_gone(&self, kind: OwnedKind, event: &watcher::Result<watcher::Event<Told>>) -> bool {
+        let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
         if gone {
             self.ctx.served.has_gone(kind);
             self.ctx.seen.note(kind, self.scope.as_deref(), &watcher::Event::Init);
         }
-        let refused = is_streamed(config) && is_invalid(error);
-        if refused {
-            self.streams.store(false, Ordering::Relaxed);
-        }
-        gone || refused
+        gone
     }
-}
-
-/// Whether the API server can begin a watch with what there is.
-async fn streams_lists(client: &Client, scope: Option<&str>) -> bool {
-    let secrets: Api<PartialObjectMeta<DynamicObject>> =
-        scoped(client, scope, &OwnedKind::Secret.api_resource());
-    let params = WatchParams::default().labels(MANAGED_SELECTOR).timeout(1).initial_events();
-    let outcome = timeout(PATIENCE, secrets.watch_metadata(&params, "0")).await;
-    let error = outcome.map(|answer| answer.err().map(|error| describe(&error)));
-    if error != Ok(None) {
-        debug!(?error, "the API server streams no lists, so they are read by the page");
-    }
-    error == Ok(None)
 }
 
 /// Asks which kinds the cluster has. If it can't be asked, they count as there, and it is asked again.
@@ -147,15 +99,6 @@ async fn look_at_kinds(ctx: &Context) {
     if let Err(error) = ctx.served.look(&ctx.client.0).await {
         debug!(error = %describe(&error), "failed to ask which kinds the cluster has");
     }
-}
-
-fn is_streamed(config: &Config) -> bool {
-    matches!(config.initial_list_strategy, InitialListStrategy::StreamingList)
-}
-
-/// Whether the API server doesn't know what it was asked for.
-fn is_invalid(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchStartFailed(kube::Error::Api(status)) if [400, 422].contains(&status.code))
 }
 
 /// Whether a watch failed since its kind isn't served any more.

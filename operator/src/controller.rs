@@ -53,9 +53,9 @@ pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], conc
 
 async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concurrency: u16, stop: Stop) {
     let writer = Writer::default();
-    let store = writer.as_reader();
+    let blogs = writer.as_reader();
     let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer);
-    let mut controller = Controller::for_stream(changed, store)
+    let mut controller = Controller::for_stream(changed, blogs.clone())
         .with_config(Config::default().concurrency(UNDER_WAY.max(concurrency)))
         .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop.clone());
@@ -66,7 +66,11 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
     controller
-        .run(move |blog, ctx| reconcile_in_turns(blog, ctx, turns.clone()), error_policy, Arc::clone(&ctx))
+        .run(
+            move |blog, ctx| reconcile_in_turns(blog, ctx, turns.clone(), blogs.clone()),
+            error_policy,
+            Arc::clone(&ctx),
+        )
         .for_each(|result| {
             match result {
                 Ok((blog, _)) => debug!(%blog, "reconciled"),

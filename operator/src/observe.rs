@@ -93,7 +93,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     let secret_missing = external_secret_missing(client, id, blog);
     let (data_claim, database_pod, app_pods, external_secret_missing) =
         future::try_join4(data_claim, database_pod, pods_of_app, secret_missing).await?;
-    if data_claim.is_some() || children.contains_key(&Child::Database) {
+    if data_claim.is_some() || [Child::Database, Child::App].iter().any(|role| children.contains_key(role)) {
         look_for_secrets(ctx, id, &mut children).await?;
     }
     Ok(Observed { children, data_claim, database_pod, app_pods, missing_kinds, external_secret_missing })
@@ -164,7 +164,7 @@ fn is_absent(ctx: &Context, id: &Identity, role: Child) -> bool {
 }
 
 /// Reads the Secrets that aren't there, as their watch says: one that has lost the labels by which it is watched may be, and
-/// where there is data too much depends on that.
+/// where there is data, or a blog that uses it, too much depends on that.
 async fn look_for_secrets(ctx: &Context, id: &Identity, children: &mut ByRole) -> Result<(), Error> {
     for role in Child::ALL.into_iter().filter(|role| role.kind() == OwnedKind::Secret) {
         if !children.contains_key(&role)

@@ -1,11 +1,22 @@
 //! The story of one reconcile: observe → validate → desired → apply → status.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::Duration,
+};
 
 use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
 use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
-use kube::runtime::controller::Action;
+use kube::{
+    ResourceExt,
+    runtime::{
+        controller::Action,
+        reflector::{ObjectRef, Store},
+    },
+};
 use rand::Rng;
 use tokio::time::{Instant, timeout};
 use tracing::info;
@@ -56,7 +67,8 @@ pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action
     }
 }
 
-/// The same as one of many: objects of all are made before the first status is written.
+/// The same as one of many: objects of all are made before the first status is written. Whoever waited for a turn looks at what
+/// `blogs` says by then, not at what the blog was like before.
 ///
 /// # Errors
 /// As those of [`reconcile`].
@@ -64,10 +76,34 @@ pub async fn reconcile_in_turns(
     blog: Arc<FlaskBlog>,
     ctx: Arc<Context>,
     turns: Turns,
+    blogs: Store<FlaskBlog>,
 ) -> Result<Action, Error> {
-    match turns.begin(|| work(blog, &ctx)).await.transpose()?.flatten() {
-        Some(worked) => turns.go_on(|| tell(worked, &ctx)).await,
-        None => Ok(Action::await_change()),
+    let key = ObjectRef::from_obj(&*blog);
+    let begun = turns.begin(|| begin(blogs.get(&key), &ctx)).await;
+    let outcome = match begun.unwrap_or(Ok(Break(Action::await_change()))) {
+        Ok(Continue(worked)) => turns.go_on(|| tell(worked, &ctx)).await,
+        Ok(Break(action)) => Ok(action),
+        Err(error) => Err(error),
+    };
+    let uid = blog.uid();
+    if blogs.get(&key).is_none_or(|blog| blog.uid() != uid) {
+        // What was remembered after the end of its watch would be so for ever.
+        ctx.forget(&uid.unwrap_or_default());
+        return Ok(Action::await_change());
+    }
+    outcome
+}
+
+/// The first turn. An error is told in it: who looks for a reason shouldn't wait for others' successes.
+async fn begin(blog: Option<Arc<FlaskBlog>>, ctx: &Context) -> Result<ControlFlow<Action, Worked>, Error> {
+    let worked = match blog {
+        Some(blog) => work(blog, ctx).await?,
+        None => None,
+    };
+    match worked {
+        Some(worked) if worked.outcome.is_err() => tell(worked, ctx).await.map(Break),
+        Some(worked) => Ok(Continue(worked)),
+        None => Ok(Break(Action::await_change())),
     }
 }
 
@@ -81,7 +117,7 @@ struct Worked {
     settled: bool,
     growing: bool,
     unserved: bool,
-    took: Duration,
+    started: Instant,
 }
 
 /// The first part: from what is there to what is wanted. Nothing for a blog that is being deleted.
@@ -105,7 +141,7 @@ async fn work(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Worked>, Err
         status: status::merged(&blog, &report),
         outcome: outcome.map(drop),
         settled: report.settled,
-        took: started.elapsed(),
+        started,
         blog,
         id,
         changes,
@@ -116,14 +152,13 @@ async fn work(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Worked>, Err
 
 /// The second part: status, Events and log, and when to look again.
 async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
-    let started = Instant::now();
     let Worked { blog, id, changes, status: next, outcome, .. } = worked;
     ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
     let published = status::publish(ctx, &blog, &id, next.as_ref()).await; // client required
     let error = outcome.as_ref().err().or(published.as_ref().err());
     events::publish(ctx, &blog, &changes, next.as_ref(), error).await; // client required
     log(&id, &changes);
-    ctx.metrics.duration.observe((worked.took + started.elapsed()).as_secs_f64());
+    ctx.metrics.duration.observe(worked.started.elapsed().as_secs_f64());
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&Outcome { result: label }).inc();

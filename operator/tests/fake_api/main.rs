@@ -10,6 +10,7 @@ mod reports;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -182,6 +183,25 @@ async fn of_a_new_blog_only_data_is_asked_for_and_where_there_is_some_its_secret
     let mut reads = fake.take_reads();
     reads.sort();
     assert_eq!(reads, [claim, "secrets/daily-mysql", "secrets/daily-mysql-tls", "secrets/daily-session"]);
+}
+
+#[tokio::test]
+async fn of_a_blog_with_a_database_of_others_a_session_secret_without_labels_is_found_too() {
+    let external = json!({"host": "db.example", "credentialsSecret": "theirs"});
+    let fake = fake_with(json!({"database": {"external": external}}));
+    fake.put(&format!("{NS}/secrets/theirs"), json!({"metadata": {"name": "theirs"}}));
+    step(&fake).await.unwrap();
+    fake.edit(&format!("{NS}/secrets/daily-session"), |secret| secret["metadata"]["labels"] = json!({}));
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = json!(true));
+    let ctx = context(&fake);
+    for kind in OwnedKind::ALL {
+        ctx.seen.note(kind, None, &Event::InitDone);
+    }
+    let deployment = fake.get(&format!("{APPS}/deployments/daily")).unwrap();
+    ctx.seen.remember(OwnedKind::Deployment, &serde_json::from_value(deployment).unwrap());
+    let _ = look(&fake, &ctx).await;
+    let told = condition(&fake, "Suspended")["message"].as_str().unwrap().to_owned();
+    assert!(told.contains("Secret daily-session: update in place"), "{told}");
 }
 
 /// The watches only tell of what bears our labels. So a stranger shows when ours is about to be made: that fails, and then
