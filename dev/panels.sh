@@ -48,6 +48,6 @@ step "Running the test of the panels"
 PANELS_TO=$WORK "$DEV_DIR/prometheus-test.sh"
 mkdir -p "$FOLDER"
 step "Drawing"
-picture blog 1500
-picture operator 940
+picture blog 1600
+picture operator 1000
 step "The pictures are $FOLDER/panels-blog.png and $FOLDER/panels-operator.png"

@@ -166,7 +166,10 @@ async fn every_panel_has_figures_and_the_alert_comes_when_mysql_is_killed_and_go
 
     mysql.kill();
     let killed = Instant::now();
-    until("the alert has come", || firing(prometheus).contains("FlaskBlogDatabaseDown").then_some(()));
+    until("the alert has come", || {
+        visit(&ports);
+        firing(prometheus).contains("FlaskBlogDatabaseDown").then_some(())
+    });
     println!("FlaskBlogDatabaseDown came {:.0} s after MySQL was killed", killed.elapsed().as_secs_f64());
     assert!(killed.elapsed() > Duration::from_secs(55), "sooner than it says");
     assert!(!firing(prometheus).contains("FlaskBlogDown"), "the replicas serve on");
