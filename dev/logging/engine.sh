@@ -121,16 +121,22 @@ check_dashboard() {
   passed "each of the $number panels of the dashboard shows something"
 }
 
-# What docs/logging.md says to write in Kibana's field.
-check_page() {
+# What docs/logging.md and the notes of the charts say to write in Kibana's field.
+searches() {
+  sed -n '/^| to find/,/^$/s/^| [^|]* | `\([^`]*\)`.*/\1/p' "$ROOT_DIR/docs/logging.md"
+  sed -n '/Try in the search field/,/{{/s/^     //p' "$ROOT_DIR/charts/logging/templates/NOTES.txt"
+  sed -n 's/^`\(flaskblog: [^`]*\)`.*/\1/p' "$ROOT_DIR/charts/flask-blog/templates/NOTES.txt"
+}
+
+check_searches() {
   local query number=0
   while read -r query; do
-    query=$(sed 's/flaskblog: blog/flaskblog: diary/; s/"…"/"check-1"/' <<<"$query")
-    (($(engine_count "$(as_lucene "$query")") > 0)) || die "docs/logging.md says to search for $query, and nothing is found."
+    query=$(sed 's/flaskblog: blog/flaskblog: diary/; s/{{ $name }}/diary/; s/{{ $ns }}/press/; s/"…"\|"THE ID.*"/"check-1"/' <<<"$query")
+    (($(engine_count "$(as_lucene "$query")") > 0)) || die "It is said to search for $query, and nothing is found."
     number=$((number + 1))
-  done < <(sed -n '/^| to find/,/^$/s/^| [^|]* | `\([^`]*\)`.*/\1/p' "$ROOT_DIR/docs/logging.md")
-  ((number >= 4)) || die "Only $number searches were found in docs/logging.md."
-  passed "each of the $number searches of docs/logging.md finds something"
+  done < <(searches)
+  ((number == 9)) || die "$number searches were found in the page and the notes instead of 9."
+  passed "each of the $number searches of docs/logging.md and of the charts' notes finds something"
 }
 
 check_rollover() {
@@ -150,6 +156,6 @@ check_engine() {
   check_documents
   check_types
   check_dashboard
-  check_page
+  check_searches
   check_rollover
 }

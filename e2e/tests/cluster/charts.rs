@@ -34,6 +34,9 @@ fn installs_and_leaves(program: &str, namespace: &'static str) {
     for words in [
         format!("port-forward svc/{name} 5000:5000"),
         format!("get secret {name}-mysql"),
+        format!("logs --selector app.kubernetes.io/instance={name}"),
+        "port-forward service/logging-kibana 5601:5601".to_owned(),
+        format!("flaskblog: {name} and kubernetes.namespace_name: {namespace}"),
         "status.nodePort".to_owned(),
         "30423".to_owned(),
     ] {
