@@ -3,7 +3,8 @@
 # Usage: dev/apiserver.sh COMMAND [ARGUMENT…]
 #
 # The command finds the server through API_TEST_KUBECONFIG (an administrator's; never the user's own kubeconfig) and the
-# programs through KUBE_BIN_DIR, and the resource definitions that a cluster may lack in OPTIONAL_CRDS. Data lies in a temporary directory; both servers listen on loopback only.
+# programs through KUBE_BIN_DIR, and the resource definitions that a cluster may lack in OPTIONAL_CRDS. Data lies in a temporary
+# directory; both servers listen on loopback only.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 [[ $# -gt 0 ]] || die "No command was given; see dev/apiserver.sh --help."
@@ -65,9 +66,14 @@ wait_until_ready() {
   die "The test API server did not become ready within 60 s; the ends of its logs are above."
 }
 
-start_etcd
-start_apiserver
+# Two runs at once would find the same ports free.
+mkdir -p "$(cache_dir)/locks"
+exec 9>"$(cache_dir)/locks/apiserver"
+flock -w 300 9 || die "Another run has been starting a test API server for five minutes; end it and try again."
+start_etcd 9>&-
+start_apiserver 9>&-
 write_kubeconfig
 wait_until_ready
+exec 9>&-
 OPTIONAL_CRDS=$("$DEV_DIR/optional-crds.sh")
 API_TEST_KUBECONFIG=$WORK/kubeconfig KUBE_BIN_DIR=$BIN OPTIONAL_CRDS=$OPTIONAL_CRDS "$@"
