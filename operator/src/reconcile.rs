@@ -85,13 +85,17 @@ pub async fn reconcile_in_turns(
         Ok(Break(action)) => Ok(action),
         Err(error) => Err(error),
     };
-    let uid = blog.uid();
-    if blogs.get(&key).is_none_or(|blog| blog.uid() != uid) {
-        // What was remembered after the end of its watch would be so for ever.
-        ctx.forget(&uid.unwrap_or_default());
-        return Ok(Action::await_change());
+    match blogs.get(&key) {
+        Some(now) if now.uid() == blog.uid() => outcome,
+        now => {
+            // What was remembered of it after its watch had told of its end would be so for ever.
+            ctx.forget(&blog.uid().unwrap_or_default());
+            if now.is_none() {
+                ctx.forget_readiness(&blog.namespace().unwrap_or_default(), &blog.name_any());
+            }
+            Ok(Action::await_change())
+        }
     }
-    outcome
 }
 
 /// The first turn. An error is told in it: who looks for a reason shouldn't wait for others' successes.

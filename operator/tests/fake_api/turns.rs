@@ -102,10 +102,12 @@ async fn a_blog_that_goes_while_its_reconcile_fails_is_not_counted_among_the_fai
     fake.disturb(|line, _| line.starts_with("POST").then_some(Fault::Refused(403)));
     let error = process.reconciled(&blog).await.unwrap_err();
     let _ = error_policy(Arc::clone(&blog), &error, Arc::clone(&process.ctx));
-    assert!(process.ctx.metrics.text().contains("backing_off 1"), "{}", process.ctx.metrics.text());
+    let metrics = process.ctx.metrics.text();
+    assert!(metrics.contains("backing_off 1") && metrics.contains("name=\"daily\""), "{metrics}");
     process.writer.apply_watcher_event(&Event::Delete(FlaskBlog::clone(&blog)));
     assert_eq!(process.reconciled(&blog).await.unwrap(), Action::await_change());
-    assert!(process.ctx.metrics.text().contains("backing_off 0"), "{}", process.ctx.metrics.text());
+    let metrics = process.ctx.metrics.text();
+    assert!(metrics.contains("backing_off 0") && !metrics.contains("name=\"daily\""), "{metrics}");
 }
 
 /// Both ask for their turn at once; the first one's data has lost its Secrets, which is an error.
