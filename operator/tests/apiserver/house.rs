@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
 
 static PREPARED: OnceCell<()> = OnceCell::const_new();
-static MONITORING: OnceCell<()> = OnceCell::const_new();
+static OPTIONAL_KINDS: OnceCell<()> = OnceCell::const_new();
 
 /// The administrator's configuration, or a message that says how to get one.
 async fn admin_config() -> Config {
@@ -64,7 +64,7 @@ impl House {
     /// The same without an operator yet; it is to have the rights of that user.
     pub async fn without_operator(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
-        MONITORING.get_or_init(|| install_monitoring(admin.clone())).await;
+        OPTIONAL_KINDS.get_or_init(|| install_optional_kinds(admin.clone())).await;
         Self::as_it_is(name, user).await
     }
 
@@ -265,7 +265,7 @@ async fn prepare(admin: Client) {
 }
 
 /// The Prometheus operator's and the vertical autoscaler's own definitions, and nothing that acts on them. Returns once they are served.
-pub async fn install_monitoring(admin: Client) {
+pub async fn install_optional_kinds(admin: Client) {
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
     for file in std::fs::read_dir(std::env::var("OPTIONAL_CRDS").unwrap()).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();

@@ -10,7 +10,7 @@ mod house;
 use std::time::Duration;
 
 use flaskblog_api::Child;
-use house::{House, OPERATOR_USER, install_monitoring};
+use house::{House, OPERATOR_USER, install_optional_kinds};
 use kube::api::DeleteParams;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -35,7 +35,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     // Longer than two watches of other kinds: nothing fails, nothing is asked for that isn't there.
     sleep(Duration::from_secs(5)).await;
     assert_eq!(house.ctx.watches.failing(), Vec::<String>::new());
-    install_monitoring(house.admin.clone()).await;
+    install_optional_kinds(house.admin.clone()).await;
     let installed = Instant::now();
     let (monitors, alerts) = (house.objects(Child::Monitor.kind()), house.objects(Child::Alerts.kind()));
     while monitors.get_opt("blog").await.unwrap().is_none() || alerts.get_opt("blog").await.unwrap().is_none()
