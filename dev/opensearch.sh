@@ -2,15 +2,18 @@
 # Prints the directory with OpenSearch's libraries, for dev/logging-check.sh.
 # Usage: dev/opensearch.sh
 #
-# Taken once from Maven Central, at the versions of dev/logging/opensearch/pom.xml, and kept in the cache. It needs a JDK.
+# Taken once from Maven Central, at the versions and with the sums in dev/logging/opensearch, and kept in the cache. It needs a JDK.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
 POM=dev/logging/opensearch/pom.xml
+SUMS=dev/logging/opensearch/SHA256SUMS
 COPY=org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies
 
 fetch_libraries() { # DIRECTORY
   mvn --batch-mode --quiet --file "$ROOT_DIR/$POM" "$COPY" -DoutputDirectory="$1"
+  cd "$1"
+  sha256sum --check --strict --quiet "$ROOT_DIR/$SUMS"
 }
 
 if ! have mvn || ! have javac; then
@@ -18,4 +21,4 @@ if ! have mvn || ! have javac; then
   step "Installing Maven and a JDK"
   logged apt-maven apt_install maven default-jdk-headless
 fi
-artefact opensearch "$(input_hash "$POM")" fetch_libraries
+artefact opensearch "$(input_hash "$POM" "$SUMS")" fetch_libraries

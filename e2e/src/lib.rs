@@ -104,6 +104,20 @@ pub fn shell_blocks(page: &str) -> Vec<&str> {
     page.split("```sh\n").skip(1).filter_map(|block| block.split("```").next()).collect()
 }
 
+/// The commands of a page, each in the cluster's context.
+#[must_use]
+pub fn commands(page: &str) -> Vec<String> {
+    let text = shell_blocks(page).concat().replace("\\\n", " ");
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| {
+            let line = line.split("  #").next().unwrap_or_default();
+            let line = line.replacen("kubectl ", "kubectl --context kind-flaskblog ", 1);
+            line.replacen("helm ", "helm --kube-context kind-flaskblog ", 1)
+        })
+        .collect()
+}
+
 /// Waits until `probe` gives something; on a time-out shows what the namespace looks like.
 pub fn eventually<T>(what: &str, namespace: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

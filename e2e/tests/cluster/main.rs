@@ -11,6 +11,7 @@ mod database;
 mod day_two;
 mod exposure;
 mod faults;
+mod logging;
 mod main_job;
 mod manifests;
 mod monitoring;

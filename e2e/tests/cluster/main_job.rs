@@ -170,7 +170,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let _ = kubectl(&["delete", "namespace", self.0, "--wait=false"]);
+            let _ = kubectl(&["delete", "namespace", self.0, "--ignore-not-found", "--wait=false"]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{done, eventually, helm, kubectl, kubectl_json, shell_blocks, wait_ready};
+use e2e::{commands, done, eventually, helm, kubectl, kubectl_json, wait_ready};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
@@ -36,19 +36,6 @@ fn numbers(expr: &str) -> Vec<f64> {
 
 fn is_firing(alert: &str) -> bool {
     !query(&format!(r#"ALERTS{{alertname="{alert}",alertstate="firing"}}"#)).is_empty()
-}
-
-/// The commands of a page, each in the cluster's context.
-fn commands(page: &str) -> Vec<String> {
-    let text = shell_blocks(page).concat().replace("\\\n", " ");
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| {
-            let line = line.split("  #").next().unwrap_or_default();
-            let line = line.replacen("kubectl ", "kubectl --context kind-flaskblog ", 1);
-            line.replacen("helm ", "helm --kube-context kind-flaskblog ", 1)
-        })
-        .collect()
 }
 
 /// As the page says.
