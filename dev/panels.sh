@@ -33,10 +33,12 @@ page() { # DATA
 }
 
 picture() { # NAME HEIGHT
+  [[ -s $WORK/$1.json ]] || die "The test has written no figures for $1."
   page "$WORK/$1.json" >"$WORK/$1.html"
   timeout 60 chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$WORK/profile" --window-size="1200,$2" \
-    --screenshot="$FOLDER/panels-$1.png" "file://$WORK/$1.html" 2>/dev/null
-  [[ -s $FOLDER/panels-$1.png ]] || die "Chromium made no picture of $1; look at $DEV_DIR/panels/page.html."
+    --screenshot="$WORK/$1.png" "file://$WORK/$1.html" >"$WORK/chromium.log" 2>&1 || die "Chromium failed: $(tail "$WORK/chromium.log")"
+  [[ -s $WORK/$1.png ]] || die "Chromium made no picture of $1; look at $DEV_DIR/panels/page.html."
+  mv "$WORK/$1.png" "$FOLDER/panels-$1.png"
 }
 
 "$DEV_DIR/browser.sh"

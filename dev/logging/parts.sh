@@ -104,7 +104,7 @@ write_lines() {
     jq -n -c '{timestamp: "2026-01-01T00:00:00.5Z", level: "ERROR", message: "request", request_id: "long-1", error: ("x" * 40000)}'
     printf 'h%s\n' "$(head -c 3000000 /dev/zero | tr '\0' u | sed 's/^u/uge/')"
     printf '{"timestamp":"2026-01-01T00:00:01Z","level":"INFO","message":"request","request_id":"after-the-huge-one"}\n'
-    printf '{"timestamp":"2026-01-01T00:00:03Z","level":"WARN","message":"request","request_id":"odd-1","status":"fine","client":"nobody","latency_ms":"long"}\n'
+    printf '{"timestamp":"2026-01-01T00:00:03Z","level":"WARN","message":"request","request_id":"odd-1","since":"2026-01-01","status":"fine","client":"nobody","latency_ms":"long"}\n'
     printf '{"timestamp":"2026-01-01T00:00:04.000000002Z","level":"ERROR","message":"request","request_id":"failed-1","status":503,"client":"10.1.2.3","latency_ms":2.5}\n'
   } | cri stderr >"$LOGS/$BLOG_FILE"
   printf 'broken by the runtime\n' >>"$LOGS/$BLOG_FILE"
@@ -131,7 +131,7 @@ blog_lines() {
 
 operator_lines() {
   k apply --filename "$WORK/blog.yaml" >/dev/null
-  KUBECONFIG=$API_TEST_KUBECONFIG POD_NAMESPACE=flaskblog-system "$TARGET/operator" run 2>"$WORK/operator.log" &
+  KUBECONFIG=$API_TEST_KUBECONFIG POD_NAMESPACE=flaskblog-system "$TARGET/operator" run --log operator=debug 2>"$WORK/operator.log" &
   PID[operator]=$!
   within 30 grep -q '"object.ref"' "$WORK/operator.log" || die "The operator says nothing about its blog: $(cat "$WORK/operator.log")"
   stop operator

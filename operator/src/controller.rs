@@ -73,11 +73,11 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         )
         .for_each(|result| {
             match result {
-                Ok((blog, _)) => debug!(%blog, "reconciled"),
+                Ok((blog, _)) => debug!(object = %blog, "reconciled"),
                 // A Secret that was kept when its blog was deleted, or the last that is heard of a blog.
                 Err(kube::runtime::controller::Error::ObjectNotFound(blog)) => {
                     ctx.forget_readiness(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
-                    debug!(%blog, "an object of a blog that isn't there");
+                    debug!(object = %blog, "an object of a blog that isn't there");
                 }
                 Err(error) => warn!(error = %describe(&error), "reconcile failed"),
             }

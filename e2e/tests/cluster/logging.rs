@@ -2,12 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use e2e::{commands, done, eventually, kubectl, kubectl_json};
-use serde_json::Value;
+use e2e::{commands, done, eventually, kubectl, kubectl_json, shell};
 
 use crate::main_job::Namespace;
 
-const NAMESPACE: &str = "logging";
+/// Not the page's: whoever follows it on this cluster keeps what they made.
+const NAMESPACE: &str = "e2e-logging";
+
+/// The release goes whatever happens, and with it what belongs to no namespace.
+struct Installed;
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ =
+            shell(&format!("helm --kube-context kind-flaskblog uninstall logging --namespace {NAMESPACE}"));
+    }
+}
 
 /// The pods that have a node, by the container that they are there for.
 fn placed() -> BTreeMap<String, usize> {
@@ -21,28 +31,39 @@ fn placed() -> BTreeMap<String, usize> {
     count
 }
 
+fn until_placed(what: &str, wanted: &[(&str, usize)]) {
+    let wanted = wanted.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    eventually(what, NAMESPACE, || (placed() == wanted).then_some(()));
+}
+
+/// What there is of it outside of namespaces.
+fn cluster_wide() -> Vec<String> {
+    let all = kubectl(&["get", "namespace,clusterrole,clusterrolebinding", "-o", "name"]);
+    all.lines().filter(|line| line.contains(NAMESPACE)).map(str::to_owned).collect()
+}
+
 /// Its pods are admitted and find nodes and a volume; whether they start is up to their images.
 #[test]
 fn the_page_about_logs_brings_a_strict_namespace_all_its_pods_and_takes_them_away() {
-    let all = commands(include_str!("../../../docs/logging.md"));
+    let page = include_str!("../../../docs/logging.md");
+    let all = commands(&page.replace("namespace logging", &format!("namespace {NAMESPACE}")));
     let [install, label, _wait, _forward, remove @ ..] = &all[..] else { panic!("{all:?}") };
     assert_eq!(remove.len(), 3, "{remove:?}");
-    let _guard = Namespace::new(NAMESPACE);
+    let _namespace = Namespace::new(NAMESPACE);
+    let _installed = Installed;
     done(install);
+    let others = [("elasticsearch", 1), ("kibana", 1), ("setup", 1)];
+    until_placed("all but the nodes' agents are admitted", &others);
     done(label);
     let nodes = kubectl(&["get", "nodes", "-o", "name"]).lines().count();
-    let wanted = [("fluentd", nodes), ("elasticsearch", 1), ("kibana", 1), ("setup", 1)];
-    let wanted = wanted.map(|(name, count)| (name.to_owned(), count)).into();
-    eventually("each node has its agent, and the others are there", NAMESPACE, || {
-        (placed() == wanted).then_some(())
-    });
+    until_placed("each node has its agent", &[&others[..], &[("fluentd", nodes)]].concat());
     eventually("the volume is there", NAMESPACE, || {
         let claim = kubectl_json(&["get", "pvc", "data-logging-elasticsearch-0", "-n", NAMESPACE])?;
         (claim["status"]["phase"] == "Bound").then_some(())
     });
+    assert!(cluster_wide().len() >= 3, "{:?}", cluster_wide());
     for line in remove {
         done(line);
     }
-    let left = kubectl_json(&["get", "namespace", NAMESPACE]);
-    assert!(left.as_ref().is_none_or(Value::is_null), "{left:?}");
+    assert_eq!(cluster_wide(), [""; 0]);
 }

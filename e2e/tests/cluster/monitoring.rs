@@ -53,7 +53,7 @@ fn leave_the_operator_alone() {
     let _ = helm("helm", &change);
 }
 
-fn every_command_of_the_runbooks_done() {
+fn every_command_of_the_runbooks_works() {
     let mut count = 0;
     for page in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/runbooks")).unwrap() {
         for command in commands(&std::fs::read_to_string(page.unwrap().path()).unwrap()) {
@@ -151,7 +151,7 @@ async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql
     let readers = Visitors::readers(2);
     every_panel_has_figures();
     assert!(readers.noticed_nothing() > 10);
-    every_command_of_the_runbooks_done();
+    every_command_of_the_runbooks_works();
     the_alert_comes_and_goes_with_mysql();
     patch_spec(&json!({"monitoring": null}));
     for (kind, name) in [("podmonitor", "blog"), ("prometheusrule", "blog"), ("configmap", "blog-dashboard")]
