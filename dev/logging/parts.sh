@@ -131,7 +131,7 @@ blog_lines() {
 
 operator_lines() {
   k apply --filename "$WORK/blog.yaml" >/dev/null
-  KUBECONFIG=$API_TEST_KUBECONFIG POD_NAMESPACE=flaskblog-system "$TARGET/operator" run --log operator=debug 2>"$WORK/operator.log" &
+  KUBECONFIG=$API_TEST_KUBECONFIG POD_NAMESPACE=flaskblog-system "$TARGET/operator" run --log info,kube_client=warn,operator=debug 2>"$WORK/operator.log" &
   PID[operator]=$!
   within 30 grep -q '"object.ref"' "$WORK/operator.log" || die "The operator says nothing about its blog: $(cat "$WORK/operator.log")"
   stop operator
