@@ -8,16 +8,5 @@ help_if_asked "$@"
 
 VERSION=4.14.1
 
-fetch_axe() { # DIRECTORY
-  cd "$1"
-  npm pack --silent "axe-core@$VERSION"
-  tar -xzf "axe-core-$VERSION.tgz" --strip-components=1 package/axe.min.js
-  rm "axe-core-$VERSION.tgz"
-}
-
-if [[ ! -d $(cache_dir)/artefacts/axe/$VERSION ]] && ! have npm; then
-  ((EUID == 0)) && have apt-get || die "npm is needed to fetch axe-core for the browser tests; install it and try again."
-  step "Installing npm"
-  logged apt-npm apt_install npm
-fi
-printf '%s/axe.min.js\n' "$(artefact axe "$VERSION" fetch_axe)"
+[[ -d $(cache_dir)/artefacts/axe/$VERSION ]] || require_npm "axe-core for the browser tests"
+printf '%s/axe.min.js\n' "$(artefact axe "$VERSION" npm_files "axe-core@$VERSION" package/axe.min.js)"

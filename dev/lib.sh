@@ -59,6 +59,21 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
+# Files of an npm package, without their folders. Use it as the builder of an artefact, after require_npm.
+npm_files() { # PACKAGE@VERSION FILE… DIRECTORY
+  cd "${*: -1}"
+  npm pack --silent "$1"
+  tar -xzf ./*.tgz --transform='s|.*/||' "${@:2:$#-2}"
+  rm ./*.tgz
+}
+
+require_npm() { # WHAT-FOR
+  have npm && return
+  ((EUID == 0)) && have apt-get || die "npm is needed to fetch $1; install it and try again."
+  step "Installing npm"
+  logged apt-npm apt_install npm
+}
+
 # Rust builds the images and the tests; the version is the one that Cargo.toml asks for.
 require_rust() {
   local oldest found

@@ -10,13 +10,6 @@ help_if_asked "$@"
 FOLDER=${1:-$ROOT_DIR/docs/pictures}
 UPLOT=1.6.32
 
-fetch_uplot() { # DIRECTORY
-  cd "$1"
-  npm pack --silent "uplot@$UPLOT"
-  tar -xzf "uplot-$UPLOT.tgz" --strip-components=2 package/dist/uPlot.iife.min.js package/dist/uPlot.min.css
-  rm "uplot-$UPLOT.tgz"
-}
-
 # The placeholders are comments, so that the page is a valid one without them.
 page() { # DATA
   awk -v style="$PARTS/uPlot.min.css" -v code="$PARTS/uPlot.iife.min.js" -v data="$1" '
@@ -42,8 +35,8 @@ picture() { # NAME HEIGHT
 }
 
 "$DEV_DIR/browser.sh"
-have npm || die "npm is needed to fetch uPlot; install it and try again."
-PARTS=$(artefact uplot "$UPLOT" fetch_uplot)
+require_npm uPlot
+PARTS=$(artefact uplot "$UPLOT" npm_files "uplot@$UPLOT" package/dist/uPlot.iife.min.js package/dist/uPlot.min.css)
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 step "Running the test of the panels"

@@ -88,8 +88,7 @@ mapped() {
 check_types() {
   local others odd
   mapped >"$WORK/mapped"
-  template_fields >"$WORK/named"
-  others=$(awk 'NR == FNR {named[$1]; next} !($1 in named)' "$WORK/named" "$WORK/mapped")
+  others=$(awk 'NR == FNR {named[$1]; next} !($1 in named)' "$WORK/template-fields" "$WORK/mapped")
   grep -q -x 'since keyword' <<<"$others" || die "An unknown field that looks like a date isn't a keyword: $others"
   odd=$(grep -v -E ' (keyword|long|float|boolean)$' <<<"$others" || true)
   [[ -z $odd ]] || die "The index template should name a type for: $odd"

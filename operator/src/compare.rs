@@ -71,6 +71,8 @@ pub fn is_rolled_out(deployment: &DynamicObject) -> bool {
 pub fn runs_the_newest_template(statefulset: &DynamicObject) -> bool {
     let status = &statefulset.data["status"];
     let current = status["observedGeneration"].as_i64() == statefulset.metadata.generation;
+    // A pod of an older template is counted as ready until it is replaced. updatedReplicas leaves it out, and
+    // currentRevision becomes updateRevision when the replacement is done.
     let updated = status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"];
     current && updated && status["readyReplicas"] == 1
 }

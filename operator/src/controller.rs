@@ -24,7 +24,7 @@ use crate::{
     context::Context,
     health::Waiting,
     metrics::Watched,
-    reconcile::{error_policy, reconcile_in_turns},
+    reconcile::{error_policy, reconcile},
     turns::{Stop, Turns},
     wire::Told,
 };
@@ -67,7 +67,7 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     }
     controller
         .run(
-            move |blog, ctx| reconcile_in_turns(blog, ctx, turns.clone(), blogs.clone()),
+            move |blog, ctx| reconcile(blog, ctx, turns.clone(), blogs.clone()),
             error_policy,
             Arc::clone(&ctx),
         )

@@ -56,23 +56,12 @@ const UNSERVED: Duration = Duration::from_secs(60);
 /// While objects of an earlier blog are being deleted, it is looked at at least this often.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 
-/// Brings one blog closer to its spec and says when to look again.
+/// Brings one blog closer to its spec and says when to look again. Objects of all who wait for a turn are made before the first
+/// status is written. Whoever waited looks at what `blogs` says by then, not at what the blog was like before.
 ///
 /// # Errors
 /// [`Error`], after it was written to the status and published as an Event.
-pub async fn reconcile(blog: Arc<FlaskBlog>, ctx: Arc<Context>) -> Result<Action, Error> {
-    match work(blog, &ctx).await? {
-        Some(worked) => tell(worked, &ctx).await,
-        None => Ok(Action::await_change()),
-    }
-}
-
-/// The same as one of many: objects of all are made before the first status is written. Whoever waited for a turn looks at what
-/// `blogs` says by then, not at what the blog was like before.
-///
-/// # Errors
-/// As those of [`reconcile`].
-pub async fn reconcile_in_turns(
+pub async fn reconcile(
     blog: Arc<FlaskBlog>,
     ctx: Arc<Context>,
     turns: Turns,

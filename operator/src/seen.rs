@@ -74,6 +74,16 @@ impl All {
         self.complete.contains(&(kind, None)) || self.complete.contains(&(kind, Some(namespace.into())))
     }
 
+    /// Keeps the object, if it is newer than what is known.
+    fn learn(&mut self, key: &Key, version: u64, object: &DynamicObject) {
+        if self.is_news(key, version)
+            && let Some(packed) = self.models.pack(key.0, object)
+        {
+            self.entries.entry(key.clone()).or_default().known = Some((version, packed));
+        }
+    }
+
+    /// Whether this version of an object isn't known yet, nor gone by now.
     fn is_news(&self, key: &Key, version: u64) -> bool {
         let is_gone = self.gone.get(key).is_some_and(|(gone, _)| *gone >= version);
         !is_gone && !self.entries.get(key).is_some_and(|entry| entry.knows(version))
@@ -128,14 +138,7 @@ impl Seen {
                     *of != kind || scope.is_some_and(|scope| scope != &**namespace)
                 });
             }
-            Event::InitApply(object) | Event::Apply(object) => {
-                let is_news = self.is_news(kind, object.meta());
-                if is_news && let Ok(whole) = object.whole() {
-                    self.learn(kind, &whole);
-                }
-                self.watched(kind, object.meta());
-                return is_news;
-            }
+            Event::InitApply(object) | Event::Apply(object) => return self.told(kind, object),
             Event::Delete(object) => self.lock().delete(key(kind, object.meta()), version(object.meta())),
             Event::InitDone => {
                 let mut all = self.lock();
@@ -171,34 +174,24 @@ impl Seen {
 
     /// Remembers an object that was read or written.
     pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
-        self.learn(kind, object);
-    }
-
-    /// Whether this version of an object isn't known yet, nor gone by now.
-    fn is_news(&self, kind: OwnedKind, object: &ObjectMeta) -> bool {
-        let Some(version) = version(object) else { return true };
-        self.lock().is_news(&key(kind, object), version)
-    }
-
-    /// Keeps the object, if it is newer than what is known.
-    fn learn(&self, kind: OwnedKind, object: &DynamicObject) {
         let Some(version) = version(&object.metadata) else { return };
-        let key = key(kind, &object.metadata);
-        let mut all = self.lock();
-        if all.is_news(&key, version)
-            && let Some(packed) = all.models.pack(kind, object)
-        {
-            all.entries.entry(key).or_default().known = Some((version, packed));
-        }
+        self.lock().learn(&key(kind, &object.metadata), version, object);
     }
 
-    /// Its watch has told of this version.
-    fn watched(&self, kind: OwnedKind, object: &ObjectMeta) {
-        if let Some(version) = version(object)
-            && let Some(entry) = self.lock().entries.get_mut(&key(kind, object))
-        {
+    /// A watch tells of this object. It is read only if it is news, and not while others wait for the lock.
+    fn told(&self, kind: OwnedKind, object: &Told) -> bool {
+        let Some(version) = version(object.meta()) else { return true };
+        let key = key(kind, object.meta());
+        let is_news = self.lock().is_news(&key, version);
+        let whole = if is_news { object.whole().ok() } else { None };
+        let mut all = self.lock();
+        if let Some(whole) = whole {
+            all.learn(&key, version, &whole);
+        }
+        if let Some(entry) = all.entries.get_mut(&key) {
             entry.watched = entry.watched.max(Some(version));
         }
+        is_news
     }
 
     /// Whether everything of a blog is to be read anew, since that was last done so long ago. Answers so once.

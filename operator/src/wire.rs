@@ -97,15 +97,15 @@ impl<'de> Visitor<'de> for Fields {
 #[derive(Clone)]
 pub struct Told {
     metadata: ObjectMeta,
-    text: Box<RawValue>,
+    /// Nothing if there is no more than metadata.
+    text: Option<Box<RawValue>>,
 }
 
 impl Told {
     /// One of which there is nothing but metadata.
     #[must_use]
     pub fn of_metadata(metadata: ObjectMeta) -> Self {
-        let text = serde_json::value::to_raw_value(&serde_json::json!({"metadata": metadata}));
-        Self { metadata, text: text.unwrap_or_else(|_| RawValue::NULL.to_owned()) }
+        Self { metadata, text: None }
     }
 
     /// All of it.
@@ -113,7 +113,14 @@ impl Told {
     /// # Errors
     /// If it is no object.
     pub fn whole(&self) -> Result<DynamicObject, serde_json::Error> {
-        serde_json::from_str::<Lean>(self.text.get()).map(|object| object.0)
+        match &self.text {
+            Some(text) => serde_json::from_str::<Lean>(text.get()).map(|object| object.0),
+            None => Ok(DynamicObject {
+                types: None,
+                metadata: self.metadata.clone(),
+                data: Value::Object(Map::new()),
+            }),
+        }
     }
 }
 
@@ -132,7 +139,7 @@ impl<'de> Deserialize<'de> for Told {
         }
         let text = Box::<RawValue>::deserialize(from)?;
         let head: Head = serde_json::from_str(text.get()).map_err(serde::de::Error::custom)?;
-        Ok(Self { metadata: head.metadata.into(), text })
+        Ok(Self { metadata: head.metadata.into(), text: Some(text) })
     }
 }
 
@@ -209,6 +216,13 @@ mod tests {
         let line = format!(r#"{{"type":"MODIFIED","object":{}}}"#, object());
         let event: WatchEvent<Told> = serde_json::from_str(&line).unwrap();
         assert!(matches!(event, WatchEvent::Modified(told) if told.meta().name.as_deref() == Some("x")));
+    }
+
+    #[test]
+    fn of_an_object_of_which_only_metadata_is_told_that_is_the_whole() {
+        let lean: Lean = serde_json::from_str(&object().to_string()).unwrap();
+        let told = Told::of_metadata(lean.0.metadata.clone());
+        assert_eq!(json!(told.whole().unwrap()), json!({"metadata": lean.0.metadata}));
     }
 
     #[test]

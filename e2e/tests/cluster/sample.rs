@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use e2e::{condition, eventually, kubectl, kubectl_fed, kubectl_json, restarts, shell, wait_ready};
+use e2e::{condition, done, eventually, kubectl, kubectl_fed, kubectl_json, restarts, shell, wait_ready};
 use serde_json::{Value, json};
 
 use crate::person::Person;
@@ -47,8 +47,7 @@ pub fn blog() -> Value {
 
 /// Applies the deleted sample blog again: the post is there, and its author still logged in.
 pub async fn comes_back_as_it_was(author: &Person, title: &str) {
-    let applied = shell("kubectl --context kind-flaskblog apply -n default -f blog.yaml");
-    assert!(applied.status.success(), "{applied:?}");
+    done("kubectl --context kind-flaskblog apply -n default -f blog.yaml");
     wait_ready("default", "blog");
     let page = author.index().await;
     assert!(page.contains(title), "the post is gone");

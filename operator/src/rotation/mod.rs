@@ -26,7 +26,7 @@ use serde_json::Value;
 
 pub use self::{credential::Credential, secret::rotate};
 use crate::{
-    compare::is_rolled_out,
+    compare::{is_rolled_out, runs_the_newest_template},
     desired::{Applied, KEEPER, Objects},
     observe::Observed,
 };
@@ -144,7 +144,7 @@ fn is_told(credential: Credential, applied: &Objects<Applied>) -> bool {
     match credential {
         Credential::SessionKey => true,
         Credential::Account => set.is_some_and(database_serves),
-        Credential::Root => set.is_some_and(|set| database_serves(set) && has_keeper(set)),
+        Credential::Root => set.is_some_and(|set| runs_the_newest_template(set) && has_keeper(set)),
     }
 }
 
@@ -154,12 +154,10 @@ fn database_serves(set: &DynamicObject) -> bool {
     current && status["readyReplicas"].as_i64().unwrap_or(0) > 0
 }
 
-/// In the template, and so in the pod, as that is of the newest one.
+/// In the template, and so in a pod that is of the newest one.
 fn has_keeper(set: &DynamicObject) -> bool {
-    let status = &set.data["status"];
     let containers = set.data.pointer("/spec/template/spec/containers").and_then(Value::as_array);
-    let keeper = containers.is_some_and(|all| all.iter().any(|one| one["name"] == KEEPER));
-    keeper && status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"]
+    containers.is_some_and(|all| all.iter().any(|one| one["name"] == KEEPER))
 }
 
 fn has_replicas(deployment: &DynamicObject) -> bool {

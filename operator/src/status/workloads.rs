@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::Done;
 use crate::{
+    compare::runs_the_newest_template,
     config::Settings,
     desired::{Applied, Objects},
     identity::Identity,
@@ -131,10 +132,7 @@ fn progress(applied: &Objects<Applied>, wanted: i32) -> (bool, bool) {
         return (false, current && status.replicas == 0);
     }
     let ready = current && status.ready_replicas == Some(1);
-    // A pod of an older template is counted as ready until it is replaced. updatedReplicas leaves it out, and
-    // currentRevision becomes updateRevision when the replacement is done.
-    let updated = status.updated_replicas == Some(1) && status.current_revision == status.update_revision;
-    (ready, ready && updated)
+    (ready, runs_the_newest_template(statefulset))
 }
 
 /// Where the blog answers, and the port on every node if there is one.

@@ -12,11 +12,17 @@ mod rotation;
 mod support;
 mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{future, sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind};
-use kube::runtime::{controller::Action, watcher::Event};
-use operator::{config::Settings, context::Context, error::Error, reconcile::reconcile};
+use kube::runtime::{controller::Action, reflector, watcher::Event};
+use operator::{
+    config::Settings,
+    context::Context,
+    error::Error,
+    reconcile::reconcile,
+    turns::{Turns, stop_on},
+};
 use serde_json::{Value, json};
 use support::fake::{FakeApi, Fault};
 
@@ -61,13 +67,20 @@ fn fake_with(spec: Value) -> FakeApi {
 /// One reconcile, as the controller would start it: with the blog as it is stored now.
 async fn step(fake: &FakeApi) -> Result<(), Error> {
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-    reconcile(Arc::new(blog), context(fake)).await.map(|_| ())
+    alone(blog, context(fake)).await.map(|_| ())
+}
+
+/// The only reconcile of a process, which has a place for it.
+async fn alone(blog: FlaskBlog, ctx: Arc<Context>) -> Result<Action, Error> {
+    let (blogs, mut writer) = reflector::store();
+    writer.apply_watcher_event(&Event::Apply(blog.clone()));
+    reconcile(Arc::new(blog), ctx, Turns::new(1, stop_on(future::pending())), blogs).await
 }
 
 /// One reconcile of a process that has run before.
 async fn look(fake: &FakeApi, ctx: &Arc<Context>) -> Action {
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-    reconcile(Arc::new(blog), Arc::clone(ctx)).await.unwrap()
+    alone(blog, Arc::clone(ctx)).await.unwrap()
 }
 
 /// The definitions of kinds arrive that a cluster may lack.
@@ -167,7 +180,7 @@ async fn watched_step(fake: &FakeApi) -> Result<(), Error> {
         ctx.seen.note(kind, None, &Event::InitDone);
     }
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-    reconcile(Arc::new(blog), ctx).await.map(|_| ())
+    alone(blog, ctx).await.map(|_| ())
 }
 
 #[tokio::test]

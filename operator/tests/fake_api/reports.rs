@@ -89,7 +89,7 @@ async fn a_status_that_was_overtaken_is_computed_again_within_a_second() {
     let fake = fake_with(json!({}));
     fake.disturb(|line, _| line.ends_with("/status").then_some(Fault::Refused(409)));
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-    let action = reconcile(Arc::new(blog), context(&fake)).await.unwrap();
+    let action = alone(blog, context(&fake)).await.unwrap();
     assert_eq!(action, Action::requeue(Duration::from_secs(1)));
 }
 

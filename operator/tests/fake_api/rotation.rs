@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use flaskblog_api::{FlaskBlog, OwnedKind};
 use kube::runtime::watcher::Event;
-use operator::{context::Context, reconcile::reconcile};
+use operator::context::Context;
 use serde_json::{Value, json};
 
 use crate::{
-    APPS, BLOG, NS, context, fake_with,
+    APPS, BLOG, NS, alone, context, fake_with,
     support::fake::{FakeApi, Fault},
     workloads_become_ready,
 };
@@ -22,7 +22,7 @@ fn secret(fake: &FakeApi) -> Value {
 /// One reconcile of an operator that has run for a while.
 async fn step(fake: &FakeApi, ctx: &Arc<Context>) -> bool {
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
-    reconcile(Arc::new(blog), Arc::clone(ctx)).await.is_ok()
+    alone(blog, Arc::clone(ctx)).await.is_ok()
 }
 
 async fn asked(word: &str) -> (FakeApi, Arc<Context>) {

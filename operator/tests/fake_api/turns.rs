@@ -11,7 +11,7 @@ use kube::runtime::{
 use operator::{
     context::Context,
     error::Error,
-    reconcile::{error_policy, reconcile_in_turns},
+    reconcile::{error_policy, reconcile},
     turns::{Turns, stop_on},
 };
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ impl Process {
 
     async fn reconciled(&self, blog: &Arc<FlaskBlog>) -> Result<Action, Error> {
         let (ctx, turns, blogs) = (Arc::clone(&self.ctx), self.turns.clone(), self.blogs.clone());
-        reconcile_in_turns(Arc::clone(blog), ctx, turns, blogs).await
+        reconcile(Arc::clone(blog), ctx, turns, blogs).await
     }
 }
 
@@ -66,7 +66,7 @@ async fn overtaken_by(fake: &FakeApi, event: impl FnOnce(FlaskBlog) -> Event<Fla
     });
     begun.notified().await;
     let (ctx, turns, blogs) = (Arc::clone(&process.ctx), process.turns.clone(), process.blogs.clone());
-    let waiting = tokio::spawn(reconcile_in_turns(Arc::clone(&blog), ctx, turns, blogs));
+    let waiting = tokio::spawn(reconcile(Arc::clone(&blog), ctx, turns, blogs));
     tokio::task::yield_now().await;
     process.writer.apply_watcher_event(&event(FlaskBlog::clone(&blog)));
     go.notify_one();

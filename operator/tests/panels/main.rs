@@ -39,9 +39,14 @@ const OF_KUBELETS: &str = "kubelet_volume_stats_";
 
 /// What Prometheus answers to an expression.
 fn query(prometheus: u16, expr: &str) -> Vec<Value> {
-    let text = get(prometheus, &format!("/api/v1/query?query={}", encoded(expr))).unwrap();
+    result(prometheus, &format!("query?query={}", encoded(expr)))
+}
+
+/// The series in its answer to a request of its API.
+fn result(prometheus: u16, request: &str) -> Vec<Value> {
+    let text = get(prometheus, &format!("/api/v1/{request}")).unwrap();
     let answer: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(answer["status"], "success", "{expr}: {answer}");
+    assert_eq!(answer["status"], "success", "{request}: {answer}");
     answer["data"]["result"].as_array().unwrap().clone()
 }
 

@@ -5,8 +5,7 @@ use std::path::Path;
 use operator::monitoring::expressions;
 use serde_json::{Value, json};
 
-use super::{INTERVAL, encoded};
-use crate::processes::get;
+use super::{INTERVAL, encoded, result};
 
 /// Seconds from one point to the next.
 const STEP: u64 = 3;
@@ -24,12 +23,9 @@ fn with_lines(prometheus: u16, panel: &Value, start: u64, end: u64) -> Value {
     let asked = expressions(&json!({"panels": [panel]}), INTERVAL);
     let targets = panel["targets"].as_array().unwrap();
     let lines = asked.iter().zip(targets).flat_map(|((_, expr), target)| {
-        let path = format!("/api/v1/query_range?query={}&start={start}&end={end}&step={STEP}", encoded(expr));
-        let answer: Value = serde_json::from_str(&get(prometheus, &path).unwrap()).unwrap();
-        assert_eq!(answer["status"], "success", "{expr}: {answer}");
+        let request = format!("query_range?query={}&start={start}&end={end}&step={STEP}", encoded(expr));
         let legend = target["legendFormat"].as_str().unwrap().to_owned();
-        let series = answer["data"]["result"].as_array().unwrap().clone();
-        series
+        result(prometheus, &request)
             .into_iter()
             .map(move |one| json!({"legend": filled(&legend, &one["metric"]), "values": one["values"]}))
     });
