@@ -134,7 +134,9 @@ pub fn eventually<T>(what: &str, namespace: &str, mut probe: impl FnMut() -> Opt
     }
 }
 
-/// Waits as a user would.
+/// Waits as a user would. Nodes hear of a replica that has become ready up to seconds later, and until the first one is known
+/// to them a node port leads nowhere; so at the sample blog's an answer is waited for too. Whether requests fail meanwhile is
+/// what `Visitors` are for.
 pub fn wait_ready(namespace: &str, blog: &str) {
     let what = format!("{blog} is ready");
     eventually(&what, namespace, || {
@@ -142,6 +144,15 @@ pub fn wait_ready(namespace: &str, blog: &str) {
         let result = output("kubectl", &in_context(&[&wait[..], &[&format!("fb/{blog}")]].concat()), None);
         result.status.success().then_some(())
     });
+    if (namespace, blog) == ("default", "blog") {
+        eventually("its node port leads there", namespace, || answers(URL).then_some(()));
+    }
+}
+
+/// Whether a blog's index is there.
+#[must_use]
+pub fn answers(url: &str) -> bool {
+    shell(&format!("curl --silent --fail --max-time 10 --output /dev/null {url}/")).status.success()
 }
 
 /// Status, reason and message of a condition.

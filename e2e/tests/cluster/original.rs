@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{PortForward, done, eventually, helm, kubectl_fed, kubectl_json, shell};
+use e2e::{PortForward, answers, done, eventually, helm, kubectl_fed, kubectl_json, shell};
 
 use serde_json::json;
 
@@ -50,10 +50,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = shell(&format!("kubectl --context kind-flaskblog delete namespace {} --wait=false", self.0));
     }
-}
-
-fn answers(url: &str) -> bool {
-    shell(&format!("curl --silent --fail --output /dev/null {url}/")).status.success()
 }
 
 async fn old_users_find_their_posts_and_write_new_ones(url: &str) {
