@@ -140,7 +140,12 @@ async fn phases(
     let Round { namespace, operator, crowd, .. } = round;
     let quiet_cpu = quiet_time(cluster, &namespace, &operator, args.quiet).await?;
     let strangers = phases::growth_by_strangers(cluster, &namespace, &operator, 2000).await?;
-    let (operator, restart) = phases::restart(cluster, launch, &namespace, operator).await?;
+    let (mut operator, mut restarts) = (operator, Vec::new());
+    for _ in 0..args.rounds {
+        let (next, took) = phases::restart(cluster, launch, &namespace, operator).await?;
+        operator = next;
+        restarts.push(took);
+    }
     let restarted = operator.memory()?;
     let (mut specs, mut specs_floor) = (Vec::new(), Vec::new());
     let beside = format!("bench-floor-{}", args.rounds);
@@ -151,12 +156,16 @@ async fn phases(
         until_quiet(&operator).await?;
         specs_floor.push(retitle(cluster, &beside, count, &title, parallel).await?);
     }
-    let drift = phases::drift(cluster, &namespace, &crowd, args.blogs.min(100)).await?;
-    crowd.all_ready(args.blogs, rounds::limit(args.blogs)).await?;
-    until_quiet(&operator).await?;
+    let (mut drifts, count) = (Vec::new(), args.blogs.min(100));
+    // Others each time: how long an object was away is known of its first return only.
+    for first in (0..=args.blogs - count).step_by(count).take(args.rounds) {
+        drifts.push(phases::drift(cluster, &namespace, &crowd, first..first + count).await?);
+        crowd.all_ready(args.blogs, rounds::limit(args.blogs)).await?;
+        until_quiet(&operator).await?;
+    }
     check_objects(cluster, &namespace, &list(cluster, &namespace).await?).await?;
     operator.stop().await?;
-    Ok(Phases { quiet: args.quiet, quiet_cpu, strangers, restart, restarted, specs, specs_floor, drift })
+    Ok(Phases { quiet: args.quiet, quiet_cpu, strangers, restarts, restarted, specs, specs_floor, drifts })
 }
 
 async fn grown(cluster: &Cluster, launch: &Launch, count: usize, warm: &Warm) -> Result<Growth> {

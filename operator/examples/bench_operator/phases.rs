@@ -1,6 +1,9 @@
 //! Measurements c to f, on the blogs of the last round.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use flaskblog_api::{FlaskBlog, OwnedKind};
@@ -90,10 +93,16 @@ pub async fn changed_specs(
 }
 
 /// f: how long each deleted object was away, from watch event to watch event, the shortest first.
-pub async fn drift(cluster: &Cluster, namespace: &str, crowd: &Crowd, count: usize) -> Result<Vec<Duration>> {
+pub async fn drift(
+    cluster: &Cluster,
+    namespace: &str,
+    crowd: &Crowd,
+    blogs: Range<usize>,
+) -> Result<Vec<Duration>> {
+    let count = blogs.len();
     say(&format!("drift: {count} deleted objects"));
     let victims: Vec<(OwnedKind, String)> =
-        (0..count).map(|number| (KINDS[number % KINDS.len()], format!("blog-{number}"))).collect();
+        blogs.map(|number| (KINDS[number % KINDS.len()], format!("blog-{number}"))).collect();
     crowd.objects("are known", &victims, LIMIT, |_| true).await?;
     stream::iter(&victims)
         .map(Ok)
