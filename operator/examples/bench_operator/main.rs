@@ -137,13 +137,13 @@ async fn phases(
     round: Round,
     parallel: usize,
 ) -> Result<Phases> {
-    let Round { namespace, operator, crowd, .. } = round;
+    let Round { namespace, mut operator, crowd, .. } = round;
     let quiet_cpu = quiet_time(cluster, &namespace, &operator, args.quiet).await?;
     let strangers = phases::growth_by_strangers(cluster, &namespace, &operator, 2000).await?;
-    let (mut operator, mut restarts) = (operator, Vec::new());
+    let mut restarts = Vec::new();
     for _ in 0..args.rounds {
-        let (next, took) = phases::restart(cluster, launch, &namespace, operator).await?;
-        operator = next;
+        let took;
+        (operator, took) = phases::restart(cluster, launch, &namespace, operator).await?;
         restarts.push(took);
     }
     let restarted = operator.memory()?;
@@ -157,7 +157,7 @@ async fn phases(
         specs_floor.push(retitle(cluster, &beside, count, &title, parallel).await?);
     }
     let (mut drifts, count) = (Vec::new(), args.blogs.min(100));
-    // Others each time: how long an object was away is known of its first return only.
+    // Others each time: until the watch tells of a deletion, an object's last absence would be taken for the new one.
     for first in (0..=args.blogs - count).step_by(count).take(args.rounds) {
         drifts.push(phases::drift(cluster, &namespace, &crowd, first..first + count).await?);
         crowd.all_ready(args.blogs, rounds::limit(args.blogs)).await?;

@@ -56,7 +56,7 @@ pub struct Phases {
     pub specs: Vec<Duration>,
     /// The plain client's: 200 titles and 200 Deployments.
     pub specs_floor: Vec<Duration>,
-    /// The shortest first.
+    /// Of each round, the shortest first.
     pub drifts: Vec<Vec<Duration>>,
 }
 
