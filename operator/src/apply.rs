@@ -25,7 +25,9 @@ use crate::{
     metrics::Metrics,
     observe::{Observed, child_api},
     pending::{Held, needs_recreation},
+    refusals::Refusals,
     stuck::stuck_database_pod,
+    validate::Plan,
     wire::Lean,
 };
 
@@ -48,42 +50,43 @@ pub struct Change {
     pub name: String,
 }
 
-/// Writes what differs and returns every object as the API server now has it. `changes` tells what was done, also when
-/// an error ends the work halfway. What is `held` stays as it is, but for the number of replicas.
+/// Writes what differs and returns every object as the API server now has it.
+///
+/// `changes` lists what was done, also when an error ends the work halfway. An object that is `held` keeps its state, except
+/// for the number of replicas. A refused object goes to `refusals`; the objects that don't need it are applied all the same.
 ///
 /// # Errors
-/// [`Error::Write`] for the first write that fails; what comes after it in apply order was not touched.
+/// [`Error::Write`] for a failure that concerns every object: the API server is away, or the observed state is stale.
 pub async fn apply(
     ctx: &Context,
-    id: &Identity,
+    plan: &Plan,
     desired: &Objects<Desired>,
     observed: &Observed,
     held: &Held,
     changes: &mut Vec<Change>,
+    refusals: &mut Refusals,
 ) -> Result<Objects<Applied>, Error> {
-    let writer = Writer { client: &ctx.client.0, id, metrics: &ctx.metrics };
+    let writer = Writer { client: &ctx.client.0, id: &plan.id, metrics: &ctx.metrics };
     let mut applied = BTreeMap::new();
     for (role, wanted) in desired.iter() {
-        let object = match observed.children.get(&role) {
-            Some(live) if is_as_wanted(wanted, live) => Arc::clone(live),
-            Some(live) if held.roles.contains(&role) => {
-                let object = writer.scale_alone(role, wanted, live, changes).await?;
-                ctx.seen.remember(role.kind(), &object);
-                Arc::new(object)
-            }
-            live => {
-                let live = live.map(Arc::as_ref);
-                let written = writer.bring_about(role, wanted, live, desired, changes).await?;
-                ctx.seen.remember(role.kind(), &written);
-                Arc::new(written)
-            }
+        let live = observed.children.get(&role);
+        let lacks = |needed: &Child| desired.get(*needed).is_some() && !applied.contains_key(needed);
+        let written = if let Some(why) = plan.refused.get(&role) {
+            refusals.push(why.clone());
+            None
+        } else if role.prerequisites().iter().any(lacks) {
+            None // Its prerequisite is in `refusals`.
+        } else {
+            refusals.collect(writer.apply_one(ctx, role, wanted, live, desired, held, changes).await)?
         };
-        applied.insert(role, object);
+        if let Some(object) = written.or_else(|| live.cloned()) {
+            applied.insert(role, object);
+        }
     }
     for (role, live) in &observed.children {
         // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
         if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret {
-            writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await?;
+            refusals.collect(writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await)?;
         }
     }
     Ok(Objects::applied(applied))
@@ -129,6 +132,26 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    #[expect(clippy::too_many_arguments, reason = "one step of `apply`, which has all of them at hand")]
+    async fn apply_one(
+        &self,
+        ctx: &Context,
+        role: Child,
+        wanted: &DynamicObject,
+        live: Option<&Arc<DynamicObject>>,
+        desired: &Objects<Desired>,
+        held: &Held,
+        changes: &mut Vec<Change>,
+    ) -> Result<Arc<DynamicObject>, Error> {
+        let written = match live {
+            Some(live) if is_as_wanted(wanted, live) => return Ok(Arc::clone(live)),
+            Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
+            live => self.bring_about(role, wanted, live.map(Arc::as_ref), desired, changes).await?,
+        };
+        ctx.seen.remember(role.kind(), &written);
+        Ok(Arc::new(written))
+    }
+
     /// The way in which an object comes to be as wanted.
     async fn bring_about(
         &self,

@@ -25,6 +25,7 @@ mod packed;
 pub mod pending;
 pub mod preview;
 pub mod reconcile;
+pub mod refusals;
 pub mod rotation;
 pub mod run;
 pub mod seen;

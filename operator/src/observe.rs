@@ -1,12 +1,15 @@
 //! Step 1 (client required): what exists and decides. Reads only, all by name or by the blog's own labels.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     compare::{is_rolled_out, runs_the_newest_template},
     context::Context,
     desired::ByRole,
-    error::Error,
+    error::{Error, Invalid},
     identity::Identity,
     served::is_not_served,
     wire::Lean,
@@ -36,8 +39,10 @@ const PARALLEL_READS: usize = 4;
 /// What is there.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// The children that exist, ours or not. Secrets come without their data.
+    /// The blog's children that exist. Secrets come without their data.
     pub children: ByRole,
+    /// Objects of other owners that have a child's name, see [`crate::validate::separate_foreign`].
+    pub foreign: BTreeMap<Child, Invalid>,
     /// The claim of MySQL's volume.
     pub data_claim: Option<PersistentVolumeClaim>,
     /// MySQL's pod.
@@ -96,7 +101,16 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     if data_claim.is_some() || [Child::Database, Child::App].iter().any(|role| children.contains_key(role)) {
         look_for_secrets(ctx, id, &mut children).await?;
     }
-    Ok(Observed { children, data_claim, database_pod, app_pods, missing_kinds, external_secret_missing })
+    let foreign = BTreeMap::new();
+    Ok(Observed {
+        children,
+        foreign,
+        data_claim,
+        database_pod,
+        app_pods,
+        missing_kinds,
+        external_secret_missing,
+    })
 }
 
 /// Asked only for a blog that wants something of them; what is known of them otherwise is as good.

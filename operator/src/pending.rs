@@ -66,11 +66,13 @@ impl fmt::Display for Pending {
 
 /// Every object that differs, in apply order, then those that go.
 #[must_use]
-pub fn pending(blog: &str, wanted: &Objects<Desired>, observed: &Observed) -> Vec<Pending> {
-    let one = |role: Child, effect| Pending { role, name: role.name(blog), effect };
-    let written = wanted.iter().filter_map(|(role, object)| {
-        effect(role, object, observed.children.get(&role).map(AsRef::as_ref)).map(|effect| one(role, effect))
-    });
+pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> Vec<Pending> {
+    let one = |role: Child, effect| Pending { role, name: role.name(&plan.id.name), effect };
+    let written =
+        wanted.iter().filter(|(role, _)| !plan.refused.contains_key(role)).filter_map(|(role, object)| {
+            effect(role, object, observed.children.get(&role).map(AsRef::as_ref))
+                .map(|effect| one(role, effect))
+        });
     let gone = observed
         .children
         .keys()

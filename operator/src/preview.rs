@@ -15,7 +15,7 @@ use crate::{
     identity::Identity,
     observe::{Observed, observe},
     pending::{held, pending},
-    validate::validate,
+    validate::{separate_foreign, validate},
 };
 
 /// Uid of a blog that isn't in any cluster yet.
@@ -53,10 +53,14 @@ pub async fn plan(args: &PlanArgs) -> Result<Preview> {
 pub async fn preview(client: Client, blog: FlaskBlog, settings: Settings) -> Result<Preview> {
     let id = Identity::of(&blog)?;
     let ctx = Context::new(client, "plan", settings);
-    let observed = observe(&ctx, &id, &blog).await?;
+    let mut observed = observe(&ctx, &id, &blog).await?;
+    separate_foreign(&id, &mut observed)?;
     let plan = validate(&blog, &id, &observed, &ctx.settings)?;
     let wanted = desired(&plan);
-    let changes = pending(&id.name, &wanted, &observed);
+    if let Some(why) = plan.refused_of(&wanted).next() {
+        bail!(why.clone());
+    }
+    let changes = pending(&plan, &wanted, &observed);
     let held = held(&plan, &wanted, &changes);
     let mut text = String::new();
     for change in &changes {

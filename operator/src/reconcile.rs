@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
+use flaskblog_api::{Child, FlaskBlog, FlaskBlogStatus};
 use futures::FutureExt;
 use k8s_openapi::jiff::Timestamp;
 use kube::{
@@ -33,11 +33,12 @@ use crate::{
     metrics::Outcome,
     observe::{Observed, observe},
     pending::{Held, held, pending},
+    refusals::Refusals,
     rotation::{rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
     turns::Turns,
-    validate::{Plan, validate},
+    validate::{Plan, separate_foreign, validate},
 };
 
 /// While something is still starting, it is looked at this often: a pod that can't pull its image changes no object
@@ -132,7 +133,7 @@ async fn work(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Worked>, Err
     let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
     Ok(Some(Worked {
         status: status::merged(&blog, &report),
-        outcome: outcome.map(drop),
+        outcome: outcome.and_then(|done| done.refusals.into_result()),
         settled: report.settled,
         started,
         blog,
@@ -206,41 +207,61 @@ async fn converge(
     ctx: &Context,
     changes: &mut Vec<Change>,
 ) -> Result<Done, Error> {
-    let policy = blog.spec.deletion_policy;
-    let observed = observe(ctx, id, blog).await?; // client required
+    let mut observed = observe(ctx, id, blog).await?; // client required
+    separate_foreign(id, &mut observed)?; // no client required
     if blog.spec.suspend {
         return look_only(blog, id, ctx, observed);
     }
-    release_data(ctx, id, policy, &observed).await?; // client required
+    let mut refusals = Refusals::default();
+    let policy = blog.spec.deletion_policy;
+    refusals.collect(release_data(ctx, id, policy, &observed).await)?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
-    let (applied, held) = bring_about(ctx, id, &plan, &observed, changes).await?; // client required
-    unstick(ctx, id, &observed, &applied, changes).await?; // client required
-    take_data(ctx, id, policy, &observed).await?; // client required
-    let growth = grow(ctx, id, &plan, &observed).await?; // client required
-    let now = Timestamp::now();
-    let steps = steps(blog, &applied, now); // no client required
-    rotate(ctx, id, steps, changes).await?; // client required
-    renew(ctx, id, blog, &applied, now, changes).await?; // client required
-    Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
+    let (applied, held) = bring_about(ctx, id, &plan, &observed, changes, &mut refusals).await?; // client required
+    if !plan.refused.contains_key(&Child::Database) {
+        refusals.collect(unstick(ctx, id, &observed, &applied, changes).await)?; // client required
+    }
+    refusals.collect(take_data(ctx, id, policy, &observed).await)?; // client required
+    let storage = plan.database.managed().map(|managed| &managed.spec.storage);
+    let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required
+    maintain_secrets(blog, id, ctx, &applied, changes, &mut refusals).await?; // client required
+    let growth = growth.unwrap_or(Growth::None);
+    Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None, refusals })
 }
 
-/// Makes the objects as the plan says; also tells what waits for a person's approval.
+/// Rotations and certificates have deadlines of their own, so they depend on nothing but their Secrets.
+async fn maintain_secrets(
+    blog: &FlaskBlog,
+    id: &Identity,
+    ctx: &Context,
+    applied: &Objects<Applied>,
+    changes: &mut Vec<Change>,
+    refusals: &mut Refusals,
+) -> Result<(), Error> {
+    let now = Timestamp::now();
+    let steps = steps(blog, applied, now); // no client required
+    refusals.collect(rotate(ctx, id, steps, changes).await)?; // client required
+    refusals.collect(renew(ctx, id, blog, applied, now, changes).await)?; // client required
+    Ok(())
+}
+
+/// Brings the objects to the plan; also returns the restarts that wait for approval.
 async fn bring_about(
     ctx: &Context,
     id: &Identity,
     plan: &Plan,
     observed: &Observed,
     changes: &mut Vec<Change>,
+    refusals: &mut Refusals,
 ) -> Result<(Objects<Applied>, Held), Error> {
     if ctx.settled.holds(plan, observed) {
         return Ok((Objects::applied(observed.children.clone()), Held::default()));
     }
     ctx.settled.forget(&id.uid);
     let wanted = desired(plan); // no client required
-    let differences = pending(&id.name, &wanted, observed); // no client required
+    let differences = pending(plan, &wanted, observed); // no client required
     let held = held(plan, &wanted, &differences); // no client required
-    let applied = apply(ctx, id, &wanted, observed, &held, changes).await?; // client required
-    if held.lines.is_empty() {
+    let applied = apply(ctx, plan, &wanted, observed, &held, changes, refusals).await?; // client required
+    if held.lines.is_empty() && refusals.first().is_none() {
         ctx.settled.found(plan, applied.by_role());
     }
     Ok((applied, held))
@@ -249,9 +270,13 @@ async fn bring_about(
 /// A suspended blog: what there is, and what would be changed.
 fn look_only(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed) -> Result<Done, Error> {
     let plan = validate(blog, id, &observed, &ctx.settings)?;
-    let suspended = pending(&id.name, &desired(&plan), &observed).iter().map(ToString::to_string).collect();
+    let wanted = desired(&plan);
+    let mut refusals = Refusals::default();
+    plan.refused_of(&wanted).for_each(|why| refusals.push(why.clone()));
+    let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
-    Ok(Done { observed, plan, applied, growth: Growth::None, held: Vec::new(), suspended: Some(suspended) })
+    let suspended = Some(suspended);
+    Ok(Done { observed, plan, applied, growth: Growth::None, held: Vec::new(), suspended, refusals })
 }
 
 /// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half

@@ -1,6 +1,9 @@
 //! Lets the volume grow (client required). Nothing here looks at the database's health: a full disk is when it is needed.
 
-use flaskblog_api::children::{MANAGER, data_claim};
+use flaskblog_api::{
+    Storage,
+    children::{MANAGER, data_claim},
+};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api,
@@ -15,7 +18,6 @@ use crate::{
     error::Error,
     identity::Identity,
     observe::{Observed, claim_request},
-    validate::Plan,
 };
 
 /// How the volume's growth stands.
@@ -35,11 +37,14 @@ pub enum Growth {
 ///
 /// # Errors
 /// [`Error::Write`] when the API server doesn't answer. A refusal is no error: the blog runs on with what it has.
-pub async fn grow(ctx: &Context, id: &Identity, plan: &Plan, observed: &Observed) -> Result<Growth, Error> {
-    let (Some(managed), Some(claim)) = (plan.database.managed(), &observed.data_claim) else {
-        return Ok(Growth::None);
-    };
-    let wanted = &managed.spec.storage.size;
+pub async fn grow(
+    ctx: &Context,
+    id: &Identity,
+    storage: Option<&Storage>,
+    observed: &Observed,
+) -> Result<Growth, Error> {
+    let (Some(storage), Some(claim)) = (storage, &observed.data_claim) else { return Ok(Growth::None) };
+    let wanted = &storage.size;
     let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     let asks = claim_request(claim).unwrap_or_default();
     if claim.metadata.deletion_timestamp.is_some() || !bound {

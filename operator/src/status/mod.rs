@@ -32,9 +32,13 @@ use crate::{
     error::Error,
     identity::Identity,
     observe::Observed,
+    refusals::Refusals,
     storage::Growth,
     validate::{Plan, Stage},
 };
+
+/// Refused objects that a message quotes.
+const REFUSALS_SHOWN: usize = 4;
 
 /// Everything that a reconcile found out and did; status and Events are computed from it.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ pub struct Done {
     pub growth: Growth,
     /// Restarts that wait for a person's approval, one line each.
     pub held: Vec<String>,
+    /// Objects that could not be applied.
+    pub refusals: Refusals,
     /// Nothing was done, as the spec asks, and this is what would have been, one line an object.
     pub suspended: Option<Vec<String>>,
 }
@@ -107,6 +113,7 @@ fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Sett
         app_available(&app),
         ready,
     ];
+    override_by_refusals(&mut conditions, &done.refusals);
     conditions.extend(of_features(done));
     let (url, node_port) = url(done, id, settings);
     Report {
@@ -126,6 +133,21 @@ fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Sett
         }),
         generation: id.generation,
     }
+}
+
+/// A refused object means that the blog isn't as the spec says, however well its replicas serve.
+fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, refusals: &Refusals) {
+    let Some(first) = refusals.first() else { return };
+    let mut messages: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    messages.dedup();
+    messages.truncate(REFUSALS_SHOWN);
+    let message = messages.join("; ");
+    conditions
+        .retain(|one| ![types::READY, types::PROGRESSING, types::DEGRADED].contains(&one.type_.as_str()));
+    conditions.extend(
+        [(types::READY, false), (types::PROGRESSING, true), (types::DEGRADED, true)]
+            .map(|(type_, status)| condition(type_, status, first.reason(), &message)),
+    );
 }
 
 /// Whether there is nothing to wait for that no watch would tell of.

@@ -9,18 +9,19 @@ use std::collections::BTreeMap;
 use flaskblog_api::{
     Autoscaling, Child, DeletionPolicy, ExternalDatabase, FlaskBlog, ImagePullPolicy, Ingress,
     ManagedDatabase, Markup, Monitoring, OwnedKind, PodTemplate, Registration, Resources, RolloutPolicy,
-    Service, Storage, children::DEFAULT_IMAGE,
+    Service, children::DEFAULT_IMAGE,
 };
 use kube::ResourceExt;
 
-pub use self::database::tag_of;
+pub use self::{database::tag_of, ownership::separate_foreign};
 use self::{
     database::{check_version, template_size},
-    ownership::{check_claim, check_credentials, check_ownership},
+    ownership::{check_claim, check_credentials},
     stages::stage,
 };
 use crate::{
     config::Settings,
+    desired::{Desired, Objects},
     error::Invalid,
     identity::Identity,
     observe::Observed,
@@ -46,6 +47,8 @@ pub struct Plan {
     pub stage: Stage,
     /// The restarts that a person has approved, if those need approval at all.
     pub approval: Approval,
+    /// Objects that are not written, and why. Objects that don't need them are.
+    pub refused: BTreeMap<Child, Invalid>,
 }
 
 /// The web application.
@@ -108,6 +111,11 @@ pub enum DatabasePlan {
 }
 
 impl Plan {
+    /// The reasons for objects that are wanted and not written.
+    pub fn refused_of<'a>(&'a self, wanted: &'a Objects<Desired>) -> impl Iterator<Item = &'a Invalid> {
+        self.refused.iter().filter(|(role, _)| wanted.get(**role).is_some()).map(|(_, why)| why)
+    }
+
     /// Whether the spec asks for a kind that the cluster lacks.
     #[must_use]
     pub fn misses_a_kind(&self) -> bool {
@@ -165,24 +173,21 @@ pub enum Approval {
 /// Turns the spec into a plan.
 ///
 /// # Errors
-/// [`Invalid`] when an object is in the way or still going away, when the data's passwords are missing, or when the image
-/// can't take over the data.
+/// [`Invalid::WaitingForCleanup`] while the volume of an earlier blog is being deleted.
 pub fn validate(
     blog: &FlaskBlog,
     id: &Identity,
     observed: &Observed,
     settings: &Settings,
 ) -> Result<Plan, Invalid> {
-    for (role, object) in &observed.children {
-        check_ownership(id, *role, object)?;
-    }
     let spec = &blog.spec;
     let stage = stage(spec, observed);
     let autoscaling = spec.autoscaling.clone().filter(|_| stage == Stage::Awake);
     let (image, default_image) = app_image(blog, observed, &settings.blog_image);
     Ok(Plan {
         id: id.clone(),
-        database: database_plan(blog, id, observed, stage)?,
+        refused: refused(blog, id, observed)?,
+        database: database_plan(blog, observed, stage),
         app: AppPlan {
             replicas: match (stage, &autoscaling) {
                 (Stage::Awake, Some(_)) => None,
@@ -225,30 +230,53 @@ fn monitoring(blog: &FlaskBlog, observed: &Observed, settings: &Settings) -> Mon
     MonitoringPlan { wanted, missing, runbooks: settings.runbooks.clone() }
 }
 
-fn database_plan(
+/// The objects that must keep their state, with the reason that was found first.
+fn refused(
     blog: &FlaskBlog,
     id: &Identity,
     observed: &Observed,
-    stage: Stage,
-) -> Result<DatabasePlan, Invalid> {
+) -> Result<BTreeMap<Child, Invalid>, Invalid> {
+    let mut refused = observed.foreign.clone();
+    let mut refuse = |role: Child, why: Invalid| {
+        refused.entry(role).or_insert(why);
+    };
     if let Some(external) = &blog.spec.database.external {
         if observed.external_secret_missing {
-            return Err(Invalid::ExternalSecretMissing { name: external.credentials_secret.clone() });
+            let name = external.credentials_secret.clone();
+            refuse(Child::App, Invalid::ExternalSecretMissing { name });
         }
-        return Ok(DatabasePlan::External(external.clone()));
+        return Ok(refused);
     }
     let spec = blog.spec.database.managed.clone().unwrap_or_default();
-    check_claim(id, observed, &spec.storage)?;
-    check_credentials(id, observed)?;
-    check_version(blog, &spec.image)?;
+    if let Err(why) = check_claim(id, observed, &spec.storage) {
+        // New passwords would not be those of the data.
+        refuse(Child::DatabaseSecret, why.clone());
+        refuse(Child::Database, why);
+    }
+    match check_credentials(id, observed) {
+        Ok(()) => {}
+        Err(waiting @ Invalid::WaitingForCleanup { .. }) => return Err(waiting),
+        Err(missing) => refuse(Child::DatabaseSecret, missing),
+    }
+    if let Err(why) = check_version(blog, &spec.image) {
+        refuse(Child::Database, why);
+    }
+    Ok(refused)
+}
+
+fn database_plan(blog: &FlaskBlog, observed: &Observed, stage: Stage) -> DatabasePlan {
+    if let Some(external) = &blog.spec.database.external {
+        return DatabasePlan::External(external.clone());
+    }
+    let spec = blog.spec.database.managed.clone().unwrap_or_default();
     let template_size = template_size(observed, &spec.storage);
     let recommender = Child::Recommendation.kind();
-    Ok(DatabasePlan::Managed(ManagedPlan {
+    DatabasePlan::Managed(ManagedPlan {
         recommender_missing: spec.recommend_resources && observed.missing_kinds.contains(&recommender),
         spec,
         template_size,
         replicas: i32::from(stage != Stage::Asleep),
-    }))
+    })
 }
 
 fn rotations(observed: &Observed) -> BTreeMap<String, String> {
@@ -280,11 +308,4 @@ fn app_image(blog: &FlaskBlog, observed: &Observed, release: &str) -> (String, O
     };
     let image = remembered.map_or(release, String::as_str);
     (image.to_owned(), Some(image.to_owned()))
-}
-
-/// The storage that the spec asks for, if the database is the blog's own.
-#[must_use]
-pub fn wanted_storage(blog: &FlaskBlog) -> Option<Storage> {
-    let database = &blog.spec.database;
-    database.external.is_none().then(|| database.managed.clone().unwrap_or_default().storage)
 }

@@ -8,12 +8,28 @@ use kube::{ResourceExt, api::DynamicObject};
 
 use crate::{compare::same_quantity, error::Invalid, identity::Identity, observe::Observed};
 
+/// Moves the objects of other owners out of the blog's children.
+///
+/// # Errors
+/// [`Invalid::WaitingForCleanup`] while an object of an earlier blog is being deleted: everything of this blog waits for it.
+pub fn separate_foreign(id: &Identity, observed: &mut Observed) -> Result<(), Invalid> {
+    for (role, object) in &observed.children {
+        match check_ownership(id, *role, object) {
+            Ok(()) => {}
+            Err(waiting @ Invalid::WaitingForCleanup { .. }) => return Err(waiting),
+            Err(foreign) => drop(observed.foreign.insert(*role, foreign)),
+        }
+    }
+    observed.children.retain(|role, _| !observed.foreign.contains_key(role));
+    Ok(())
+}
+
 /// Whether an object that bears a child's name is this blog's, on its way out, or a stranger's.
 ///
 /// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours
 /// if it carries our labels: Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything
 /// else is left alone.
-pub(super) fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
+fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     let kind = role.kind().api_resource().kind;
     let name = role.name(&id.name);
     let owners = || object.owner_references().iter();
@@ -81,7 +97,9 @@ pub(super) fn check_credentials(id: &Identity, observed: &Observed) -> Result<()
     if claim.metadata.deletion_timestamp.is_some() && !observed.children.contains_key(&Child::Database) {
         return Err(Invalid::WaitingForCleanup { kind: "PersistentVolumeClaim".into(), name });
     }
-    if observed.children.contains_key(&Child::DatabaseSecret) {
+    let secret = Child::DatabaseSecret;
+    // A Secret of another owner is reported as such.
+    if observed.children.contains_key(&secret) || observed.foreign.contains_key(&secret) {
         return Ok(());
     }
     Err(Invalid::CredentialsMissing { secret: Child::DatabaseSecret.name(&id.name), claim: name })

@@ -22,7 +22,13 @@ async fn a_strangers_volume_is_not_taken_and_nobody_is_advised_to_delete_it() {
     assert_eq!(step(&fake).await.unwrap_err().reason(), "NameConflict");
     let message = condition(&fake, "Ready")["message"].to_string();
     assert!(message.contains("label it") && !message.contains("delete"), "{message}");
-    assert_eq!(fake.take_writes(), ["PATCH flaskblogs/daily/status"]);
+    let made = fake.take_writes();
+    assert!(
+        !made.iter().any(|write| write.contains("daily-mysql-0") || write.contains("secrets/daily-mysql ")),
+        "{made:?}"
+    );
+    assert!(fake.get(&format!("{NS}/secrets/daily-mysql")).is_none(), "a password that isn't the data's");
+    assert!(fake.get(&format!("{APPS}/statefulsets/daily-mysql")).is_none());
 }
 
 /// Fault case 7: a class that doesn't exist, then the right one. The claim of the first try waits for ever.

@@ -1,0 +1,126 @@
+//! One fault stops nothing that doesn't depend on it.
+
+use flaskblog_api::{Child, OwnedKind};
+use serde_json::json;
+
+use super::*;
+
+const HPAS: &str = "/apis/autoscaling/v2/namespaces/press/horizontalpodautoscalers";
+const INGRESSES: &str = "/apis/networking.k8s.io/v1/namespaces/press/ingresses";
+
+fn refuse_service(fake: &FakeApi) {
+    fake.disturb(|line, _| (line == "PATCH services/daily").then_some(Fault::Refused(422)));
+}
+
+/// F1: the periodic read of every child finds an object that this blog doesn't need.
+#[tokio::test]
+async fn a_foreign_object_that_is_not_needed_changes_nothing() {
+    for path in [
+        format!("{INGRESSES}/daily"),
+        format!("{HPAS}/daily"),
+        format!("{NS}/configmaps/daily-dashboard"),
+        PDB.to_owned(),
+    ] {
+        let fake = fake_with(json!({"replicas": 1}));
+        fake.put(&path, json!({"metadata": {"name": "daily", "labels": {"of": "others"}}}));
+        let before = fake.get(&path);
+        step(&fake).await.unwrap();
+        workloads_become_ready(&fake, 1);
+        fake.edit(BLOG, |blog| blog["spec"]["title"] = "Changed".into());
+        step(&fake).await.unwrap();
+        workloads_become_ready(&fake, 1);
+        step(&fake).await.unwrap();
+        assert_eq!(condition(&fake, "Ready")["status"], "True", "{path}");
+        assert_eq!(fake.get(&path), before, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_object_that_is_needed_stops_only_itself() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    fake.put(PDB, json!({"metadata": {"name": "daily", "uid": "theirs"}}));
+    fake.edit(BLOG, |blog| blog["spec"]["title"] = "Changed".into());
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "NameConflict");
+    let deployment = fake.get(&format!("{APPS}/deployments/daily")).unwrap();
+    assert!(deployment.to_string().contains("Changed"), "{deployment}");
+    assert_eq!(condition(&fake, "Degraded")["reason"], "NameConflict");
+}
+
+/// Row 13: a node port that another Service has.
+#[tokio::test]
+async fn a_refused_service_holds_back_no_other_object() {
+    let fake = fake_with(json!({}));
+    refuse_service(&fake);
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "Rejected");
+    assert!(fake.get(&format!("{APPS}/statefulsets/daily-mysql")).is_some());
+    assert!(fake.get(&format!("{APPS}/deployments/daily")).is_some());
+    fake.edit(BLOG, |blog| blog["spec"]["replicas"] = 3.into());
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "Rejected");
+    let deployment = fake.get(&format!("{APPS}/deployments/daily")).unwrap();
+    assert_eq!(deployment["spec"]["replicas"], 3);
+    for type_ in ["Ready", "Degraded", "Progressing"] {
+        assert_eq!(condition(&fake, type_)["reason"], "Rejected");
+    }
+    assert_eq!(condition(&fake, "Ready")["status"], "False");
+    fake.leave_alone();
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Degraded")["status"], "False");
+}
+
+#[tokio::test]
+async fn a_refused_object_does_not_keep_a_dropped_one() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    refuse_service(&fake);
+    fake.edit(BLOG, |blog| blog["spec"] = json!({"replicas": 1, "service": {"nodePort": 30423}}));
+    step(&fake).await.unwrap_err();
+    assert!(fake.get(PDB).is_none());
+}
+
+/// F3: the certificate ends after 90 days, whatever else is wrong.
+#[tokio::test]
+async fn a_due_certificate_is_renewed_whatever_else_fails() {
+    let tls = format!("{NS}/secrets/daily-mysql-tls");
+    for obstacle in ["a refused Service", "a spec without a plan"] {
+        let fake = fake_with(json!({}));
+        step(&fake).await.unwrap();
+        let due = json!("2026-01-01T00:00:00Z");
+        fake.edit(&tls, |secret| {
+            secret["metadata"]["annotations"]["flaskblog.dev/renew-certificate-after"] = due.clone();
+            let data = secret["stringData"].as_object().unwrap().clone();
+            let encoded = data
+                .into_iter()
+                .map(|(key, value)| (key, json!(k8s_openapi::ByteString(value.as_str().unwrap().into()))));
+            secret["data"] = encoded.collect::<serde_json::Map<_, _>>().into();
+        });
+        if obstacle == "a refused Service" {
+            fake.edit(BLOG, |blog| blog["spec"]["service"] = json!({"nodePort": 30423}));
+            refuse_service(&fake);
+        } else {
+            fake.edit(BLOG, |blog| blog["status"]["databaseVersion"] = "9.9".into());
+        }
+        step(&fake).await.unwrap_err();
+        let after =
+            &fake.get(&tls).unwrap()["metadata"]["annotations"]["flaskblog.dev/renew-certificate-after"];
+        assert_ne!(*after, due, "{obstacle}");
+    }
+}
+
+#[tokio::test]
+async fn an_object_is_not_created_without_its_prerequisite() {
+    for (role, path) in [
+        (Child::App, format!("{APPS}/deployments/daily")),
+        (Child::Database, format!("{APPS}/statefulsets/daily-mysql")),
+    ] {
+        for needed in role.prerequisites() {
+            let fake = fake_with(json!({}));
+            let verb = if needed.kind() == OwnedKind::Secret { "POST" } else { "PATCH" };
+            let plural = needed.kind().api_resource().plural;
+            let refused = format!("{verb} {plural}/{}", needed.name("daily"));
+            fake.disturb(move |line, _| (line == refused).then_some(Fault::Refused(403)));
+            assert_eq!(step(&fake).await.unwrap_err().reason(), "Forbidden", "{needed:?}");
+            assert!(fake.get(&path).is_none(), "{role:?} without {needed:?}");
+        }
+    }
+}
