@@ -5,22 +5,31 @@
 //! data all the same when it is deleted. `Delete` comes last: only what turned out to be the blog's own is given to it.
 
 use flaskblog_api::{
-    Child, DeletionPolicy,
-    children::{MANAGER, data_claim},
+    Child, DeletionPolicy, FlaskBlog,
+    children::{DATA_VOLUME, DATA_VOLUME_KEY, KEEP, MANAGER, SERVED_IMAGE, data_claim},
 };
 use k8s_openapi::{
+    ByteString,
     api::core::v1::{PersistentVolumeClaim, Secret},
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
 };
 use kube::{
-    Api, Resource,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::NamespaceResourceScope,
 };
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use crate::{context::Context, error::Error, identity::Identity, observe::Observed};
+use crate::{
+    compare::runs_the_newest_template,
+    context::Context,
+    desired::{Applied, Objects},
+    error::Error,
+    identity::Identity,
+    observe::Observed,
+    validate::{bound_volume, forgets_volume, mysql_image, recorded_volume},
+};
 
 /// The owners that the claim should have, if they differ from those that it has (no client required). Owners that
 /// others have set stay.
@@ -79,6 +88,79 @@ pub async fn take_data(
     settle_claim(ctx, id, policy, observed).await
 }
 
+/// Ends the record of a volume that the user has given up, before MySQL starts on another one (client required).
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn forget_volume(
+    ctx: &Context,
+    id: &Identity,
+    blog: &FlaskBlog,
+    observed: &Observed,
+) -> Result<(), Error> {
+    if forgets_volume(blog, observed) { write_volume(ctx, id, observed, None).await } else { Ok(()) }
+}
+
+/// Records on claim and Secret what serves the data now (client required).
+///
+/// The image stands on the claim, as it goes where the data goes. The volume stands in the Secret, whose copy in MySQL's pod
+/// keeps that from starting on an empty one.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn record_served_data(
+    ctx: &Context,
+    id: &Identity,
+    observed: &Observed,
+    applied: &Objects<Applied>,
+) -> Result<(), Error> {
+    let (Some(set), Some(claim)) = (applied.get(Child::Database), &observed.data_claim) else {
+        return Ok(());
+    };
+    let (Some(image), Some(volume)) = (mysql_image(set), bound_volume(claim)) else { return Ok(()) };
+    let has_secret = observed.children.contains_key(&Child::DatabaseSecret);
+    if !has_secret || !runs_the_newest_template(set) || claim.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let wanted = KEEP.into_iter().chain([(SERVED_IMAGE, image)]);
+    let missing: Map<String, Value> = wanted
+        .filter(|(key, value)| claim.annotations().get(*key).map(String::as_str) != Some(*value))
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    if !missing.is_empty() {
+        let patch = json!({"metadata": {"annotations": missing}});
+        patch_exactly::<PersistentVolumeClaim>(
+            ctx,
+            id,
+            &data_claim(&id.name),
+            &claim.metadata,
+            "annotate",
+            patch,
+        )
+        .await?;
+    }
+    if recorded_volume(observed) != Some(volume) {
+        write_volume(ctx, id, observed, Some(volume)).await
+    } else {
+        Ok(())
+    }
+}
+
+async fn write_volume(
+    ctx: &Context,
+    id: &Identity,
+    observed: &Observed,
+    volume: Option<&String>,
+) -> Result<(), Error> {
+    let role = Child::DatabaseSecret;
+    let Some(secret) = observed.children.get(&role) else { return Ok(()) };
+    let encoded = volume.map(|volume| ByteString(volume.clone().into_bytes()));
+    let patch =
+        json!({"metadata": {"annotations": {DATA_VOLUME: volume}}, "data": {DATA_VOLUME_KEY: encoded}});
+    patch_exactly::<Secret>(ctx, id, &role.name(&id.name), &secret.metadata, "record the volume in", patch)
+        .await
+}
+
 async fn settle_claim(
     ctx: &Context,
     id: &Identity,
@@ -107,15 +189,32 @@ where
         return Ok(());
     }
     let Some(owners) = wanted_owners(id, policy, metadata) else { return Ok(()) };
+    let patch = json!({"metadata": {"ownerReferences": owners}});
+    patch_exactly::<K>(ctx, id, name, metadata, "set the owner of", patch).await
+}
+
+/// The version makes the write fail if the object has changed since it was read.
+async fn patch_exactly<K>(
+    ctx: &Context,
+    id: &Identity,
+    name: &str,
+    read: &ObjectMeta,
+    verb: &'static str,
+    mut patch: Value,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
     let kind = K::kind(&()).into_owned();
     let api: Api<K> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
-    // The version makes it fail if somebody else has changed the owners since they were read.
-    let patch =
-        json!({"metadata": {"resourceVersion": metadata.resource_version, "ownerReferences": owners}});
+    patch["metadata"]["resourceVersion"] = json!(read.resource_version);
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    ctx.metrics.api_writes.get_or_create(&("own", kind.clone()).into()).inc();
+    ctx.metrics.api_writes.get_or_create(&(verb, kind.clone()).into()).inc();
     api.patch_metadata(name, &params, &Patch::Merge(patch)).await.map(|_| ()).map_err(|source| Error::Write {
-        verb: "set the owner of",
+        verb,
         kind,
         name: name.to_owned(),
         source: Box::new(source),

@@ -8,6 +8,7 @@ use kube::Client;
 
 use crate::{
     backoff::Backoff,
+    claims::ChangedClaims,
     config::Settings,
     events::Recorders,
     identity::Identity,
@@ -34,6 +35,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// Claims that are read again.
+    pub claims: ChangedClaims,
     /// Which kinds the cluster lacks.
     pub served: Served,
     /// Blogs that were found to be as their plans say.
@@ -68,6 +71,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            claims: ChangedClaims::default(),
             served: Served::default(),
             settled: Settled::default(),
             written: Written::default(),

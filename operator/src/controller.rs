@@ -21,6 +21,8 @@ use tracing::{debug, info, warn};
 
 use crate::{
     child_watches::Children,
+    claim_watch,
+    claims::blog_of_claim,
     context::Context,
     health::Waiting,
     metrics::Watched,
@@ -60,11 +62,14 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop.clone());
     let turns = Turns::new(concurrency, stop);
+    let (claim_client, claim_scope) = (watches.clone(), scope.clone());
     let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
     for kind in OwnedKind::ALL {
         let watch = children.watch(kind);
         controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
     }
+    let claims = claim_watch::changed_claims(&claim_client, claim_scope.as_deref(), Arc::clone(&ctx));
+    controller = controller.watches_stream(claims, |claim| blog_of_claim(&claim));
     controller
         .run(
             move |blog, ctx| reconcile(blog, ctx, turns.clone(), blogs.clone()),

@@ -108,16 +108,49 @@ pub enum Invalid {
         /// Its namespace.
         namespace: String,
     },
+    /// The claim goes as soon as MySQL's pod ends.
+    #[error(
+        "PersistentVolumeClaim {claim} is being deleted and its volume {volume} goes with it when MySQL's pod ends; until then \
+         the blog serves, and the operator neither restarts nor scales MySQL. A deletion can't be undone, but the data can be \
+         kept: {keep}"
+    )]
+    VolumeDeleting {
+        /// The claim.
+        claim: String,
+        /// Its volume.
+        volume: String,
+        /// The commands that keep it.
+        keep: String,
+    },
+    /// The volume with the data isn't the claim's any more.
+    #[error(
+        "volume {volume} holds this blog's data, but {found}, so MySQL is not started on an empty volume. If the volume still \
+         exists (kubectl get pv {volume}), bind it again: {bind}. To start with an empty database instead: {discard}"
+    )]
+    VolumeLost {
+        /// The volume that has served.
+        volume: String,
+        /// What is in its place.
+        found: String,
+        /// The commands that bind it.
+        bind: String,
+        /// The command that gives up the data.
+        discard: String,
+    },
     /// Data without its passwords.
     #[error(
-        "Secret {secret} is gone while its data volume {claim} exists: restore the Secret from a copy; \
-         or, to start with an empty database, delete the PersistentVolumeClaim {claim}"
+        "Secret {secret} is gone while its data volume {claim} exists, so no new passwords are generated. Restore it from a copy; \
+         or from MySQL's pod while that runs: {restore}; or start with an empty database: {discard}"
     )]
     CredentialsMissing {
         /// The Secret.
         secret: String,
         /// The volume's claim.
         claim: String,
+        /// The command that restores the Secret from the pod.
+        restore: String,
+        /// The command that gives up the data.
+        discard: String,
     },
     /// An object of an earlier blog of the same name hasn't been collected yet.
     #[error("waiting until {kind} {name} of an earlier FlaskBlog is deleted")]
@@ -161,6 +194,19 @@ pub enum Invalid {
         /// The series of the image.
         wanted: String,
     },
+    /// An image or data whose MySQL version is unknown.
+    #[error(
+        "image {image} can't be compared with {served}, which has served this data, and an upgrade can't be undone: export the \
+         posts (blog-app export), then allow it: {allow}"
+    )]
+    VersionUnknown {
+        /// The image that the spec names.
+        image: String,
+        /// The image or version that has served.
+        served: String,
+        /// The command that allows it.
+        allow: String,
+    },
     /// The object has no namespace, name or uid, which the API server never sends.
     #[error("the FlaskBlog lacks metadata.{0}")]
     Incomplete(&'static str),
@@ -183,8 +229,12 @@ impl Error {
                 Invalid::NameConflict { .. } | Invalid::UnmarkedSecret { .. } | Invalid::UnmarkedClaim { .. },
             ) => reasons::NAME_CONFLICT,
             Self::Invalid(Invalid::UselessClaim { .. }) => reasons::STORAGE_MISMATCH,
+            Self::Invalid(Invalid::VolumeDeleting { .. }) => reasons::VOLUME_DELETING,
+            Self::Invalid(Invalid::VolumeLost { .. }) => reasons::VOLUME_LOST,
             Self::Invalid(Invalid::DatabaseDowngrade { .. }) => reasons::DATABASE_DOWNGRADE,
-            Self::Invalid(Invalid::UpgradeUnconfirmed { .. }) => reasons::UPGRADE_UNCONFIRMED,
+            Self::Invalid(Invalid::UpgradeUnconfirmed { .. } | Invalid::VersionUnknown { .. }) => {
+                reasons::UPGRADE_UNCONFIRMED
+            }
             Self::Panicked(_) => reasons::PANICKED,
             Self::Invalid(Invalid::CredentialsMissing { .. } | Invalid::ExternalSecretMissing { .. }) => {
                 reasons::CREDENTIALS_MISSING

@@ -17,7 +17,7 @@ use crate::{
 use flaskblog_api::{
     Child, FlaskBlog, OwnedKind,
     children::{Component, data_claim, database_pod, selector_text},
-    conditions,
+    conditions::{self, reasons},
 };
 use futures::{StreamExt, TryStreamExt, future, stream};
 use k8s_controller::conditions::find;
@@ -43,8 +43,10 @@ pub struct Observed {
     pub children: ByRole,
     /// Objects of other owners that have a child's name, see [`crate::validate::separate_foreign`].
     pub foreign: BTreeMap<Child, Invalid>,
-    /// The claim of MySQL's volume.
+    /// The claim of MySQL's volume, if it exists and was read.
     pub data_claim: Option<PersistentVolumeClaim>,
+    /// Whether the claim was read. A blog that is ready needs it only when its watch reports a change.
+    pub claim_was_read: bool,
     /// MySQL's pod.
     pub database_pod: Option<Pod>,
     /// The blog's pods.
@@ -75,12 +77,9 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     let missing_kinds = ctx.served.missing();
     let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
     let is_whole = whole.iter().all(|role| children.contains_key(role));
-    let data_claim = async {
-        // Whose the claim is was settled before the status told that this generation is ready; how far it has grown, if it
-        // does, shows in nothing else.
-        let settled = is_whole && told_ready(blog) && !tells_of_growth(blog);
-        if !anew && settled { Ok(None) } else { claim(client, id).await }
-    };
+    let claim_was_read =
+        anew || !is_whole || !told_ready(blog) || tells_of_claim(blog) || ctx.claims.take_changed(id);
+    let data_claim = async { if claim_was_read { claim(client, id).await } else { Ok(None) } };
     let database_pod = async {
         if children.get(&Child::Database).is_none_or(|set| runs_the_newest_template(set)) {
             Ok(None)
@@ -106,6 +105,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
         children,
         foreign,
         data_claim,
+        claim_was_read,
         database_pod,
         app_pods,
         missing_kinds,
@@ -139,10 +139,13 @@ fn app_needs_no_look(deployment: Option<&Arc<DynamicObject>>, blog: &FlaskBlog) 
     told && is_rolled_out(deployment)
 }
 
-/// Whether the volume was growing, or couldn't, when it was last looked at.
-fn tells_of_growth(blog: &FlaskBlog) -> bool {
-    let status = blog.status.as_ref();
-    status.is_some_and(|status| find(&status.conditions, conditions::STORAGE_RESIZING).is_some())
+/// Whether the status reports a state of the claim that may change: it grows, or the volume is lost.
+fn tells_of_claim(blog: &FlaskBlog) -> bool {
+    let Some(status) = &blog.status else { return false };
+    let degraded = find(&status.conditions, conditions::DEGRADED);
+    let of_volume = [reasons::VOLUME_DELETING, reasons::VOLUME_LOST];
+    find(&status.conditions, conditions::STORAGE_RESIZING).is_some()
+        || degraded.is_some_and(|degraded| of_volume.contains(&degraded.reason.as_str()))
 }
 
 /// Whether the status says that this very spec is ready.

@@ -24,7 +24,7 @@ use tracing::info;
 use crate::{
     apply::{Change, apply, unstick},
     certificates::renew,
-    claim::{release_data, take_data},
+    claim::{forget_volume, record_served_data, release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
     desired::{Applied, Objects, desired},
     error::{Error, Invalid},
@@ -215,12 +215,14 @@ async fn converge(
     let mut refusals = Refusals::default();
     let policy = blog.spec.deletion_policy;
     refusals.collect(release_data(ctx, id, policy, &observed).await)?; // client required
+    refusals.collect(forget_volume(ctx, id, blog, &observed).await)?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let (applied, held) = bring_about(ctx, id, &plan, &observed, changes, &mut refusals).await?; // client required
     if !plan.refused.contains_key(&Child::Database) {
         refusals.collect(unstick(ctx, id, &observed, &applied, changes).await)?; // client required
     }
     refusals.collect(take_data(ctx, id, policy, &observed).await)?; // client required
+    refusals.collect(record_served_data(ctx, id, &observed, &applied).await)?; // client required
     let storage = plan.database.managed().map(|managed| &managed.spec.storage);
     let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required
     maintain_secrets(blog, id, ctx, &applied, changes, &mut refusals).await?; // client required

@@ -175,7 +175,7 @@ fn used() -> Rights {
     let mut rules = vec![
         json!({"apiGroups": ["flaskblog.dev"], "resources": ["flaskblogs"], "verbs": ["list", "watch"]}),
         json!({"apiGroups": ["flaskblog.dev"], "resources": ["flaskblogs/status"], "verbs": ["patch"]}),
-        json!({"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "patch"]}),
+        json!({"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "watch", "patch"]}),
         json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "delete"]}),
         json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}),
     ];

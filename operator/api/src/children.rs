@@ -22,6 +22,25 @@ pub const APPROVE: &str = "flaskblog.dev/approve";
 /// On the FlaskBlog, by a person: the MySQL series, such as `9.7`, that the data may be upgraded to.
 pub const ALLOW_UPGRADE: &str = "flaskblog.dev/allow-database-upgrade";
 
+/// On the FlaskBlog, by a user: the lost volume without which the database may start empty.
+pub const ALLOW_EMPTY: &str = "flaskblog.dev/allow-empty-database";
+/// On the PersistentVolumeClaim: the image that has last served its data.
+pub const SERVED_IMAGE: &str = "flaskblog.dev/served-by-image";
+/// On the database's Secret: the PersistentVolume that holds the data.
+pub const DATA_VOLUME: &str = "flaskblog.dev/data-volume";
+/// The key of the database's Secret with the same value, for MySQL's pod.
+pub const DATA_VOLUME_KEY: &str = "data-volume";
+
+/// On the Secrets and the PersistentVolumeClaim: deployment tools that prune by label keep them.
+///
+/// Sources: Argo CD "Sync Options", Flux "Kustomization", Helm "Chart Tips and Tricks".
+pub const KEEP: [(&str, &str); 4] = [
+    ("argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+    ("argocd.argoproj.io/compare-options", "IgnoreExtraneous"),
+    ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+    ("helm.sh/resource-policy", "keep"),
+];
+
 /// On the FlaskBlog, by a person: any new value gives the database's account a new password.
 pub const ROTATE_PASSWORD: &str = "flaskblog.dev/rotate-password";
 /// On the FlaskBlog, by a person: any new value gives MySQL's root a new password.

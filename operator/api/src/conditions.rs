@@ -60,6 +60,10 @@ pub mod reasons {
     pub const NAME_CONFLICT: &str = "NameConflict";
     /// The database volume exists but the Secret with its passwords is gone.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+    /// The PersistentVolumeClaim with the data is being deleted.
+    pub const VOLUME_DELETING: &str = "VolumeDeleting";
+    /// The volume that holds the data is gone, or another one has taken its place.
+    pub const VOLUME_LOST: &str = "VolumeLost";
     /// A claim without a volume asks for another storage class or size than the spec.
     pub const STORAGE_MISMATCH: &str = "StorageMismatch";
     /// Objects of an earlier blog of this name are still being deleted.
@@ -126,6 +130,8 @@ pub mod reasons {
         NAME_CONFLICT,
         CREDENTIALS_MISSING,
         STORAGE_MISMATCH,
+        VOLUME_DELETING,
+        VOLUME_LOST,
         WAITING_FOR_CLEANUP,
         INVALID_SPEC,
         FORBIDDEN,

@@ -1,6 +1,6 @@
 use flaskblog_api::{
     Child,
-    children::{Component, labels},
+    children::{Component, DATA_VOLUME_KEY, labels},
 };
 use k8s_openapi::{
     api::{
@@ -21,8 +21,8 @@ use super::{
     keeper,
     mysql_settings::{DEFAULT_MEMORY, arguments},
     pods::{
-        MYSQL_PORT, env, env_from_secret, pod_selector, resources, restricted, restricted_pod, secret_volume,
-        template_metadata,
+        MYSQL_PORT, env, env_from_secret, pod_selector, read_only, resources, restricted, restricted_pod,
+        secret_volume, template_metadata,
     },
 };
 use crate::validate::{ManagedPlan, Plan};
@@ -48,8 +48,15 @@ const VOLUME: &str = "/var/lib/flaskblog";
 ///
 /// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs. The
 /// keeper would give it too, some seconds later: a rotation that is asked for right away needs it from the start.
+///
+/// The Secret names the volume that has served. A volume without data is never initialised then: it has taken the place of
+/// the one with the data.
 const PREPARE: &str = "set -eu
 cd /var/lib/flaskblog
+if [ -e /etc/mysql-volume/data-volume ] && { [ -e mysql.initialising ] || [ -z \"$(ls -A mysql 2>/dev/null)\" ]; }; then
+  echo \"[ERROR] This volume is empty, but the data of this blog is on volume $(cat /etc/mysql-volume/data-volume).\"
+  exit 1
+fi
 if [ -e mysql.initialising ]; then
   echo 'The first initialisation was interrupted: starting it over.'
   rm -rf mysql
@@ -107,6 +114,7 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
                 None,
             ),
             keeper::volume(plan),
+            secret_volume("volume-record", secret(Child::DatabaseSecret), &[DATA_VOLUME_KEY], Some(true)),
             scratch("tmp"),
             scratch("run"),
             scratch("initdb"),
@@ -121,7 +129,11 @@ fn prepare_container(plan: &Plan, database: &ManagedPlan) -> Container {
         name: "prepare".into(),
         env: Some(vec![env_from_secret("MYSQL_USER", &secret, "username")]),
         command: Some(["bash", "-c", PREPARE].map(String::from).to_vec()),
-        volume_mounts: Some(vec![mount("data", VOLUME, None), mount("initdb", INIT_SCRIPTS, None)]),
+        volume_mounts: Some(vec![
+            mount("data", VOLUME, None),
+            mount("initdb", INIT_SCRIPTS, None),
+            read_only("volume-record", "/etc/mysql-volume"),
+        ]),
         ..database_container(database)
     }
 }

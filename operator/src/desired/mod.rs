@@ -90,8 +90,9 @@ pub fn desired(plan: &Plan) -> Objects<Desired> {
 fn body(plan: &Plan, role: Child) -> Option<Value> {
     Some(match role {
         Child::ServiceAccount => value(&service_account::service_account()),
-        Child::SessionSecret => json!({}),
-        Child::DatabaseSecret | Child::DatabaseCertificates => plan.database.managed().map(|_| json!({}))?,
+        Child::SessionSecret => secrets::kept(),
+        Child::DatabaseSecret => plan.database.managed().map(|_| secrets::kept())?,
+        Child::DatabaseCertificates => plan.database.managed().map(|_| json!({}))?,
         Child::DatabaseService => value(&database_service::database_service(plan)?),
         Child::AppService => value(&app_service::app_service(plan)),
         Child::DatabasePolicy => value(&network_policies::database_policy(plan)?),

@@ -1,4 +1,6 @@
-use flaskblog_api::Child;
+use std::collections::BTreeMap;
+
+use flaskblog_api::{Child, children::KEEP};
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
@@ -11,6 +13,11 @@ const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const PASSWORD_LENGTH: usize = 32;
 /// 64 characters of 62 are 381 bits, more than the 256 that a signing key needs.
 const KEY_LENGTH: usize = 64;
+
+/// A Secret that no deployment tool prunes. Its data is generated where it is created.
+pub(super) fn kept() -> Value {
+    json!({"metadata": {"annotations": BTreeMap::from(KEEP)}})
+}
 
 /// What a new Secret of that role holds; none for other roles. `entropy` gives uniform numbers below its argument,
 /// drawn by the caller, since this step draws none itself.

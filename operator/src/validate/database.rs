@@ -1,11 +1,17 @@
 //! What may become of the data's server: which version, which size (no client required).
 
-use flaskblog_api::{Child, FlaskBlog, Storage, children::ALLOW_UPGRADE};
-use kube::ResourceExt;
+use flaskblog_api::{
+    Child, FlaskBlog, Storage,
+    children::{ALLOW_UPGRADE, SERVED_IMAGE},
+};
+use kube::{ResourceExt, api::DynamicObject};
 
 use crate::{
     compare::{at_least, same_quantity},
+    desired::MYSQL_CONTAINER,
     error::Invalid,
+    identity::Identity,
+    kubectl::allow_upgrade,
     observe::{Observed, claim_request},
 };
 
@@ -24,33 +30,91 @@ fn numbers(tag: &str) -> Vec<u32> {
     tag[..end].split('.').map_while(|part| part.parse().ok()).collect()
 }
 
-/// MySQL never runs on data that a newer one has written, and an upgrade to another series can't be taken back, so a person
-/// has to say that a copy of the data exists. Compared with the version that has served, so that a mistyped tag which
-/// never started can be mended. Tags without numbers can't be compared.
+/// What has last served the data.
+#[derive(Debug, PartialEq, Eq)]
+enum Served {
+    /// Nothing: the data is this blog's own, and MySQL has never been ready.
+    Nothing,
+    /// An image, or a version alone.
+    By(String),
+    /// The data is older than the FlaskBlog, and no record says what has served it.
+    Unknown,
+}
+
+/// The record on the claim goes with the data; the status of a FlaskBlog goes with the FlaskBlog.
+fn served(blog: &FlaskBlog, observed: &Observed) -> Served {
+    let claim = observed.data_claim.as_ref();
+    let recorded = claim.and_then(|claim| claim.annotations().get(SERVED_IMAGE).cloned());
+    let reported = || blog.status.as_ref()?.database_version.clone();
+    if let Some(known) = recorded.or_else(reported) {
+        return Served::By(known);
+    }
+    let older = claim.is_some_and(|claim| claim.creation_timestamp() < blog.creation_timestamp());
+    match observed.children.get(&Child::Database).and_then(|set| mysql_image(set)) {
+        _ if !older => Served::Nothing,
+        Some(image) => Served::By(image.to_owned()),
+        None => Served::Unknown,
+    }
+}
+
+/// The image of MySQL that a StatefulSet's template names.
+#[must_use]
+pub fn mysql_image(statefulset: &DynamicObject) -> Option<&str> {
+    let containers = statefulset.data.pointer("/spec/template/spec/containers")?.as_array()?;
+    containers.iter().find(|one| one["name"] == MYSQL_CONTAINER)?["image"].as_str()
+}
+
+/// MySQL never runs on data of a newer MySQL, and an upgrade to another series can't be undone, so the user allows it first.
+///
+/// Compared with the version that has served, so that a mistyped tag that never started can be corrected.
 ///
 /// Source: MySQL manual, chapters Downgrading MySQL and Upgrading MySQL.
-pub(super) fn check_version(blog: &FlaskBlog, image: &str) -> Result<(), Invalid> {
-    let Some(served) = blog.status.as_ref().and_then(|status| status.database_version.clone()) else {
-        return Ok(());
+pub(super) fn check_version(
+    blog: &FlaskBlog,
+    id: &Identity,
+    observed: &Observed,
+    image: &str,
+) -> Result<(), Invalid> {
+    let served = match served(blog, observed) {
+        Served::Nothing => return Ok(()),
+        Served::By(served) if served == image => return Ok(()),
+        Served::By(served) => tag_of(&served).map_or(served.clone(), str::to_owned),
+        Served::Unknown => "an unknown MySQL".to_owned(),
     };
-    let Some(tag) = tag_of(image) else { return Ok(()) };
+    let tag = tag_of(image).unwrap_or_default();
     let (old, new) = (numbers(&served), numbers(tag));
     let common = old.len().min(new.len());
+    let word = blog.annotations().get(ALLOW_UPGRADE);
     if common == 0 {
-        return Ok(());
+        let wanted = wanted_word(image, &new);
+        let confirmed = word.is_some_and(|word| *word == wanted);
+        let (image, allow) = (image.to_owned(), allow_upgrade(id, &wanted));
+        return if confirmed { Ok(()) } else { Err(Invalid::VersionUnknown { image, served, allow }) };
     }
     if new[..common] < old[..common] {
         return Err(Invalid::DatabaseDowngrade { image: image.to_owned(), served });
     }
     let series = common.min(2);
-    let allowed = blog.annotations().get(ALLOW_UPGRADE).map(|allowed| numbers(allowed));
+    let allowed = word.map(|word| numbers(word));
     let confirmed =
         allowed.is_some_and(|allowed| allowed.len() >= series && allowed[..series] == new[..series]);
     if new[..series] > old[..series] && !confirmed {
-        let wanted = new.iter().take(2).map(u32::to_string).collect::<Vec<_>>().join(".");
-        return Err(Invalid::UpgradeUnconfirmed { image: image.to_owned(), served, wanted });
+        return Err(Invalid::UpgradeUnconfirmed {
+            image: image.to_owned(),
+            served,
+            wanted: wanted_word(image, &new),
+        });
     }
     Ok(())
+}
+
+/// What the annotation has to name: the series, or the tag or digest where it has no number.
+fn wanted_word(image: &str, numbers: &[u32]) -> String {
+    if numbers.is_empty() {
+        let digest = image.split_once('@').map(|(_, digest)| digest);
+        return tag_of(image).or(digest).unwrap_or(image).to_owned();
+    }
+    numbers.iter().take(2).map(u32::to_string).collect::<Vec<_>>().join(".")
 }
 
 /// The size for the StatefulSet's template. That can't be changed in place, so it keeps its size until the claim has grown;
@@ -73,21 +137,77 @@ pub(super) fn template_size(observed: &Observed, wanted: &Storage) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    fn checked(served: Option<&str>, image: &str, allowed: Option<&str>) -> Result<(), &'static str> {
+    fn observed(claim: Value) -> Observed {
+        let data_claim = serde_json::from_value(claim).unwrap();
+        Observed { data_claim, claim_was_read: true, ..Observed::default() }
+    }
+
+    fn verdict(
+        served: Option<&str>,
+        observed: &Observed,
+        image: &str,
+        allowed: Option<&str>,
+    ) -> Result<(), &'static str> {
         let mut annotations = serde_json::Map::new();
         if let Some(allowed) = allowed {
             annotations.insert(ALLOW_UPGRADE.into(), allowed.into());
         }
         let blog = serde_json::from_value(json!({
             "apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog",
-            "metadata": {"name": "x", "annotations": annotations}, "spec": {}, "status": {"databaseVersion": served},
+            "metadata": {"name": "x", "namespace": "n", "uid": "1", "annotations": annotations,
+                "creationTimestamp": "2026-02-02T00:00:00Z"},
+            "spec": {}, "status": {"databaseVersion": served},
         }))
         .unwrap();
-        check_version(&blog, image).map_err(|invalid| crate::error::Error::from(invalid).reason())
+        let id = Identity::of(&blog).unwrap();
+        let checked = check_version(&blog, &id, observed, image);
+        checked.map_err(|invalid| crate::error::Error::from(invalid).reason())
+    }
+
+    fn checked(served: Option<&str>, image: &str, allowed: Option<&str>) -> Result<(), &'static str> {
+        verdict(served, &Observed::default(), image, allowed)
+    }
+
+    fn of_claim(claim: Value, image: &str, allowed: Option<&str>) -> Result<(), &'static str> {
+        verdict(None, &observed(claim), image, allowed)
+    }
+
+    #[test]
+    fn record_on_the_claim_refuses_without_any_status() {
+        let claim = json!({"metadata": {"annotations": {SERVED_IMAGE: "registry:5000/mysql:9.7"}}});
+        assert_eq!(of_claim(claim.clone(), "mysql:8.4", None), Err("DatabaseDowngrade"));
+        assert_eq!(of_claim(claim.clone(), "mysql:9.8", None), Err("UpgradeUnconfirmed"));
+        assert_eq!(of_claim(claim.clone(), "mysql:9.8", Some("9.8")), Ok(()));
+        assert_eq!(of_claim(claim, "mysql:9.7.4", None), Ok(()));
+    }
+
+    #[test]
+    fn older_claim_without_a_record_needs_confirmation() {
+        let made = |at: &str| json!({"metadata": {"creationTimestamp": at}});
+        let (older, newer) = (made("2026-01-01T00:00:00Z"), made("2026-03-01T00:00:00Z"));
+        assert_eq!(of_claim(older.clone(), "mysql:9.7", None), Err("UpgradeUnconfirmed"));
+        assert_eq!(of_claim(older, "mysql:9.7", Some("9.7")), Ok(()));
+        assert_eq!(of_claim(newer, "mysql:9.7", None), Ok(()), "it never served");
+    }
+
+    #[test]
+    fn image_without_a_version_needs_confirmation() {
+        let digest = "mysql@sha256:ab";
+        for (image, word) in
+            [("mysql:latest", "latest"), ("h:5000/mysql:prod", "prod"), (digest, "sha256:ab")]
+        {
+            assert_eq!(checked(Some("9.7"), image, None), Err("UpgradeUnconfirmed"), "{image}");
+            assert_eq!(checked(Some("9.7"), image, Some("9.7")), Err("UpgradeUnconfirmed"), "{image}");
+            assert_eq!(checked(Some("9.7"), image, Some(word)), Ok(()), "{image}");
+        }
+        let claim = json!({"metadata": {"annotations": {SERVED_IMAGE: "mysql:latest"}}});
+        assert_eq!(of_claim(claim.clone(), "mysql:latest", None), Ok(()), "the image that has served");
+        assert_eq!(of_claim(claim.clone(), "mysql:9.7", None), Err("UpgradeUnconfirmed"));
+        assert_eq!(of_claim(claim, "mysql:9.7", Some("9.7")), Ok(()));
     }
 
     #[test]
@@ -109,10 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_never_served_or_has_no_number_stops_nothing() {
+    fn image_that_never_served_is_free_to_change() {
         assert_eq!(checked(None, "mysql:8.4", None), Ok(()));
-        assert_eq!(checked(Some("9.7"), "mysql:latest", None), Ok(()));
-        assert_eq!(checked(Some("9.7"), "registry:5000/mysql", None), Ok(()));
+        assert_eq!(checked(None, "mysql:latest", None), Ok(()));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod database;
 mod ownership;
 mod stages;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -13,11 +14,16 @@ use flaskblog_api::{
 };
 use kube::ResourceExt;
 
-pub use self::{database::tag_of, ownership::separate_foreign};
 use self::{
     database::{check_version, template_size},
     ownership::{check_claim, check_credentials},
     stages::stage,
+    volume::check_volume,
+};
+pub use self::{
+    database::{mysql_image, tag_of},
+    ownership::separate_foreign,
+    volume::{bound_volume, forgets_volume, recorded_volume},
 };
 use crate::{
     config::Settings,
@@ -253,12 +259,15 @@ fn refused(
         refuse(Child::DatabaseSecret, why.clone());
         refuse(Child::Database, why);
     }
-    match check_credentials(id, observed) {
+    if let Err(why) = check_volume(blog, id, observed) {
+        refuse(Child::Database, why);
+    }
+    match check_credentials(blog, id, observed) {
         Ok(()) => {}
         Err(waiting @ Invalid::WaitingForCleanup { .. }) => return Err(waiting),
         Err(missing) => refuse(Child::DatabaseSecret, missing),
     }
-    if let Err(why) = check_version(blog, &spec.image) {
+    if let Err(why) = check_version(blog, id, observed, &spec.image) {
         refuse(Child::Database, why);
     }
     Ok(refused)

@@ -1,12 +1,19 @@
 //! Whose the objects are that bear the names of a blog's children (no client required).
 
 use flaskblog_api::{
-    Child, Storage,
-    children::{APP_NAME, DESIRED_HASH, MANAGER, data_claim},
+    Child, FlaskBlog, Storage,
+    children::{ALLOW_EMPTY, APP_NAME, DESIRED_HASH, MANAGER, SERVED_IMAGE, data_claim},
 };
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::{compare::same_quantity, error::Invalid, identity::Identity, observe::Observed};
+use crate::{
+    compare::same_quantity,
+    error::Invalid,
+    identity::Identity,
+    kubectl::{allow_empty, delete_claim, delete_pod, restore_secret},
+    observe::Observed,
+};
 
 /// Moves the objects of other owners out of the blog's children.
 ///
@@ -91,7 +98,7 @@ fn carries_our_labels(id: &Identity, object: &DynamicObject) -> bool {
 }
 
 /// Never makes a new password for old data: the server would refuse it, and the way back would be lost.
-pub(super) fn check_credentials(id: &Identity, observed: &Observed) -> Result<(), Invalid> {
+pub(super) fn check_credentials(blog: &FlaskBlog, id: &Identity, observed: &Observed) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
     let name = data_claim(&id.name);
     if claim.metadata.deletion_timestamp.is_some() && !observed.children.contains_key(&Child::Database) {
@@ -102,7 +109,27 @@ pub(super) fn check_credentials(id: &Identity, observed: &Observed) -> Result<()
     if observed.children.contains_key(&secret) || observed.foreign.contains_key(&secret) {
         return Ok(());
     }
-    Err(Invalid::CredentialsMissing { secret: Child::DatabaseSecret.name(&id.name), claim: name })
+    // A claim that never served is empty: the user gives up nothing but what its predecessor held.
+    let has_served = claim.annotations().contains_key(SERVED_IMAGE);
+    let is_given_up = claim.uid().is_some_and(|uid| blog.annotations().get(ALLOW_EMPTY) == Some(&uid));
+    if !has_served && is_given_up {
+        return Ok(());
+    }
+    let discard = discard_command(id, claim, has_served);
+    Err(Invalid::CredentialsMissing {
+        secret: secret.name(&id.name),
+        claim: name,
+        restore: restore_secret(id),
+        discard,
+    })
+}
+
+/// The next of the steps that give up the data behind a lost Secret.
+fn discard_command(id: &Identity, claim: &PersistentVolumeClaim, has_served: bool) -> String {
+    if claim.metadata.deletion_timestamp.is_some() {
+        return format!("{}, which the deleted claim waits for", delete_pod(id));
+    }
+    if has_served { delete_claim(id) } else { allow_empty(id, &claim.uid().unwrap_or_default()) }
 }
 
 #[cfg(test)]

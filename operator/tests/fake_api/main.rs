@@ -12,6 +12,7 @@ mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
 mod turns;
+mod volume;
 
 use std::{future, sync::Arc, time::Duration};
 

@@ -1,0 +1,114 @@
+//! The kubectl commands that messages advise (no client required).
+
+use flaskblog_api::{
+    Child,
+    children::{ALLOW_EMPTY, ALLOW_UPGRADE, APP_NAME, MANAGER, data_claim, database_pod},
+};
+
+use crate::identity::Identity;
+
+fn annotate(id: &Identity, key: &str, value: &str) -> String {
+    format!("kubectl annotate fb {} -n {} {key}={value} --overwrite", id.name, id.namespace)
+}
+
+/// Allows another MySQL on the data.
+#[must_use]
+pub fn allow_upgrade(id: &Identity, version: &str) -> String {
+    annotate(id, ALLOW_UPGRADE, version)
+}
+
+/// Gives up the data of a volume or claim.
+#[must_use]
+pub fn allow_empty(id: &Identity, lost: &str) -> String {
+    annotate(id, ALLOW_EMPTY, lost)
+}
+
+/// Scales MySQL, which the operator leaves alone while its volume is in danger.
+fn scale_mysql(id: &Identity, replicas: u8) -> String {
+    let set = Child::Database.name(&id.name);
+    format!("kubectl scale statefulset {set} -n {} --replicas={replicas}", id.namespace)
+}
+
+/// Keeps a volume although its claim is being deleted.
+#[must_use]
+pub fn keep_volume(id: &Identity, volume: &str) -> String {
+    let policy = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
+    format!("1. kubectl patch pv {volume} -p '{policy}' 2. {}", scale_mysql(id, 0))
+}
+
+/// Deletes the claim that has taken the place of the one with the data.
+#[must_use]
+pub fn delete_claim(id: &Identity) -> String {
+    format!("kubectl delete pvc {} -n {}", data_claim(&id.name), id.namespace)
+}
+
+/// Ends MySQL's pod.
+#[must_use]
+pub fn delete_pod(id: &Identity) -> String {
+    format!("kubectl delete pod {} -n {}", database_pod(&id.name), id.namespace)
+}
+
+/// Binds a released volume to the claim that the StatefulSet makes.
+#[must_use]
+pub fn bind_volume(id: &Identity, volume: &str, has_other_claim: bool) -> String {
+    let release = format!("{}; {}; ", scale_mysql(id, 0), delete_claim(id));
+    let patch = r#"[{"op":"remove","path":"/spec/claimRef/uid"},{"op":"remove","path":"/spec/claimRef/resourceVersion"}]"#;
+    let bind = format!("kubectl patch pv {volume} --type=json -p '{patch}'; {}", scale_mysql(id, 1));
+    if has_other_claim { release + &bind } else { bind }
+}
+
+/// Makes the database's Secret from the files of MySQL's pod. No password is in an argument.
+#[must_use]
+pub fn restore_secret(id: &Identity) -> String {
+    let (pod, namespace, secret) =
+        (database_pod(&id.name), &id.namespace, Child::DatabaseSecret.name(&id.name));
+    let labels = [("managed-by", MANAGER), ("name", APP_NAME), ("instance", &id.name)]
+        .map(|(key, value)| format!("    app.kubernetes.io/{key}: {value}\\n"))
+        .concat();
+    let keys =
+        ["root-password", "password", "username", "database"].map(|key| format!("  {key}: %s\\n")).concat();
+    let values = "$(base64 -w0 root-password) $(base64 -w0 password) $(printf %s \"$MYSQL_USER\" | base64 -w0) \
+                  $(printf %s \"$MYSQL_DATABASE\" | base64 -w0)";
+    format!(
+        "kubectl exec -n {namespace} {pod} -c mysql -- bash -c 'cd /etc/mysql-credentials; printf \"apiVersion: v1\\nkind: \
+         Secret\\nmetadata:\\n  name: {secret}\\n  labels:\\n{labels}data:\\n{keys}\" {values}' | kubectl apply -n {namespace} -f -"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The part that runs in the pod, on files as they lie there.
+    #[test]
+    fn restored_secret_holds_the_files_and_variables() {
+        let id =
+            Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+        let folder = std::env::temp_dir().join(format!("restore-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("root-password"), "it's \"odd\" $HOME").unwrap();
+        std::fs::write(folder.join("password"), "p").unwrap();
+        let command = restore_secret(&id);
+        let inner = command.split_once("bash -c '").unwrap().1.split_once("' | kubectl apply").unwrap().0;
+        let inner = inner.replace("/etc/mysql-credentials", folder.to_str().unwrap());
+        let made = Command::new("bash")
+            .args(["-c", &inner])
+            .envs([("MYSQL_USER", "flaskr"), ("MYSQL_DATABASE", "posts")])
+            .output()
+            .unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        let secret: k8s_openapi::api::core::v1::Secret =
+            crate::crds::from_yaml(&String::from_utf8(made.stdout).unwrap()).unwrap();
+        assert_eq!(secret.metadata.name.as_deref(), Some("daily-mysql"));
+        assert_eq!(secret.metadata.labels.unwrap()["app.kubernetes.io/instance"], "daily");
+        let data = secret.data.unwrap();
+        let text = |key: &str| String::from_utf8(data[key].0.clone()).unwrap();
+        assert_eq!(text("root-password"), "it's \"odd\" $HOME");
+        assert_eq!(
+            (text("password"), text("username"), text("database")),
+            ("p".into(), "flaskr".into(), "posts".into())
+        );
+    }
+}

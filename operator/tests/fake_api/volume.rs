@@ -1,0 +1,144 @@
+//! What is recorded of data that has served, and what is refused because of it.
+
+use serde_json::json;
+
+use super::*;
+
+const SECRET: &str = "/api/v1/namespaces/press/secrets/daily-mysql";
+
+/// A blog whose MySQL has served from volume `pv-1`.
+async fn served() -> FakeApi {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    fake.put(CLAIM, claim(&json!({"volumeName": "pv-1"})));
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    fake
+}
+
+fn recorded(fake: &FakeApi) -> Value {
+    fake.get(SECRET).unwrap()["metadata"]["annotations"]["flaskblog.dev/data-volume"].clone()
+}
+
+fn start_over(fake: &FakeApi) {
+    for path in ["deployments/daily", "statefulsets/daily-mysql"] {
+        fake.remove(&format!("{APPS}/{path}"));
+    }
+    for path in ["services/daily", "services/daily-mysql", "serviceaccounts/daily", "secrets/daily-mysql-tls"]
+    {
+        fake.remove(&format!("{NS}/{path}"));
+    }
+    for path in [format!("{POLICIES}/daily"), format!("{POLICIES}/daily-mysql"), PDB.into()] {
+        fake.remove(&path);
+    }
+    fake.put(BLOG, blog(json!({})));
+    fake.edit(BLOG, |blog| blog["metadata"]["uid"] = "second-uid".into());
+}
+
+#[tokio::test]
+async fn served_data_is_recorded_once_on_claim_and_secret() {
+    let fake = served().await;
+    let claim = fake.get(CLAIM).unwrap();
+    let annotations = &claim["metadata"]["annotations"];
+    assert_eq!(annotations["flaskblog.dev/served-by-image"], "mysql:9.7");
+    assert_eq!(annotations["argocd.argoproj.io/sync-options"], "Prune=false,Delete=false");
+    assert_eq!(recorded(&fake), "pv-1");
+    assert_eq!(fake.get(SECRET).unwrap()["data"]["data-volume"], "cHYtMQ==");
+    fake.take_writes();
+    step(&fake).await.unwrap();
+    assert_eq!(fake.take_writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn kept_secrets_name_every_tool_that_could_prune_them() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    for name in ["daily-mysql", "daily-session"] {
+        let annotations =
+            fake.get(&format!("{NS}/secrets/{name}")).unwrap()["metadata"]["annotations"].clone();
+        for (key, value) in flaskblog_api::children::KEEP {
+            assert_eq!(annotations[key], value, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn older_mysql_is_refused_after_delete_and_apply() {
+    let fake = served().await;
+    start_over(&fake);
+    for (image, reason) in [("mysql:8.4", "DatabaseDowngrade"), ("mysql:9.8", "UpgradeUnconfirmed")] {
+        fake.edit(BLOG, |blog| blog["spec"]["database"] = json!({"managed": {"image": image}}));
+        assert_eq!(step(&fake).await.unwrap_err().reason(), reason);
+        assert!(fake.get(&format!("{APPS}/statefulsets/daily-mysql")).is_none(), "{image}");
+    }
+    fake.edit(BLOG, |blog| blog["spec"]["database"] = json!({}));
+    step(&fake).await.unwrap();
+    assert!(fake.get(&format!("{APPS}/statefulsets/daily-mysql")).is_some());
+}
+
+#[tokio::test]
+async fn claim_being_deleted_freezes_mysql_and_nothing_else() {
+    let fake = served().await;
+    fake.edit(CLAIM, |claim| claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into());
+    fake.edit(BLOG, |blog| {
+        blog["metadata"]["generation"] = 2.into();
+        blog["spec"]["title"] = "Changed".into();
+        blog["spec"]["database"] = json!({"managed": {"config": {"max_connections": "120"}}});
+    });
+    fake.take_writes();
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "VolumeDeleting");
+    let writes = fake.take_writes();
+    assert!(writes.contains(&"PATCH deployments/daily".to_owned()), "{writes:?}");
+    assert!(
+        !writes.iter().any(|write| write.contains("statefulsets") || write.contains("pods")),
+        "{writes:?}"
+    );
+    assert_eq!(condition(&fake, "Degraded")["reason"], "VolumeDeleting");
+    let warnings = format!("{:?}", fake.events());
+    assert!(warnings.contains("VolumeDeleting"), "{warnings}");
+}
+
+#[tokio::test]
+async fn empty_volume_in_place_of_the_data_needs_confirmation() {
+    let fake = served().await;
+    fake.put(CLAIM, claim(&json!({"volumeName": "pv-2"})));
+    // Another generation stands for the watch event: either of them has the claim read.
+    fake.edit(BLOG, |blog| blog["metadata"]["generation"] = 2.into());
+    fake.edit(&format!("{APPS}/statefulsets/daily-mysql"), |set| set["status"]["readyReplicas"] = 0.into());
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "VolumeLost");
+    assert_eq!(condition(&fake, "Ready")["status"], "False");
+    assert_eq!(recorded(&fake), "pv-1");
+    fake.edit(BLOG, |blog| {
+        blog["metadata"]["annotations"] = json!({"flaskblog.dev/allow-empty-database": "pv-1"});
+    });
+    step(&fake).await.unwrap();
+    assert_eq!(recorded(&fake), Value::Null);
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    assert_eq!(recorded(&fake), "pv-2");
+}
+
+/// Row 7: the claim is deleted as the message advises, and its successor is empty.
+#[tokio::test]
+async fn lost_secret_can_be_given_up_step_by_step() {
+    let fake = served().await;
+    fake.remove(SECRET);
+    let message = |fake: &FakeApi| condition(fake, "Degraded")["message"].as_str().unwrap().to_owned();
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "CredentialsMissing");
+    assert!(message(&fake).ends_with("kubectl delete pvc data-daily-mysql-0 -n press"), "{}", message(&fake));
+    assert!(message(&fake).contains("kubectl exec -n press daily-mysql-0 -c mysql"), "{}", message(&fake));
+    fake.edit(CLAIM, |claim| claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into());
+    step(&fake).await.unwrap_err();
+    assert!(message(&fake).contains("kubectl delete pod daily-mysql-0 -n press"), "{}", message(&fake));
+    let mut successor = claim(&json!({"volumeName": "pv-2"}));
+    successor["metadata"]["uid"] = "claim-2".into();
+    fake.put(CLAIM, successor);
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "CredentialsMissing");
+    let command = "kubectl annotate fb daily -n press flaskblog.dev/allow-empty-database=claim-2 --overwrite";
+    assert!(message(&fake).contains(command), "{}", message(&fake));
+    fake.edit(BLOG, |blog| {
+        blog["metadata"]["annotations"] = json!({"flaskblog.dev/allow-empty-database": "claim-2"});
+    });
+    step(&fake).await.unwrap();
+    assert!(fake.get(SECRET).is_some());
+}
