@@ -15,6 +15,7 @@ use crate::{
     seen::Seen,
     served::Served,
     settled::Settled,
+    unparsable::UnparsableBlogs,
     watches::Watches,
     written::Written,
 };
@@ -40,6 +41,8 @@ pub struct Context {
     pub settled: Settled,
     /// Statuses that were written a moment ago.
     pub written: Written,
+    /// FlaskBlogs that can't be parsed.
+    pub unparsable: UnparsableBlogs,
     /// What the command line says.
     pub settings: Settings,
 }
@@ -71,6 +74,7 @@ impl Context {
             served: Served::default(),
             settled: Settled::default(),
             written: Written::default(),
+            unparsable: UnparsableBlogs::default(),
             settings,
         }
     }

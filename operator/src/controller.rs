@@ -26,6 +26,7 @@ use crate::{
     metrics::Watched,
     reconcile::{error_policy, reconcile},
     turns::{Stop, Turns},
+    unparsable::{ReceivedBlog, report_all},
     wire::Told,
 };
 
@@ -48,7 +49,10 @@ pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], conc
     let controllers = scopes
         .into_iter()
         .map(|scope| run_in(watches.clone(), Arc::clone(&ctx), scope, concurrency, stop.clone()));
-    future::join_all(controllers).await;
+    tokio::select! {
+        _ = future::join_all(controllers) => {}
+        () = report_all(&ctx) => {}
+    }
 }
 
 async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concurrency: u16, stop: Stop) {
@@ -76,7 +80,10 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
                 Ok((blog, _)) => debug!(object = %blog, "reconciled"),
                 // A Secret that was kept when its blog was deleted, or the last that is heard of a blog.
                 Err(kube::runtime::controller::Error::ObjectNotFound(blog)) => {
-                    ctx.forget_readiness(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
+                    let namespace = blog.namespace.as_deref().unwrap_or_default();
+                    if !ctx.unparsable.contains(namespace, &blog.name) {
+                        ctx.forget_readiness(namespace, &blog.name);
+                    }
                     debug!(object = %blog, "an object of a blog that isn't there");
                 }
                 Err(error) => warn!(error = %describe(&error), "reconcile failed"),
@@ -93,10 +100,11 @@ fn changed_blogs(
     ctx: Arc<Context>,
     writer: Writer<FlaskBlog>,
 ) -> impl Stream<Item = watcher::Result<FlaskBlog>> + Send + 'static {
-    let blogs: Api<FlaskBlog> = match scope {
+    let blogs: Api<ReceivedBlog> = match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
+    let (scope, parsing) = (scope.map(str::to_owned), Arc::clone(&ctx));
     let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
     let watch = watcher(blogs, watch_config())
         .default_backoff()
@@ -105,6 +113,9 @@ fn changed_blogs(
             if let Ok(watcher::Event::Delete(blog)) = event {
                 health.ctx.forget(&blog.uid().unwrap_or_default());
             }
+        })
+        .filter_map(move |event| {
+            future::ready(event.map(|event| parsing.unparsable.sort_out(scope.as_deref(), event)).transpose())
         })
         // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
         .modify(|blog| blog.metadata.managed_fields = None);
@@ -193,7 +204,7 @@ pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Wait
     };
     let mut delay = Duration::from_millis(250);
     loop {
-        match blogs.list(&ListParams::default().limit(1)).await {
+        match blogs.list_metadata(&ListParams::default().limit(1)).await {
             Ok(_) => break,
             Err(kube::Error::Api(status)) if status.is_not_found() => {
                 info!("waiting for {CRD}: apply crds/ or install the chart with crds.enabled=true");

@@ -34,6 +34,7 @@ pub mod status;
 pub mod storage;
 pub mod stuck;
 pub mod turns;
+pub mod unparsable;
 pub mod validate;
 pub mod watches;
 pub mod wire;

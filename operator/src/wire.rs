@@ -19,7 +19,7 @@ use serde_json::{Map, Value, value::RawValue};
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+pub(crate) struct Metadata {
     annotations: Option<BTreeMap<String, String>>,
     creation_timestamp: Option<Time>,
     deletion_grace_period_seconds: Option<i64>,

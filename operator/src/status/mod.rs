@@ -201,7 +201,8 @@ fn app_available(app: &App) -> DesiredCondition {
 
 /// After an error. If the API server merely didn't answer, what was true of this generation may well still be true, so
 /// Ready stays; every other error means that the blog isn't as the spec says.
-fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report {
+#[must_use]
+pub fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report {
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, types::READY));
     let still_true =
         error.is_passing() && before.is_some_and(|ready| ready.observed_generation == id.generation);
