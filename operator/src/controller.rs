@@ -12,7 +12,6 @@ use kube::{
         controller::Config,
         predicates,
         reflector::{self, ObjectRef, store::Writer},
-        utils::Backoff,
         watcher,
         watcher::Config as WatchConfig,
     },
@@ -27,6 +26,7 @@ use crate::{
     reconcile::{error_policy, reconcile},
     turns::{Stop, Turns},
     unparsable::{ReceivedBlog, report_all},
+    watches::{Watch, watch_and_relist},
     wire::Told,
 };
 
@@ -61,7 +61,6 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer);
     let mut controller = Controller::for_stream(changed, blogs.clone())
         .with_config(Config::default().concurrency(UNDER_WAY.max(concurrency)))
-        .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop.clone());
     let turns = Turns::new(concurrency, stop);
     let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
@@ -105,8 +104,8 @@ fn changed_blogs(
         None => Api::all(client.clone()),
     };
     let (scope, parsing) = (scope.map(str::to_owned), Arc::clone(&ctx));
-    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
-    let watch = watcher(blogs, watch_config())
+    let health = WatchHealth::new(&ctx, FlaskBlog::kind(&()).into_owned(), scope.clone());
+    let watch = watch_and_relist(blogs, watch_config())
         .default_backoff()
         .inspect(move |event| {
             health.note(event);
@@ -117,6 +116,8 @@ fn changed_blogs(
         .filter_map(move |event| {
             future::ready(event.map(|event| parsing.unparsable.sort_out(scope.as_deref(), event)).transpose())
         })
+        // An error ends no watch, and a common delay after one would stop all of them.
+        .filter(|event| future::ready(event.is_ok()))
         // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
         .modify(|blog| blog.metadata.managed_fields = None);
     let told = writer.as_reader();
@@ -134,19 +135,30 @@ fn changed_blogs(
 
 /// Notes how one watch is doing.
 pub(crate) struct WatchHealth {
-    pub(crate) ctx: Arc<Context>,
-    pub(crate) kind: String,
+    ctx: Arc<Context>,
+    watch: Watch,
 }
 
 impl WatchHealth {
+    pub(crate) fn new(ctx: &Arc<Context>, kind: String, scope: Option<String>) -> Self {
+        Self { ctx: Arc::clone(ctx), watch: Watch { kind, scope } }
+    }
+
     pub(crate) fn note<T>(&self, event: &Result<watcher::Event<T>, watcher::Error>) {
         match event {
-            // Only means that it is about to ask.
+            // Only means that it is about to list.
             Ok(watcher::Event::Init) => {}
-            Ok(_) => self.ctx.watches.worked(&self.kind),
+            Ok(watcher::Event::InitApply(_) | watcher::Event::InitDone) => {
+                self.ctx.watches.worked(&self.watch, true);
+            }
+            Ok(_) => self.ctx.watches.worked(&self.watch, false),
             Err(error) => {
-                self.ctx.metrics.watch_errors.get_or_create(&Watched { kind: self.kind.clone() }).inc();
-                self.ctx.watches.failed(&self.kind, describe(error));
+                let (words, kind) = (describe(error), self.watch.kind.clone());
+                self.ctx.metrics.watch_errors.get_or_create(&Watched { kind }).inc();
+                let began = matches!(error, watcher::Error::WatchFailed(_));
+                if self.ctx.watches.failed(&self.watch, words.clone(), began) {
+                    warn!(error = %words, "{} failed; it is tried again", self.watch);
+                }
             }
         }
     }
@@ -154,22 +166,6 @@ impl WatchHealth {
 
 pub(crate) fn watch_config() -> WatchConfig {
     WatchConfig::default().timeout(WATCH_SECONDS).page_size(PAGE)
-}
-
-/// Every watch waits by itself after an error. The common delay that a [`Controller`] has by default stops all of them:
-/// connections that are being made meanwhile time out, which is the next error, and so on.
-struct NoCommonDelay;
-
-impl Iterator for NoCommonDelay {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(Duration::ZERO)
-    }
-}
-
-impl Backoff for NoCommonDelay {
-    fn reset(&mut self) {}
 }
 
 /// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.

@@ -65,6 +65,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
             Some(()) => info!("stopped; the lease was given back"),
             None => bail!("lost the lease {lease_namespace}/{}; another instance leads now", args.lease_name),
         },
+        words = ctx.watches.blogs_unwatched() => {
+            election.release().await;
+            bail!("gave the lease {lease_namespace}/{} back: {words}", args.lease_name)
+        }
         () = async { stop.clone().await; tokio::time::sleep(grace(&ctx)).await } => {
             election.release().await;
             info!("stopped with reconciles under way; they will be repeated");

@@ -309,3 +309,73 @@ async fn an_unparsable_blog_is_reported_and_stops_no_other() {
     assert!(told, "{writes:#?}");
     assert!(context.metrics.text().contains("blog_ready{namespace=\"press\",name=\"newer\"} 0"));
 }
+
+/// Lists what there is; each watch of FlaskBlogs is answered with this status until they are listed again.
+async fn serve_expired(
+    request: Request<Body>,
+    code: StatusCode,
+    lists: Arc<AtomicUsize>,
+) -> io::Result<Response<Body>> {
+    let uri = request.uri();
+    if uri.query().is_some_and(|query| query.contains("watch=true")) {
+        if uri.path() == BLOGS && lists.load(Ordering::Relaxed) == 1 {
+            return Ok(failure(code));
+        }
+        future::pending::<()>().await;
+    }
+    if uri.path() == BLOGS {
+        lists.fetch_add(1, Ordering::Relaxed);
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_the_server_refuses_lists_again() {
+    let soon = Duration::from_secs(10);
+    let later = Duration::from_secs(120);
+    let too_large = StatusCode::GATEWAY_TIMEOUT;
+    for (code, limit) in [(StatusCode::GONE, soon), (StatusCode::BAD_REQUEST, soon), (too_large, later)] {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&lists);
+        let client = Client::new(
+            service_fn(move |request| serve_expired(request, code, Arc::clone(&counted))),
+            "default",
+        );
+        let context = test_context(&client);
+        tokio::select! {
+            () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
+            () = sleep(limit) => {}
+        }
+        assert_eq!(lists.load(Ordering::Relaxed), 2, "{code}");
+    }
+}
+
+/// Lists, but refuses every watch of FlaskBlogs.
+async fn serve_without_watches(request: Request<Body>) -> io::Result<Response<Body>> {
+    let uri = request.uri();
+    if uri.query().is_some_and(|query| query.contains("watch=true")) {
+        if uri.path() == BLOGS {
+            return Ok(failure(StatusCode::FORBIDDEN));
+        }
+        future::pending::<()>().await;
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+#[tokio::test(start_paused = true)]
+async fn blogs_that_cannot_be_watched_end_the_lead_in_minutes() {
+    let client = Client::new(service_fn(serve_without_watches), "default");
+    let context = test_context(&client);
+    let watches = Arc::clone(&context);
+    let begun = Instant::now();
+    let words = tokio::select! {
+        () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
+        words = watches.watches.blogs_unwatched() => words,
+        () = sleep(Duration::from_secs(900)) => panic!("it leads on"),
+    };
+    assert!(words.contains("the watch of FlaskBlog has failed for"), "{words}");
+    let time = begun.elapsed().as_secs();
+    assert!((300..400).contains(&time), "{time} s");
+}
