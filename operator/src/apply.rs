@@ -22,6 +22,7 @@ use crate::{
     desired::{Applied, Desired, Objects},
     error::Error,
     identity::Identity,
+    managed_fields::{holds_by_update, take_over},
     metrics::Metrics,
     observe::{Observed, child_api},
     pending::{Held, needs_recreation},
@@ -65,7 +66,9 @@ pub async fn apply(
     let mut applied = BTreeMap::new();
     for (role, wanted) in desired.iter() {
         let object = match observed.children.get(&role) {
-            Some(live) if is_as_wanted(wanted, live) => Arc::clone(live),
+            Some(live) if is_as_wanted(wanted, live) && !holds_by_update(role.kind(), live) => {
+                Arc::clone(live)
+            }
             Some(live) if held.roles.contains(&role) => {
                 let object = writer.scale_alone(role, wanted, live, changes).await?;
                 ctx.seen.remember(role.kind(), &object);
@@ -176,11 +179,15 @@ impl Writer<'_> {
         };
         let name = role.name(&self.id.name);
         let api: Api<Lean> = child_api(self.client, self.id, role.kind());
+        if live.is_some_and(|live| holds_by_update(role.kind(), live)) {
+            take_over(self.client, self.id, role).await?;
+        }
         self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
         let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
             self.metrics.api_writes.get_or_create(&("reset", role.kind()).into()).inc();
             self.reset_lists(&api, &name, &wanted).await;
+            take_over(self.client, self.id, role).await?;
             self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
             outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         }

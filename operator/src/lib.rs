@@ -18,6 +18,7 @@ pub mod error;
 pub mod events;
 pub mod health;
 pub mod identity;
+pub mod managed_fields;
 pub mod metrics;
 pub mod monitoring;
 pub mod observe;

@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference, Time};
 use kube::{
     Resource,
     api::{ApiResource, DynamicObject, TypeMeta},
@@ -15,7 +15,9 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-/// Metadata but for `managedFields`
+use crate::managed_fields::own_updates;
+
+/// Metadata, and of `managedFields` who of the operator's own holds something by an update
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +30,8 @@ pub(crate) struct Metadata {
     generate_name: Option<String>,
     generation: Option<i64>,
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "own_updates")]
+    managed_fields: Option<Vec<ManagedFieldsEntry>>,
     name: Option<String>,
     namespace: Option<String>,
     owner_references: Option<Vec<OwnerReference>>,
@@ -51,7 +55,7 @@ impl From<Metadata> for ObjectMeta {
             owner_references: read.owner_references,
             resource_version: read.resource_version,
             uid: read.uid,
-            managed_fields: None,
+            managed_fields: read.managed_fields,
             self_link: None,
         }
     }

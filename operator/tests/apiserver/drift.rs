@@ -164,3 +164,55 @@ async fn a_restarted_operator_writes_nothing_to_a_settled_blog() {
     assert_eq!(house.versions("blog").await, quiet);
     assert!(!house.ctx.metrics.text().contains("api_writes_total{"), "{}", house.ctx.metrics.text());
 }
+
+/// What a merge patch of the operator's has written goes with the spec, too.
+#[tokio::test]
+async fn a_field_that_a_reset_wrote_goes_with_the_spec() {
+    let mut house = House::with_settled_blog("reset").await;
+    house.stop_operator();
+    let deployments = house.objects(Child::App.kind());
+    let port = "/spec/template/spec/containers/0/ports/0/containerPort";
+    let patch = json!([{"op": "replace", "path": port, "value": 5001}]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
+    deployments.patch("blog", &PatchParams::default(), &patch).await.unwrap();
+    house.apply("blog", json!({"podTemplate": {"nodeSelector": {"disk": "ssd"}}})).await.unwrap();
+    house.start_operator().await;
+    let selector =
+        |object: &kube::api::DynamicObject| object.data["spec"]["template"]["spec"]["nodeSelector"].clone();
+    let repaired = house
+        .eventually("port and node selector are as wanted", || async {
+            let object = deployments.get("blog").await.unwrap();
+            let right = object.data.pointer(port) == Some(&json!(5000)) && selector(&object)["disk"] == "ssd";
+            right.then_some(object)
+        })
+        .await;
+    assert!(!holds_by_update(&repaired), "{:#?}", repaired.managed_fields());
+    house.apply("blog", json!({})).await.unwrap();
+    house
+        .eventually("the node selector is gone", || async {
+            selector(&deployments.get("blog").await.unwrap()).is_null().then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_field_that_was_once_updated_goes_after_a_restart() {
+    let mut house = House::with_settled_blog("updated").await;
+    house.stop_operator();
+    let deployments = house.objects(Child::App.kind());
+    let patch = json!({"spec": {"template": {"spec": {"nodeSelector": {"disk": "ssd"}}}}});
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    deployments.patch("blog", &params, &Patch::Merge(patch)).await.unwrap();
+    house.start_operator().await;
+    let repaired = house
+        .eventually("the node selector is gone", || async {
+            let object = deployments.get("blog").await.unwrap();
+            object.data["spec"]["template"]["spec"]["nodeSelector"].is_null().then_some(object)
+        })
+        .await;
+    assert!(!holds_by_update(&repaired), "{:#?}", repaired.managed_fields());
+}
+
+fn holds_by_update(object: &kube::api::DynamicObject) -> bool {
+    operator::managed_fields::holds_by_update(Child::App.kind(), object)
+}
