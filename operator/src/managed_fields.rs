@@ -21,10 +21,25 @@ pub fn holds_by_update(kind: OwnedKind, object: &DynamicObject) -> bool {
 }
 
 /// Of the managers of an object only the operator's updates, and not what they hold: the rest would be most of the object.
+#[must_use]
+pub fn own_updates(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
+    let own = entries.iter().filter(|entry| is_own(entry, "Update")).map(|entry| ManagedFieldsEntry {
+        manager: entry.manager.clone(),
+        operation: entry.operation.clone(),
+        ..ManagedFieldsEntry::default()
+    });
+    let own: Vec<_> = own.collect();
+    (!own.is_empty()).then_some(own)
+}
+
+/// The same of an object that is being parsed.
 ///
 /// # Errors
 /// If they don't have their form.
-pub fn own_updates<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<ManagedFieldsEntry>>, D::Error> {
+pub fn parse_own_updates<'de, D>(from: D) -> Result<Option<Vec<ManagedFieldsEntry>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
     #[derive(Deserialize)]
     struct Entry {
         manager: Option<String>,
@@ -38,8 +53,7 @@ pub fn own_updates<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<Mana
         subresource,
         ..ManagedFieldsEntry::default()
     });
-    let own: Vec<_> = entries.filter(|entry| is_own(entry, "Update")).collect();
-    Ok((!own.is_empty()).then_some(own))
+    Ok(own_updates(&entries.collect::<Vec<_>>()))
 }
 
 /// Turns the operator's updates of a child into applies (client required). The apply after it takes away what isn't wanted.

@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::managed_fields::own_updates;
+use crate::managed_fields::parse_own_updates;
 
 /// Metadata, and of `managedFields` who of the operator's own holds something by an update
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).
@@ -30,7 +30,7 @@ pub(crate) struct Metadata {
     generate_name: Option<String>,
     generation: Option<i64>,
     labels: Option<BTreeMap<String, String>>,
-    #[serde(default, deserialize_with = "own_updates")]
+    #[serde(default, deserialize_with = "parse_own_updates")]
     managed_fields: Option<Vec<ManagedFieldsEntry>>,
     name: Option<String>,
     namespace: Option<String>,
