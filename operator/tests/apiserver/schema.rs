@@ -124,10 +124,79 @@ fn refused_pods() -> Vec<(Value, &'static str)> {
     ]
 }
 
+/// What the API server would refuse in a child.
+fn refused_later() -> Vec<(Value, &'static str)> {
+    let pods = |field: &str, value: Value| json!({"podTemplate": {field: value}});
+    let ingress = |field: &str, value: Value| {
+        let mut ingress = json!({"host": "a.example"});
+        ingress[field] = value;
+        json!({"ingress": ingress})
+    };
+    let required = "requiredDuringSchedulingIgnoredDuringExecution";
+    let on_nodes = |requirement: Value| {
+        let terms = json!([{"matchExpressions": [requirement]}]);
+        pods("affinity", json!({"nodeAffinity": {required: {"nodeSelectorTerms": terms}}}))
+    };
+    let by_pods = |term: Value| pods("affinity", json!({"podAntiAffinity": {required: [term]}}));
+    let resources = |name: &str, request: Value, limit: Value| json!({"resources": {"requests": {name: request}, "limits": {name: limit}}});
+    let limits = json!({"limits": {"memory": "512Mi"}, "requests": {"memory": "1Gi"}});
+    let keys = "keys have at most 63 letters";
+    vec![
+        (pods("labels", json!({"a b": "c"})), keys),
+        (pods("labels", json!({"Example.org/a": "c"})), keys),
+        (pods("labels", json!({"x".repeat(64): "c"})), keys),
+        (pods("annotations", json!({"no way": "x"})), keys),
+        (pods("annotations", json!({"a/b/c": "x"})), keys),
+        (ingress("annotations", json!({"no way": "x"})), keys),
+        (json!({"monitoring": {"labels": {"-a": "b"}}}), keys),
+        (pods("nodeSelector", json!({"disk kind": "ssd"})), keys),
+        (pods("nodeSelector", json!({"disk": "not valid!"})), "should match"),
+        (pods("tolerations", json!([{"key": "a b", "operator": "Exists"}])), "should match"),
+        (pods("tolerations", json!([{"key": "a", "value": "b c"}])), "should match"),
+        (
+            pods("tolerations", json!([{"key": "a", "operator": "Exists", "tolerationSeconds": 5}])),
+            "tolerationSeconds needs effect: NoExecute",
+        ),
+        (on_nodes(json!({"key": "disk", "operator": "Equals", "values": ["a"]})), "supported values"),
+        (on_nodes(json!({"key": "a b", "operator": "Exists"})), "should match"),
+        (on_nodes(json!({"key": "disk", "operator": "In"})), "operators In and NotIn need values"),
+        (
+            on_nodes(json!({"key": "disk", "operator": "Gt", "values": ["1", "2"]})),
+            "Gt and Lt need one value",
+        ),
+        (on_nodes(json!({"key": "disk", "operator": "Exists", "values": ["a"]})), "DoesNotExist need none"),
+        (by_pods(json!({"topologyKey": ""})), "should match"),
+        (
+            by_pods(json!({"topologyKey": "zone", "labelSelector":
+                {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}})),
+            "supported values",
+        ),
+        (
+            pods(
+                "affinity",
+                json!({"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution":
+                [{"weight": 101, "podAffinityTerm": {"topologyKey": "zone"}}]}}),
+            ),
+            "less than or equal to 100",
+        ),
+        (ingress("host", json!("10.0.0.1")), "must be a name, not an address"),
+        (ingress("className", json!("Not a class")), "should match"),
+        (ingress("tlsSecretName", json!("Not_a_name")), "should match"),
+        (json!({"database": {"managed": {"storage": {"storageClassName": "Not a class"}}}}), "should match"),
+        (resources("cpu", json!(2), json!("1500m")), "requests.cpu must be at most resources.limits.cpu"),
+        (resources("memory", json!("1G"), json!("900Mi")), "requests.memory must be at most"),
+        (
+            resources("ephemeral-storage", json!("2Gi"), json!("1Gi")),
+            "requests.ephemeral-storage must be at most",
+        ),
+        (json!({"database": {"managed": {"resources": limits}}}), "requests.memory must be at most"),
+    ]
+}
+
 #[tokio::test]
 async fn every_illegal_value_is_refused_with_a_message_that_helps() {
     let house = House::open("refused").await;
-    let rules = [refused(), refused_features(), refused_databases(), refused_pods()];
+    let rules = [refused(), refused_features(), refused_databases(), refused_pods(), refused_later()];
     for (spec, words) in rules.into_iter().flatten() {
         let error = house.apply("blog", spec.clone()).await.expect_err(&spec.to_string()).to_string();
         let flat = error.to_lowercase();
@@ -171,6 +240,22 @@ async fn legal_but_odd_values_are_accepted() {
             "tolerations": [{"operator": "Exists"}, {"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute", "tolerationSeconds": 5}],
             "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone",
                 "labelSelector": {"matchLabels": {"team": "press"}}}]}}}}),
+        json!({"podTemplate": {"labels": {"example.org/Team_1.a": "Press"}, "annotations": {"Example.ORG/a": "x y", "x".repeat(63): ""},
+            "nodeSelector": {"node-role.kubernetes.io/worker": ""},
+            "tolerations": [{"key": "example.org/a", "value": "B_1", "effect": "NoExecute", "tolerationSeconds": 5}],
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "example.org/size", "operator": "Gt", "values": ["4"]}, {"key": "disk", "operator": "In", "values": ["a", "b"]},
+                {"key": "gpu", "operator": "DoesNotExist"}], "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}]},
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": {}}]},
+                "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm":
+                    {"topologyKey": "topology.kubernetes.io/zone", "namespaceSelector": {}}}]}}}}),
+        json!({"ingress": {"host": "1.2.3.example", "className": "a.b-c", "tlsSecretName": "blog.tls",
+            "annotations": {"nginx.ingress.kubernetes.io/rewrite-target": "/"}}}),
+        json!({"monitoring": {"labels": {"example.org/release": "p"}}}),
+        json!({"resources": {"requests": {"cpu": "1.5", "memory": "1Gi", "ephemeral-storage": "1Gi"},
+            "limits": {"cpu": 2, "memory": "1024Mi", "ephemeral-storage": "2G"}}}),
+        json!({"resources": {"requests": {"cpu": 4}, "limits": {"memory": "1Gi"}}}),
+        json!({"database": {"managed": {"storage": {"storageClassName": "rook-ceph.block"}}}}),
         json!({"imagePullPolicy": "Never", "image": "localhost:5001/a/b@sha256:0123", "deletionPolicy": "Delete"}),
     ];
     for (number, spec) in accepted.into_iter().enumerate() {
