@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::{
     compare::is_as_wanted,
+    contests::explain,
     context::Context,
     credentials::fresh,
     desired::{Applied, Desired, Objects},
@@ -74,9 +75,15 @@ pub async fn apply(
                 ctx.seen.remember(role.kind(), &object);
                 Arc::new(object)
             }
+            live if ctx.contests.holds(&id.uid, role, wanted) => {
+                explain(ctx, id, role, wanted).await;
+                let Some(live) = live else { continue };
+                Arc::clone(live)
+            }
             live => {
                 let live = live.map(Arc::as_ref);
                 let written = writer.bring_about(role, wanted, live, desired, changes).await?;
+                ctx.contests.wrote(&id.uid, role, wanted);
                 ctx.seen.remember(role.kind(), &written);
                 Arc::new(written)
             }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind};
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::ListParams,
@@ -39,6 +39,8 @@ const WATCH_SECONDS: u32 = 60;
 /// So many reconciles are under way, most of which wait for their turn; the others stay in the queue, where changes of one
 /// blog become one.
 const UNDER_WAY: u16 = 256;
+/// Statuses that wait to be repaired after another client wrote over them.
+const OVERWRITTEN: usize = 256;
 /// Objects per page of the first list, which bounds memory at the start.
 const PAGE: u32 = 50;
 
@@ -58,15 +60,19 @@ pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], conc
 async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concurrency: u16, stop: Stop) {
     let writer = Writer::default();
     let blogs = writer.as_reader();
-    let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer);
+    let (overwritten, repairs) = mpsc::channel(OVERWRITTEN);
+    let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer, overwritten);
     let mut controller = Controller::for_stream(changed, blogs.clone())
+        .reconcile_on(repairs)
         .with_config(Config::default().concurrency(UNDER_WAY.max(concurrency)))
         .graceful_shutdown_on(stop.clone());
     let turns = Turns::new(concurrency, stop);
     let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
     for kind in OwnedKind::ALL {
         let watch = children.watch(kind);
-        controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
+        let ctx = Arc::clone(&ctx);
+        let changed = move |object| owner(object).inspect(|blog| ctx.pace.reset_of(blog));
+        controller = controller.watches_stream_with(watch.touched_objects(), changed, kind.api_resource());
     }
     controller
         .run(
@@ -98,6 +104,7 @@ fn changed_blogs(
     scope: Option<&str>,
     ctx: Arc<Context>,
     writer: Writer<FlaskBlog>,
+    mut overwritten: mpsc::Sender<ObjectRef<FlaskBlog>>,
 ) -> impl Stream<Item = watcher::Result<FlaskBlog>> + Send + 'static {
     let blogs: Api<ReceivedBlog> = match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
@@ -120,10 +127,14 @@ fn changed_blogs(
         .filter(|event| future::ready(event.is_ok()))
         // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
         .modify(|blog| blog.metadata.managed_fields = None);
-    let told = writer.as_reader();
+    let (told, pace) = (writer.as_reader(), Arc::clone(&ctx));
     reflector::reflector(writer, watch)
         .applied_objects()
         .inspect_ok(move |blog| {
+            if ctx.status_guard.is_overwritten(blog) {
+                // One that finds no room is repaired at the next look.
+                let _ = overwritten.try_send(ObjectRef::from_obj(blog));
+            }
             if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
                 ctx.written.told(blog);
             }
@@ -131,6 +142,7 @@ fn changed_blogs(
         // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
         // An annotation is: a person approves by it.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
+        .inspect_ok(move |blog| pace.pace.reset_of(&ObjectRef::from_obj(blog)))
 }
 
 /// Notes how one watch is doing.

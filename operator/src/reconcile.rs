@@ -32,6 +32,7 @@ use crate::{
     identity::Identity,
     metrics::Outcome,
     observe::{Observed, observe},
+    pace::while_unsettled,
     pending::{Held, held, pending},
     rotation::{rotate, steps},
     status::{self, Done, Published},
@@ -39,10 +40,6 @@ use crate::{
     turns::Turns,
     validate::{Plan, validate},
 };
-
-/// While something is still starting, it is looked at this often: a pod that can't pull its image changes no object
-/// that is watched.
-const UNSETTLED: Duration = Duration::from_secs(10);
 
 /// A status that was computed for a version of the blog that isn't the newest any more is computed anew this soon.
 const OVERTAKEN: Duration = Duration::from_secs(1);
@@ -147,6 +144,7 @@ async fn work(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Worked>, Err
 async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
     let Worked { blog, id, changes, status: next, outcome, .. } = worked;
     ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
+    ctx.status_guard.expect(&id.uid, next.as_ref().or(blog.status.as_ref()));
     let published = status::publish(ctx, &blog, &id, next.as_ref()).await; // client required
     let error = outcome.as_ref().err().or(published.as_ref().err());
     events::publish(ctx, &blog, &changes, next.as_ref(), error).await; // client required
@@ -158,7 +156,13 @@ async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
     let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
-    let next = if worked.growing { OVERTAKEN } else { next_look(ctx, worked.settled, published) };
+    let changed = next.is_some() || !changes.is_empty();
+    let next = match published {
+        Published::Done if !worked.settled && !worked.growing => while_unsettled(ctx, &id, changed),
+        _ if worked.growing => OVERTAKEN,
+        _ => next_look(ctx, published),
+    };
+    let next = ctx.contests.next(&id.uid).map_or(next, |contest| next.min(contest));
     Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
 }
 
@@ -176,10 +180,9 @@ fn log(id: &Identity, changes: &[Change]) {
 }
 
 /// When to look again though nobody tells of a change.
-fn next_look(ctx: &Context, settled: bool, published: Published) -> Duration {
+fn next_look(ctx: &Context, published: Published) -> Duration {
     match published {
         Published::Overtaken => OVERTAKEN,
-        Published::Done if !settled => UNSETTLED,
         Published::Done if ctx.watches.any_failing() => UNWATCHED,
         Published::Done => spread(ctx.settings.resync),
     }
@@ -221,7 +224,8 @@ async fn converge(
     let steps = steps(blog, &applied, now); // no client required
     rotate(ctx, id, steps, changes).await?; // client required
     renew(ctx, id, blog, &applied, now, changes).await?; // client required
-    Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None })
+    let contested = ctx.contests.words(&id.uid);
+    Ok(Done { observed, plan, applied, growth, held: held.lines, contested, suspended: None })
 }
 
 /// Makes the objects as the plan says; also tells what waits for a person's approval.
@@ -240,7 +244,7 @@ async fn bring_about(
     let differences = pending(&id.name, &wanted, observed); // no client required
     let held = held(plan, &wanted, &differences); // no client required
     let applied = apply(ctx, id, &wanted, observed, &held, changes).await?; // client required
-    if held.lines.is_empty() {
+    if held.lines.is_empty() && ctx.contests.next(&id.uid).is_none() {
         ctx.settled.found(plan, applied.by_role());
     }
     Ok((applied, held))
@@ -251,7 +255,8 @@ fn look_only(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed)
     let plan = validate(blog, id, &observed, &ctx.settings)?;
     let suspended = pending(&id.name, &desired(&plan), &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
-    Ok(Done { observed, plan, applied, growth: Growth::None, held: Vec::new(), suspended: Some(suspended) })
+    let (growth, held, contested) = (Growth::None, Vec::new(), Vec::new());
+    Ok(Done { observed, plan, applied, growth, held, contested, suspended: Some(suspended) })
 }
 
 /// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half

@@ -9,7 +9,7 @@ mod workloads;
 
 use flaskblog_api::{
     FlaskBlog, FlaskBlogStatus,
-    children::{Component, selector_text},
+    children::{Component, MANAGER, selector_text},
     conditions::{self as types, reasons},
 };
 use k8s_controller::conditions::{ConditionStatus, DesiredCondition, find, set};
@@ -49,6 +49,8 @@ pub struct Done {
     pub growth: Growth,
     /// Restarts that wait for a person's approval, one line each.
     pub held: Vec<String>,
+    /// Objects that another manager keeps changing back, one sentence each.
+    pub contested: Vec<String>,
     /// Nothing was done, as the spec asks, and this is what would have been, one line an object.
     pub suspended: Option<Vec<String>>,
 }
@@ -137,7 +139,9 @@ fn is_settled(done: &Done, ready: &DesiredCondition, problem: Option<&Failure>) 
         Stage::Asleep => done.observed.database_pod.is_none(),
         Stage::FallingAsleep | Stage::Waking => false,
     };
-    calm && problem.is_none() && !matches!(done.growth, Growth::UnderWay(_) | Growth::Requested(_))
+    calm && problem.is_none()
+        && done.contested.is_empty()
+        && !matches!(done.growth, Growth::UnderWay(_) | Growth::Requested(_))
 }
 
 fn condition(type_: &str, status: bool, reason: &str, message: impl Into<String>) -> DesiredCondition {
@@ -154,6 +158,9 @@ fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
 fn degraded(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
     if let (None, Growth::Refused(words)) = (problem, &done.growth) {
         return condition(types::DEGRADED, true, reasons::EXPANSION_REFUSED, words);
+    }
+    if let (None, [first, ..]) = (problem, &done.contested[..]) {
+        return condition(types::DEGRADED, true, reasons::CONTESTED, first);
     }
     match problem {
         Some(problem) => condition(types::DEGRADED, true, problem.reason, &problem.message),
@@ -273,7 +280,8 @@ pub async fn publish(
     // name.
     let patch =
         json!({"metadata": {"resourceVersion": blog.metadata.resource_version}, "status": with_nulls(next)});
-    match api.patch_status(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    match api.patch_status(&id.name, &params, &Patch::Merge(patch)).await {
         Ok(after) => {
             ctx.written.wrote(blog, after);
             Ok(Published::Done)

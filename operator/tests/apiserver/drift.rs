@@ -165,6 +165,37 @@ async fn a_restarted_operator_writes_nothing_to_a_settled_blog() {
     assert!(!house.ctx.metrics.text().contains("api_writes_total{"), "{}", house.ctx.metrics.text());
 }
 
+/// Another client writes over the status once, and then at every change of it.
+#[tokio::test]
+async fn an_overwritten_status_is_written_again_without_a_loop() {
+    let house = House::with_settled_blog("overwritten").await;
+    let blogs = house.blogs();
+    let overwrite = json!({"status": {"replicas": 7, "conditions": []}});
+    let overwrite = Patch::Merge(overwrite);
+    let is_right = || async {
+        let status = blogs.get("blog").await.unwrap().status.unwrap();
+        (status.replicas == 2 && status.conditions.len() >= 6).then_some(())
+    };
+    blogs.patch_status("blog", &PatchParams::default(), &overwrite).await.unwrap();
+    house.eventually("the status is right again", is_right).await;
+    let managed = blogs.get("blog").await.unwrap().metadata.managed_fields.unwrap();
+    let ours = |entry: &ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.subresource.as_deref() == Some("status")
+    };
+    assert!(managed.iter().any(ours), "{managed:#?}");
+    let writes = |text: String| -> u64 {
+        let line = text.lines().find(|line| line.contains("verb=\"status\"")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let before = writes(house.ctx.metrics.text());
+    for _ in 0..20 {
+        blogs.patch_status("blog", &PatchParams::default(), &overwrite).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let repairs = writes(house.ctx.metrics.text()) - before;
+    assert!((1..=5).contains(&repairs), "{repairs} writes");
+}
+
 /// What a merge patch of the operator's has written goes with the spec, too.
 #[tokio::test]
 async fn a_field_that_a_reset_wrote_goes_with_the_spec() {

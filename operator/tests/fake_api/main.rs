@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod contests;
 mod data;
 mod flows;
 mod monitoring;
