@@ -1,5 +1,7 @@
 //! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
 
+mod replicas_handover;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
@@ -15,13 +17,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::debug;
 
+use self::replicas_handover::bounds;
 use crate::{
     compare::is_as_wanted,
+    contests::explain,
     context::Context,
     credentials::fresh,
     desired::{Applied, Desired, Objects},
     error::Error,
     identity::Identity,
+    managed_fields::{holds_by_update, take_over},
     metrics::Metrics,
     observe::{Observed, child_api},
     pending::{Held, needs_recreation},
@@ -30,10 +35,6 @@ use crate::{
     validate::Plan,
     wire::Lean,
 };
-
-/// Field manager that holds the number of replicas while it passes from us to the autoscaler, or while nothing else of the
-/// Deployment may change.
-const HANDOVER: &str = "flaskblog-operator-replicas";
 
 /// A version that no object has. An apply that names it makes an object or fails with a conflict; it never changes one that
 /// is there, which nobody may have looked at yet.
@@ -77,7 +78,9 @@ pub async fn apply(
         } else if role.prerequisites().iter().any(lacks) {
             None // Its prerequisite is in `refusals`.
         } else {
-            refusals.collect(writer.apply_one(ctx, role, wanted, live, desired, held, changes).await)?
+            refusals
+                .collect(writer.apply_one(ctx, role, wanted, live, desired, held, changes).await)?
+                .flatten()
         };
         if let Some(object) = written.or_else(|| live.cloned()) {
             applied.insert(role, object);
@@ -108,13 +111,6 @@ pub async fn unstick(
     writer.replace_pod(pod, changes).await
 }
 
-/// The autoscaler's bounds.
-fn bounds(desired: &Objects<Desired>) -> (i64, i64) {
-    let autoscaler = desired.get(Child::Autoscaler);
-    let bound = |path: &str| autoscaler.and_then(|object| object.data.pointer(path)?.as_i64()).unwrap_or(1);
-    (bound("/spec/minReplicas"), bound("/spec/maxReplicas"))
-}
-
 /// What is sent: the wanted object, with metadata of its own and without a copy of the rest.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
@@ -142,14 +138,24 @@ impl Writer<'_> {
         desired: &Objects<Desired>,
         held: &Held,
         changes: &mut Vec<Change>,
-    ) -> Result<Arc<DynamicObject>, Error> {
+    ) -> Result<Option<Arc<DynamicObject>>, Error> {
         let written = match live {
-            Some(live) if is_as_wanted(wanted, live) => return Ok(Arc::clone(live)),
+            Some(live) if is_as_wanted(wanted, live) && !holds_by_update(role.kind(), live) => {
+                return Ok(Some(Arc::clone(live)));
+            }
             Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
-            live => self.bring_about(role, wanted, live.map(Arc::as_ref), desired, changes).await?,
+            live if ctx.contests.holds(&self.id.uid, role, wanted) => {
+                explain(ctx, self.id, role, wanted).await;
+                return Ok(live.cloned());
+            }
+            live => {
+                let written = self.bring_about(role, wanted, live.map(Arc::as_ref), desired, changes).await?;
+                ctx.contests.wrote(&self.id.uid, role, wanted);
+                written
+            }
         };
         ctx.seen.remember(role.kind(), &written);
-        Ok(Arc::new(written))
+        Ok(Some(Arc::new(written)))
     }
 
     /// The way in which an object comes to be as wanted.
@@ -199,11 +205,15 @@ impl Writer<'_> {
         };
         let name = role.name(&self.id.name);
         let api: Api<Lean> = child_api(self.client, self.id, role.kind());
+        if live.is_some_and(|live| holds_by_update(role.kind(), live)) {
+            take_over(self.client, self.id, role).await?;
+        }
         self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
         let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
             self.metrics.api_writes.get_or_create(&("reset", role.kind()).into()).inc();
             self.reset_lists(&api, &name, &wanted).await;
+            take_over(self.client, self.id, role).await?;
             self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
             outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         }
@@ -214,74 +224,6 @@ impl Writer<'_> {
         let reason = if live.is_none() { "Created" } else { "Updated" };
         changes.push(Change { reason, kind: role.kind().api_resource().kind, name });
         Ok(object)
-    }
-
-    /// Lets go of the number of replicas. If it simply went from what we apply, the API server would set its default of 1:
-    /// so the present number passes to another field manager first, from which the autoscaler takes it by its first change
-    /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>).
-    async fn write_without_replicas(
-        &self,
-        wanted: &DynamicObject,
-        live: Option<&DynamicObject>,
-        (fewest, most): (i64, i64),
-        changes: &mut Vec<Change>,
-    ) -> Result<DynamicObject, Error> {
-        let Some(live) = live else {
-            let created = self.write(Child::App, wanted, None, changes).await?;
-            return self.hand_over(&created, fewest).await;
-        };
-        let present = live.data.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(0);
-        // A Deployment at 0 is off limits for an autoscaler; it starts at its lower bound.
-        if present == 0 || owns_replicas(&self.read(Child::App).await?) {
-            self.hand_over(live, present.clamp(fewest, most.max(fewest))).await?;
-        }
-        self.write(Child::App, wanted, Some(live), changes).await
-    }
-
-    /// Of a Deployment that waits for approval the number of replicas is as wanted all the same: that restarts nothing. By
-    /// the other field manager, as an apply of ours that named nothing else would take away everything else.
-    async fn scale_alone(
-        &self,
-        role: Child,
-        wanted: &DynamicObject,
-        live: &DynamicObject,
-        changes: &mut Vec<Change>,
-    ) -> Result<DynamicObject, Error> {
-        let replicas = |object: &DynamicObject| object.data.pointer("/spec/replicas")?.as_i64();
-        let Some(count) = replicas(wanted) else { return Ok(live.clone()) };
-        if role != Child::App || replicas(live) == Some(count) {
-            return Ok(live.clone());
-        }
-        let scaled = self.hand_over(live, count).await?;
-        let (kind, name) = (role.kind().api_resource().kind, role.name(&self.id.name));
-        changes.push(Change { reason: "Updated", kind, name });
-        Ok(scaled)
-    }
-
-    /// The object with everything that the API server knows of it.
-    async fn read(&self, role: Child) -> Result<DynamicObject, Error> {
-        let name = role.name(&self.id.name);
-        let read = child_api::<DynamicObject>(self.client, self.id, role.kind()).get(&name).await;
-        read.map_err(|source| Error::Read {
-            kind: role.kind().api_resource().kind,
-            name,
-            source: Box::new(source),
-        })
-    }
-
-    async fn hand_over(&self, deployment: &DynamicObject, replicas: i64) -> Result<DynamicObject, Error> {
-        let kind = Child::App.kind();
-        let resource = kind.api_resource();
-        let name = Child::App.name(&self.id.name);
-        let patch = json!({"apiVersion": resource.api_version, "kind": resource.kind,
-            "metadata": {"name": name, "uid": deployment.metadata.uid}, "spec": {"replicas": replicas}});
-        self.metrics.api_writes.get_or_create(&("apply", kind).into()).inc();
-        let params = PatchParams::apply(HANDOVER).force();
-        let outcome: Result<Lean, _> =
-            child_api(self.client, self.id, kind).patch(&name, &params, &Patch::Apply(patch)).await;
-        outcome
-            .map(|object| object.0)
-            .map_err(|source| write_error("hand over the replicas of", kind, &name, source))
     }
 
     /// Deletes a StatefulSet without its pod, so that the next look makes it anew around it.
@@ -357,15 +299,6 @@ impl Writer<'_> {
         changes.push(Change { reason: "Deleted", kind: "Pod".into(), name });
         Ok(())
     }
-}
-
-/// Whether the number of replicas is among the fields that we have applied.
-fn owns_replicas(live: &DynamicObject) -> bool {
-    let ours = live.managed_fields().iter().find(|entry| {
-        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
-    });
-    ours.and_then(|entry| entry.fields_v1.as_ref())
-        .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
 /// Deletes this very object and not one that took its name since it was read.

@@ -20,6 +20,7 @@ use crate::{
     context::Context,
     controller::{WatchHealth, describe, watch_config},
     served::{LIFETIME, is_not_served},
+    watches::watch_and_relist,
     wire::Told,
 };
 
@@ -65,19 +66,21 @@ impl Children {
         let resource = kind.api_resource();
         let config = watch_config().labels(MANAGED_SELECTOR);
         let (children, scope, ctx) = (self.clone(), self.scope.clone(), Arc::clone(&self.ctx));
-        let health = WatchHealth { ctx: Arc::clone(&self.ctx), kind: resource.kind.clone() };
+        let health = WatchHealth::new(&self.ctx, resource.kind.clone(), scope.clone());
         // Of Secrets only metadata travels: the operator never sees their data.
         let watch = if kind == OwnedKind::Secret {
             let api: Api<PartialObjectMeta<DynamicObject>> =
                 scoped(&self.client, scope.as_deref(), &resource);
-            watcher(api, config).map_ok(event_of_secret).boxed()
+            watch_and_relist(api, config).map_ok(event_of_secret).boxed()
         } else {
-            watcher(scoped(&self.client, scope.as_deref(), &resource), config).boxed()
+            watch_and_relist(scoped(&self.client, scope.as_deref(), &resource), config).boxed()
         };
         watch
             .take_while(move |event| future::ready(!children.has_gone(kind, event)))
             .default_backoff()
             .inspect(move |event| health.note(event))
+            // An error ends no watch, and a common delay after one would stop all of them.
+            .filter(|event| future::ready(event.is_ok()))
             // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
             .try_filter(move |event| future::ready(ctx.seen.note(kind, scope.as_deref(), event)))
             .boxed()

@@ -13,6 +13,7 @@ use kube::{
 use crate::{
     context::Context,
     controller::{WatchHealth, watch_config},
+    watches::watch_and_relist,
 };
 
 /// The claims that have changed. The StatefulSet controller copies our labels to them, by which they are selected.
@@ -25,12 +26,12 @@ pub(crate) fn changed_claims(
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: PersistentVolumeClaim::kind(&()).into_owned() };
-    watcher(claims, watch_config().labels(MANAGED_SELECTOR))
+    let kind = PersistentVolumeClaim::kind(&()).into_owned();
+    let health = WatchHealth::new(&ctx, kind, scope.map(str::to_owned));
+    watch_and_relist(claims, watch_config().labels(MANAGED_SELECTOR))
         .default_backoff()
         .inspect(move |event| health.note(event))
-        .filter(move |event| {
-            future::ready(event.as_ref().map_or(true, |event| ctx.claims.observe_event(event)))
-        })
+        // An error ends no watch, and a common delay after one would stop all of them.
+        .filter(move |event| future::ready(event.as_ref().is_ok_and(|event| ctx.claims.observe_event(event))))
         .touched_objects()
 }

@@ -28,6 +28,7 @@ pub fn covers(live: &Value, wanted: &Value) -> bool {
         (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
         (Value::Null, Value::Object(wanted)) => wanted.is_empty(),
         (Value::Null, Value::String(wanted)) => wanted.is_empty(),
+        (Value::Null, Value::Bool(wanted)) => !wanted,
         _ => live == wanted,
     }
 }
@@ -147,6 +148,8 @@ mod tests {
 
     #[test]
     fn empty_and_absent_are_the_same() {
-        assert!(covers(&json!({}), &json!({"labels": {}, "list": [], "text": ""})));
+        assert!(covers(&json!({}), &json!({"labels": {}, "list": [], "text": "", "paused": false})));
+        assert!(!covers(&json!({"paused": true}), &json!({"paused": false})));
+        assert!(!covers(&json!({}), &json!({"readOnly": true})));
     }
 }

@@ -10,12 +10,16 @@ use crate::{
     backoff::Backoff,
     claims::ChangedClaims,
     config::Settings,
+    contests::Contests,
     events::Recorders,
     identity::Identity,
     metrics::{Blog, Metrics},
+    pace::Pace,
     seen::Seen,
     served::Served,
     settled::Settled,
+    status_guard::StatusGuard,
+    unparsable::UnparsableBlogs,
     watches::Watches,
     written::Written,
 };
@@ -43,6 +47,14 @@ pub struct Context {
     pub settled: Settled,
     /// Statuses that were written a moment ago.
     pub written: Written,
+    /// FlaskBlogs that can't be parsed.
+    pub unparsable: UnparsableBlogs,
+    /// Looks at blogs that aren't ready yet.
+    pub pace: Pace,
+    /// Objects that another manager keeps changing back.
+    pub contests: Contests,
+    /// What the status of each blog should be.
+    pub status_guard: StatusGuard,
     /// What the command line says.
     pub settings: Settings,
 }
@@ -75,6 +87,10 @@ impl Context {
             served: Served::default(),
             settled: Settled::default(),
             written: Written::default(),
+            unparsable: UnparsableBlogs::default(),
+            pace: Pace::default(),
+            contests: Contests::default(),
+            status_guard: StatusGuard::default(),
             settings,
         }
     }
@@ -102,6 +118,7 @@ impl Context {
 
     /// Ends the series of a blog that is gone or going.
     pub fn forget_readiness(&self, namespace: &str, name: &str) {
+        self.pace.reset(namespace, name);
         self.metrics.ready.remove(&Blog { namespace: namespace.to_owned(), name: name.to_owned() });
     }
 
@@ -111,6 +128,8 @@ impl Context {
         self.seen.forget(uid);
         self.settled.forget(uid);
         self.written.forget(uid);
+        self.contests.forget(uid);
+        self.status_guard.forget(uid);
     }
 
     fn show_backing_off(&self) {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use flaskblog_api::{FlaskBlog, OwnedKind};
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, channel::mpsc, future};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::ListParams,
@@ -12,7 +12,6 @@ use kube::{
         controller::Config,
         predicates,
         reflector::{self, ObjectRef, store::Writer},
-        utils::Backoff,
         watcher,
         watcher::Config as WatchConfig,
     },
@@ -28,6 +27,8 @@ use crate::{
     metrics::Watched,
     reconcile::{error_policy, reconcile},
     turns::{Stop, Turns},
+    unparsable::{ReceivedBlog, report_all},
+    watches::{Watch, watch_and_relist},
     wire::Told,
 };
 
@@ -40,6 +41,8 @@ const WATCH_SECONDS: u32 = 60;
 /// So many reconciles are under way, most of which wait for their turn; the others stay in the queue, where changes of one
 /// blog become one.
 const UNDER_WAY: u16 = 256;
+/// Statuses that wait to be repaired after another client wrote over them.
+const OVERWRITTEN: usize = 256;
 /// Objects per page of the first list, which bounds memory at the start.
 const PAGE: u32 = 50;
 
@@ -50,23 +53,29 @@ pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], conc
     let controllers = scopes
         .into_iter()
         .map(|scope| run_in(watches.clone(), Arc::clone(&ctx), scope, concurrency, stop.clone()));
-    future::join_all(controllers).await;
+    tokio::select! {
+        _ = future::join_all(controllers) => {}
+        () = report_all(&ctx) => {}
+    }
 }
 
 async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concurrency: u16, stop: Stop) {
     let writer = Writer::default();
     let blogs = writer.as_reader();
-    let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer);
+    let (overwritten, repairs) = mpsc::channel(OVERWRITTEN);
+    let changed = changed_blogs(&watches, scope.as_deref(), Arc::clone(&ctx), writer, overwritten);
     let mut controller = Controller::for_stream(changed, blogs.clone())
+        .reconcile_on(repairs)
         .with_config(Config::default().concurrency(UNDER_WAY.max(concurrency)))
-        .trigger_backoff(NoCommonDelay)
         .graceful_shutdown_on(stop.clone());
     let turns = Turns::new(concurrency, stop);
     let (claim_client, claim_scope) = (watches.clone(), scope.clone());
     let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
     for kind in OwnedKind::ALL {
         let watch = children.watch(kind);
-        controller = controller.watches_stream_with(watch.touched_objects(), owner, kind.api_resource());
+        let ctx = Arc::clone(&ctx);
+        let changed = move |object| owner(object).inspect(|blog| ctx.pace.reset_of(blog));
+        controller = controller.watches_stream_with(watch.touched_objects(), changed, kind.api_resource());
     }
     let claims = claim_watch::changed_claims(&claim_client, claim_scope.as_deref(), Arc::clone(&ctx));
     controller = controller.watches_stream(claims, |claim| blog_of_claim(&claim));
@@ -81,7 +90,10 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
                 Ok((blog, _)) => debug!(object = %blog, "reconciled"),
                 // A Secret that was kept when its blog was deleted, or the last that is heard of a blog.
                 Err(kube::runtime::controller::Error::ObjectNotFound(blog)) => {
-                    ctx.forget_readiness(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
+                    let namespace = blog.namespace.as_deref().unwrap_or_default();
+                    if !ctx.unparsable.contains(namespace, &blog.name) {
+                        ctx.forget_readiness(namespace, &blog.name);
+                    }
                     debug!(object = %blog, "an object of a blog that isn't there");
                 }
                 Err(error) => warn!(error = %describe(&error), "reconcile failed"),
@@ -97,13 +109,15 @@ fn changed_blogs(
     scope: Option<&str>,
     ctx: Arc<Context>,
     writer: Writer<FlaskBlog>,
+    mut overwritten: mpsc::Sender<ObjectRef<FlaskBlog>>,
 ) -> impl Stream<Item = watcher::Result<FlaskBlog>> + Send + 'static {
-    let blogs: Api<FlaskBlog> = match scope {
+    let blogs: Api<ReceivedBlog> = match scope {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    let health = WatchHealth { ctx: Arc::clone(&ctx), kind: FlaskBlog::kind(&()).into_owned() };
-    let watch = watcher(blogs, watch_config())
+    let (scope, parsing) = (scope.map(str::to_owned), Arc::clone(&ctx));
+    let health = WatchHealth::new(&ctx, FlaskBlog::kind(&()).into_owned(), scope.clone());
+    let watch = watch_and_relist(blogs, watch_config())
         .default_backoff()
         .inspect(move |event| {
             health.note(event);
@@ -111,12 +125,21 @@ fn changed_blogs(
                 health.ctx.forget(&blog.uid().unwrap_or_default());
             }
         })
+        .filter_map(move |event| {
+            future::ready(event.map(|event| parsing.unparsable.sort_out(scope.as_deref(), event)).transpose())
+        })
+        // An error ends no watch, and a common delay after one would stop all of them.
+        .filter(|event| future::ready(event.is_ok()))
         // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
         .modify(|blog| blog.metadata.managed_fields = None);
-    let told = writer.as_reader();
+    let (told, pace) = (writer.as_reader(), Arc::clone(&ctx));
     reflector::reflector(writer, watch)
         .applied_objects()
         .inspect_ok(move |blog| {
+            if ctx.status_guard.is_overwritten(blog) {
+                // One that finds no room is repaired at the next look.
+                let _ = overwritten.try_send(ObjectRef::from_obj(blog));
+            }
             if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
                 ctx.written.told(blog);
             }
@@ -124,23 +147,35 @@ fn changed_blogs(
         // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
         // An annotation is: a person approves by it.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
+        .inspect_ok(move |blog| pace.pace.reset_of(&ObjectRef::from_obj(blog)))
 }
 
 /// Notes how one watch is doing.
 pub(crate) struct WatchHealth {
-    pub(crate) ctx: Arc<Context>,
-    pub(crate) kind: String,
+    ctx: Arc<Context>,
+    watch: Watch,
 }
 
 impl WatchHealth {
+    pub(crate) fn new(ctx: &Arc<Context>, kind: String, scope: Option<String>) -> Self {
+        Self { ctx: Arc::clone(ctx), watch: Watch { kind, scope } }
+    }
+
     pub(crate) fn note<T>(&self, event: &Result<watcher::Event<T>, watcher::Error>) {
         match event {
-            // Only means that it is about to ask.
+            // Only means that it is about to list.
             Ok(watcher::Event::Init) => {}
-            Ok(_) => self.ctx.watches.worked(&self.kind),
+            Ok(watcher::Event::InitApply(_) | watcher::Event::InitDone) => {
+                self.ctx.watches.worked(&self.watch, true);
+            }
+            Ok(_) => self.ctx.watches.worked(&self.watch, false),
             Err(error) => {
-                self.ctx.metrics.watch_errors.get_or_create(&Watched { kind: self.kind.clone() }).inc();
-                self.ctx.watches.failed(&self.kind, describe(error));
+                let (words, kind) = (describe(error), self.watch.kind.clone());
+                self.ctx.metrics.watch_errors.get_or_create(&Watched { kind }).inc();
+                let began = matches!(error, watcher::Error::WatchFailed(_));
+                if self.ctx.watches.failed(&self.watch, words.clone(), began) {
+                    warn!(error = %words, "{} failed; it is tried again", self.watch);
+                }
             }
         }
     }
@@ -148,22 +183,6 @@ impl WatchHealth {
 
 pub(crate) fn watch_config() -> WatchConfig {
     WatchConfig::default().timeout(WATCH_SECONDS).page_size(PAGE)
-}
-
-/// Every watch waits by itself after an error. The common delay that a [`Controller`] has by default stops all of them:
-/// connections that are being made meanwhile time out, which is the next error, and so on.
-struct NoCommonDelay;
-
-impl Iterator for NoCommonDelay {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        Some(Duration::ZERO)
-    }
-}
-
-impl Backoff for NoCommonDelay {
-    fn reset(&mut self) {}
 }
 
 /// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.
@@ -198,7 +217,7 @@ pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Wait
     };
     let mut delay = Duration::from_millis(250);
     loop {
-        match blogs.list(&ListParams::default().limit(1)).await {
+        match blogs.list_metadata(&ListParams::default().limit(1)).await {
             Ok(_) => break,
             Err(kube::Error::Api(status)) if status.is_not_found() => {
                 info!("waiting for {CRD}: apply crds/ or install the chart with crds.enabled=true");

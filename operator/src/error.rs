@@ -207,6 +207,17 @@ pub enum Invalid {
         /// The command that allows it.
         allow: String,
     },
+    /// The FlaskBlog doesn't have the form that this release knows.
+    #[error(
+        "failed to parse FlaskBlog {name}: {cause}; its objects stay as they are: change that field, or run the release \
+         of the operator that knows it"
+    )]
+    Unparsable {
+        /// Its name.
+        name: String,
+        /// The field and what is wrong with it.
+        cause: String,
+    },
     /// The object has no namespace, name or uid, which the API server never sends.
     #[error("the FlaskBlog lacks metadata.{0}")]
     Incomplete(&'static str),
@@ -240,7 +251,7 @@ impl Error {
                 reasons::CREDENTIALS_MISSING
             }
             Self::Invalid(Invalid::WaitingForCleanup { .. }) => reasons::WAITING_FOR_CLEANUP,
-            Self::Invalid(Invalid::Incomplete(_)) => reasons::INVALID_SPEC,
+            Self::Invalid(Invalid::Incomplete(_) | Invalid::Unparsable { .. }) => reasons::INVALID_SPEC,
             Self::Read { source, .. } | Self::Write { source, .. } => client_reason(source),
             Self::Decode { .. } => reasons::API_ERROR,
             Self::Timeout(_) => reasons::TIMEOUT,

@@ -39,7 +39,8 @@ impl Waiting {
 
 type Shared = (Arc<Context>, Arc<Waiting>);
 
-/// The routes. `/healthz` says only that the process runs: a restart mends neither a missing CRD nor the API server.
+/// The routes. `/healthz` answers only that the process runs: a restart fixes neither a missing CRD nor the API server. Where
+/// FlaskBlogs can't be watched for minutes, the process gives its Lease back and ends by itself (see [`crate::run`]).
 pub fn router(ctx: Arc<Context>, waiting: Arc<Waiting>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))

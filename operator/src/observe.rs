@@ -231,8 +231,9 @@ async fn child(
         return Ok(None);
     }
     let read = read.map_err(|source| read_error(&kind.api_resource().kind, name, source))?;
-    if let Some(object) = &read {
-        ctx.seen.remember(kind, object);
+    match &read {
+        Some(object) => ctx.seen.remember(kind, object),
+        None => ctx.seen.vanished(kind, &id.namespace, &role.name(&id.name)),
     }
     Ok(read.map(Arc::new))
 }

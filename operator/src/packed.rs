@@ -8,7 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{ResourceExt, api::DynamicObject};
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-/// One object, without who owns which of its fields: that isn't needed and is half of it.
+use crate::managed_fields::own_updates;
+
+/// One object. Of the managers of its fields, which are half of it, only the operator's own updates are kept.
 #[derive(Debug)]
 pub struct Packed {
     model: Arc<[u8]>,
@@ -25,7 +27,8 @@ const REACH: usize = 60 * 1024;
 impl Models {
     /// The object, or nothing if it is none that can be written as JSON.
     pub fn pack(&mut self, kind: OwnedKind, object: &DynamicObject) -> Option<Packed> {
-        let metadata = ObjectMeta { managed_fields: None, ..object.metadata.clone() };
+        let managed_fields = own_updates(object.managed_fields());
+        let metadata = ObjectMeta { managed_fields, ..object.metadata.clone() };
         // Apart, as reading an object whose fields are among others takes half as long again.
         let json = serde_json::to_vec(&(metadata, &object.data)).ok()?;
         let of_app = object

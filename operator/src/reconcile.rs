@@ -32,6 +32,7 @@ use crate::{
     identity::Identity,
     metrics::Outcome,
     observe::{Observed, observe},
+    pace::while_unsettled,
     pending::{Held, held, pending},
     refusals::Refusals,
     rotation::{rotate, steps},
@@ -40,10 +41,6 @@ use crate::{
     turns::Turns,
     validate::{Plan, separate_foreign, validate},
 };
-
-/// While something is still starting, it is looked at this often: a pod that can't pull its image changes no object
-/// that is watched.
-const UNSETTLED: Duration = Duration::from_secs(10);
 
 /// A status that was computed for a version of the blog that isn't the newest any more is computed anew this soon.
 const OVERTAKEN: Duration = Duration::from_secs(1);
@@ -148,6 +145,7 @@ async fn work(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Worked>, Err
 async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
     let Worked { blog, id, changes, status: next, outcome, .. } = worked;
     ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
+    ctx.status_guard.expect(&id.uid, next.as_ref().or(blog.status.as_ref()));
     let published = status::publish(ctx, &blog, &id, next.as_ref()).await; // client required
     let error = outcome.as_ref().err().or(published.as_ref().err());
     events::publish(ctx, &blog, &changes, next.as_ref(), error).await; // client required
@@ -159,7 +157,13 @@ async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
     let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
-    let next = if worked.growing { OVERTAKEN } else { next_look(ctx, worked.settled, published) };
+    let changed = next.is_some() || !changes.is_empty();
+    let next = match published {
+        Published::Done if !worked.settled && !worked.growing => while_unsettled(ctx, &id, changed),
+        _ if worked.growing => OVERTAKEN,
+        _ => next_look(ctx, published),
+    };
+    let next = ctx.contests.next(&id.uid).map_or(next, |contest| next.min(contest));
     Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
 }
 
@@ -177,10 +181,9 @@ fn log(id: &Identity, changes: &[Change]) {
 }
 
 /// When to look again though nobody tells of a change.
-fn next_look(ctx: &Context, settled: bool, published: Published) -> Duration {
+fn next_look(ctx: &Context, published: Published) -> Duration {
     match published {
         Published::Overtaken => OVERTAKEN,
-        Published::Done if !settled => UNSETTLED,
         Published::Done if ctx.watches.any_failing() => UNWATCHED,
         Published::Done => spread(ctx.settings.resync),
     }
@@ -226,8 +229,9 @@ async fn converge(
     let storage = plan.database.managed().map(|managed| &managed.spec.storage);
     let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required
     maintain_secrets(blog, id, ctx, &applied, changes, &mut refusals).await?; // client required
-    let growth = growth.unwrap_or(Growth::None);
-    Ok(Done { observed, plan, applied, growth, held: held.lines, suspended: None, refusals })
+    let (growth, held) = (growth.unwrap_or(Growth::None), held.lines);
+    let contested = ctx.contests.words(&id.uid);
+    Ok(Done { observed, plan, applied, growth, held, contested, suspended: None, refusals })
 }
 
 /// Rotations and certificates have deadlines of their own, so they depend on nothing but their Secrets.
@@ -263,7 +267,7 @@ async fn bring_about(
     let differences = pending(plan, &wanted, observed); // no client required
     let held = held(plan, &wanted, &differences); // no client required
     let applied = apply(ctx, plan, &wanted, observed, &held, changes, refusals).await?; // client required
-    if held.lines.is_empty() && refusals.first().is_none() {
+    if held.lines.is_empty() && refusals.first().is_none() && ctx.contests.next(&id.uid).is_none() {
         ctx.settled.found(plan, applied.by_role());
     }
     Ok((applied, held))
@@ -277,8 +281,8 @@ fn look_only(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed)
     plan.refused_of(&wanted).for_each(|why| refusals.push(why.clone()));
     let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
-    let suspended = Some(suspended);
-    Ok(Done { observed, plan, applied, growth: Growth::None, held: Vec::new(), suspended, refusals })
+    let (growth, held, contested) = (Growth::None, Vec::new(), Vec::new());
+    Ok(Done { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
 }
 
 /// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half

@@ -7,6 +7,7 @@ use k8s_controller::LeaderElection;
 use kube::Config;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     clients::Clients,
@@ -64,6 +65,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
             Some(()) => info!("stopped; the lease was given back"),
             None => bail!("lost the lease {lease_namespace}/{}; another instance leads now", args.lease_name),
         },
+        words = ctx.watches.blogs_unwatched() => {
+            election.release().await;
+            bail!("gave the lease {lease_namespace}/{} back: {words}", args.lease_name)
+        }
         () = async { stop.clone().await; tokio::time::sleep(grace(&ctx)).await } => {
             election.release().await;
             info!("stopped with reconciles under way; they will be repeated");
@@ -79,8 +84,7 @@ fn grace(ctx: &Context) -> Duration {
 
 fn init_logging(args: &RunArgs) -> Result<()> {
     use std::io::IsTerminal;
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(&args.log).context("failed to read the log filter")?;
+    let filter = log_filter(&args.log)?;
     let on_terminal = std::io::stderr().is_terminal();
     let json = match args.log_format {
         Some(format) => format == LogFormat::Json,
@@ -96,8 +100,57 @@ fn init_logging(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
+/// Whatever the filter asks for, no body of an answer is logged: kube's client does so with what it fails to parse. Its watches
+/// repeat each failure, which [`crate::watches`] logs once a minute.
+fn log_filter(asked: &str) -> Result<EnvFilter> {
+    let filter = format!("kube_runtime::watcher=error,{asked},kube_client::client=error");
+    EnvFilter::try_new(filter).context("failed to read the log filter")
+}
+
 /// Unlike any other instance's, even on the same host.
 fn random_identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".into());
     format!("{host}-{:08x}", rand::random::<u32>())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{self, Write},
+        sync::Mutex,
+    };
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_log_filter_lets_bodies_of_answers_through() {
+        for asked in ["info", "info,kube_client=warn", "trace,kube_client::client=trace"] {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt()
+                .with_env_filter(log_filter(asked).unwrap())
+                .with_writer(move || writer.clone())
+                .finish();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::warn!(target: "kube_client::client", "a body");
+                tracing::warn!(target: "kube_client::client::tls", "a notice");
+                tracing::info!("a line");
+            });
+            let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+            assert!(text.contains("a line") && !text.contains("a body"), "{asked}: {text}");
+        }
+    }
 }

@@ -178,6 +178,18 @@ impl Seen {
         self.lock().learn(&key(kind, &object.metadata), version, object);
     }
 
+    /// The object isn't there, as a read has just answered.
+    pub fn vanished(&self, kind: OwnedKind, namespace: &str, name: &str) {
+        self.lock().entries.remove(&(kind, namespace.into(), name.into()));
+    }
+
+    /// The object is read before it is used again: an event of its watch may have been lost.
+    pub fn distrust(&self, kind: OwnedKind, namespace: &str, name: &str) {
+        if let Some(entry) = self.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
+            entry.known = None;
+        }
+    }
+
     /// A watch tells of this object. It is read only if it is news, and not while others wait for the lock.
     fn told(&self, kind: OwnedKind, object: &Told) -> bool {
         let Some(version) = version(object.meta()) else { return true };
@@ -290,6 +302,24 @@ mod tests {
         seen.remember(KIND, &object("9"));
         seen.note(KIND, None, &Event::Delete(told("8")));
         assert_eq!(known(&seen).as_deref(), Some("9"));
+    }
+
+    #[test]
+    fn an_object_that_a_read_does_not_find_is_forgotten() {
+        let seen = watching();
+        seen.note(KIND, None, &Event::Apply(told("5")));
+        seen.vanished(KIND, "n", "x");
+        assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
+    }
+
+    #[test]
+    fn a_distrusted_object_is_unknown_but_not_absent() {
+        let seen = watching();
+        seen.note(KIND, None, &Event::Apply(told("5")));
+        seen.distrust(KIND, "n", "x");
+        assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
+        seen.remember(KIND, &object("5"));
+        assert_eq!(known(&seen).as_deref(), Some("5"));
     }
 
     #[test]

@@ -1,83 +1,239 @@
-//! Which watches fail: without them changes go unseen, so somebody has to hear of it.
+//! Which watches fail: without them changes go unseen, so `/readyz` and the log name them.
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use flaskblog_api::FlaskBlog;
+use futures::{Stream, StreamExt, future, stream};
+use kube::{
+    Api, Resource,
+    runtime::{
+        watcher,
+        watcher::{Config, Event},
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
 
-/// A watch that works again says nothing until something changes, so a failure counts for this long: twice the longest
+/// A watch that works again receives nothing until something changes, so a failure counts for this long: twice the longest
 /// delay between two tries.
 const MEMORY: Duration = Duration::from_secs(60);
-/// One failure is a restarted API server or a lost connection, which the next try mends.
+/// One failure is a restarted API server or a lost connection; the next try succeeds.
 const TOLERATED: u32 = 1;
+/// A watch that keeps failing is logged this often.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+/// After so many failures in a row a watch lists again, whatever they are: its version may be of another etcd.
+const FAILURES_BEFORE_LIST: u32 = 5;
+/// The Lease is given up when FlaskBlogs couldn't be watched for this long: another instance may fare better.
+const LONGEST_UNWATCHED: Duration = Duration::from_secs(300);
 
-/// The failures of each watch, by the kind of object.
+/// One watch: a kind, in one namespace or in all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watch {
+    /// Kind of the objects.
+    pub kind: String,
+    /// Their namespace; nothing means all.
+    pub scope: Option<String>,
+}
+
+impl fmt::Display for Watch {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "the watch of {}", self.kind)?;
+        self.scope.iter().try_for_each(|namespace| write!(formatter, " in namespace {namespace}"))
+    }
+}
+
+/// The failures of each watch.
 #[derive(Debug, Default)]
-pub struct Watches(Mutex<BTreeMap<String, Failures>>);
+pub struct Watches(Mutex<BTreeMap<Watch, Failures>>);
 
 #[derive(Debug)]
 struct Failures {
     in_a_row: u32,
     last: Instant,
+    /// Since when it couldn't be begun.
+    unwatched: Option<Instant>,
+    logged: Option<Instant>,
     words: String,
 }
 
+impl Failures {
+    fn counts(&self) -> bool {
+        self.in_a_row > TOLERATED && self.last.elapsed() < MEMORY
+    }
+}
+
 impl Watches {
-    /// A watch has failed, with these words.
-    pub fn failed(&self, kind: &str, words: String) {
-        let mut all = self.lock();
-        let before = all.get(kind).filter(|one| one.last.elapsed() < MEMORY).map_or(0, |one| one.in_a_row);
-        let failures = Failures { in_a_row: before.saturating_add(1), last: Instant::now(), words };
-        all.insert(kind.to_owned(), failures);
+    /// A watch has failed; `began` if it had worked until then. Returns whether that is to be logged.
+    #[must_use]
+    pub fn failed(&self, watch: &Watch, words: String, began: bool) -> bool {
+        let (now, mut all) = (Instant::now(), self.lock());
+        let new = || Failures { in_a_row: 0, last: now, unwatched: None, logged: None, words: String::new() };
+        let one = all.entry(watch.clone()).or_insert_with(new);
+        if one.last.elapsed() >= MEMORY {
+            (one.in_a_row, one.unwatched) = (0, None);
+        }
+        one.unwatched = if began { None } else { one.unwatched.or(Some(now)) };
+        (one.in_a_row, one.last, one.words) = (one.in_a_row.saturating_add(1), now, words);
+        let is_due = one.logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL);
+        if is_due {
+            one.logged = Some(now);
+        }
+        is_due
     }
 
-    /// A watch has told something.
-    pub fn worked(&self, kind: &str) {
-        self.lock().remove(kind);
+    /// A watch has received something; nothing but a list proves no watch.
+    pub fn worked(&self, watch: &Watch, is_list: bool) {
+        if let Some(one) = self.lock().get_mut(watch) {
+            one.in_a_row = 0;
+            one.unwatched = one.unwatched.filter(|_| is_list);
+        }
     }
 
     /// A sentence for each watch that fails again and again.
     #[must_use]
     pub fn failing(&self) -> Vec<String> {
-        let counts = |one: &Failures| one.in_a_row > TOLERATED && one.last.elapsed() < MEMORY;
         let all = self.lock();
-        let failing = all.iter().filter(|(_, one)| counts(one));
-        failing.map(|(kind, one)| format!("the watch of {kind}, which fails: {}", one.words)).collect()
+        let failing = all.iter().filter(|(_, one)| one.counts());
+        failing.map(|(watch, one)| format!("{watch}, which fails: {}", one.words)).collect()
     }
 
     /// Whether changes may go unseen.
     #[must_use]
     pub fn any_failing(&self) -> bool {
-        !self.failing().is_empty()
+        self.lock().values().any(Failures::counts)
+    }
+
+    /// Waits until FlaskBlogs couldn't be watched for five minutes, and returns why.
+    pub async fn blogs_unwatched(&self) -> String {
+        loop {
+            if let Some(words) = self.unwatched(&FlaskBlog::kind(&())) {
+                return words;
+            }
+            sleep(Duration::from_secs(5)).await;
+        }
+    }
+
+    fn unwatched(&self, kind: &str) -> Option<String> {
+        let all = self.lock();
+        let lasting = |one: &Failures| {
+            let since = one.unwatched.filter(|_| one.last.elapsed() < MEMORY)?;
+            Some(since.elapsed()).filter(|time| *time >= LONGEST_UNWATCHED)
+        };
+        let (watch, one, time) = all
+            .iter()
+            .filter(|(watch, _)| watch.kind == kind)
+            .find_map(|(watch, one)| Some((watch, one, lasting(one)?)))?;
+        Some(format!("{watch} has failed for {} s: {}", time.as_secs(), one.words))
     }
 
     /// A panic while counting leaves usable counts.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Failures>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Watch, Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Watches, and lists again where [`watcher`] keeps a version with which the server starts no watch: after HTTP status 410 or
+/// another refusal of the request, and after several failures in a row.
+pub(crate) fn watch_and_relist<K>(
+    api: Api<K>,
+    config: Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static
+where
+    K: Resource + Clone + DeserializeOwned + fmt::Debug + Send + 'static,
+{
+    stream::repeat_with(move || until_stale(watcher(api.clone(), config.clone()))).flatten()
+}
+
+fn until_stale<K>(
+    watch: impl Stream<Item = watcher::Result<Event<K>>>,
+) -> impl Stream<Item = watcher::Result<Event<K>>> {
+    watch.scan(0, |failures, event| {
+        if *failures >= FAILURES_BEFORE_LIST {
+            return future::ready(None);
+        }
+        *failures = match &event {
+            Ok(_) => 0,
+            Err(error) if is_refused_start(error) => FAILURES_BEFORE_LIST,
+            Err(_) => *failures + 1,
+        };
+        future::ready(Some(event))
+    })
+}
+
+/// Whether the server understood the request and wants another one. A missing right or too many requests need no list.
+fn is_refused_start(error: &watcher::Error) -> bool {
+    let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return false };
+    (400..500).contains(&status.code) && !matches!(status.code, 401 | 403 | 429)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn watch(kind: &str, scope: Option<&str>) -> Watch {
+        Watch { kind: kind.into(), scope: scope.map(str::to_owned) }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_fails_twice_is_named_until_it_works_or_is_quiet_for_a_minute() {
-        let watches = Watches::default();
-        watches.failed("Secret", "forbidden".into());
+        let (watches, secrets) = (Watches::default(), watch("Secret", None));
+        let failed = |words: &str| {
+            let _ = watches.failed(&secrets, words.to_owned(), false);
+        };
+        failed("forbidden");
         assert!(!watches.any_failing(), "once is no news");
-        watches.failed("Secret", "still forbidden".into());
+        failed("still forbidden");
         assert_eq!(watches.failing(), ["the watch of Secret, which fails: still forbidden"]);
-        watches.worked("Secret");
+        watches.worked(&secrets, false);
         assert!(!watches.any_failing());
-        watches.failed("Secret", "a".into());
-        watches.failed("Secret", "b".into());
+        failed("a");
+        failed("b");
         tokio::time::advance(MEMORY).await;
         assert!(!watches.any_failing());
-        watches.failed("Secret", "c".into());
+        failed("c");
         assert!(!watches.any_failing(), "a failure after a long while is the first one again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_watch_is_not_hidden_by_one_of_another_namespace() {
+        let watches = Watches::default();
+        for _ in 0..2 {
+            let _ = watches.failed(&watch("Secret", Some("n2")), "forbidden".into(), false);
+            watches.worked(&watch("Secret", Some("n1")), false);
+        }
+        assert_eq!(watches.failing(), ["the watch of Secret in namespace n2, which fails: forbidden"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_keeps_failing_is_logged_once_a_minute() {
+        let (watches, secrets) = (Watches::default(), watch("Secret", None));
+        let mut logged = 0;
+        for _second in 0..180 {
+            logged += u32::from(watches.failed(&secrets, "forbidden".into(), false));
+            watches.worked(&secrets, false);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(logged, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn blogs_are_unwatched_after_five_minutes_of_failures() {
+        let (watches, blogs) = (Watches::default(), watch("FlaskBlog", None));
+        for _ in 0..10 {
+            assert_eq!(watches.unwatched("FlaskBlog"), None);
+            let _ = watches.failed(&blogs, "forbidden".into(), false);
+            watches.worked(&blogs, true);
+            let _ = watches.failed(&watch("FlaskBlog", Some("n")), "reset".into(), true);
+            tokio::time::advance(Duration::from_secs(30)).await;
+        }
+        assert_eq!(watches.unwatched("Secret"), None);
+        assert_eq!(watches.blogs_unwatched().await, "the watch of FlaskBlog has failed for 300 s: forbidden");
+        watches.worked(&blogs, false);
+        assert_eq!(watches.unwatched("FlaskBlog"), None);
     }
 }

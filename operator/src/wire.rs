@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta, OwnerReference, Time};
 use kube::{
     Resource,
     api::{ApiResource, DynamicObject, TypeMeta},
@@ -15,11 +15,13 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-/// Metadata but for `managedFields`
+use crate::managed_fields::parse_own_updates;
+
+/// Metadata, and of `managedFields` who of the operator's own holds something by an update
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Metadata {
+pub(crate) struct Metadata {
     annotations: Option<BTreeMap<String, String>>,
     creation_timestamp: Option<Time>,
     deletion_grace_period_seconds: Option<i64>,
@@ -28,6 +30,8 @@ struct Metadata {
     generate_name: Option<String>,
     generation: Option<i64>,
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "parse_own_updates")]
+    managed_fields: Option<Vec<ManagedFieldsEntry>>,
     name: Option<String>,
     namespace: Option<String>,
     owner_references: Option<Vec<OwnerReference>>,
@@ -51,7 +55,7 @@ impl From<Metadata> for ObjectMeta {
             owner_references: read.owner_references,
             resource_version: read.resource_version,
             uid: read.uid,
-            managed_fields: None,
+            managed_fields: read.managed_fields,
             self_link: None,
         }
     }

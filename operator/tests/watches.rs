@@ -248,3 +248,134 @@ async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
         () = story => {}
     }
 }
+
+/// Answers as a cluster with two FlaskBlogs, one of which has a value that this release doesn't know, and notes the writes.
+async fn serve_two_blogs(
+    request: Request<Body>,
+    writes: Arc<Mutex<Vec<(String, String)>>>,
+) -> io::Result<Response<Body>> {
+    let (parts, body) = request.into_parts();
+    if parts.uri.query().is_some_and(|query| query.contains("watch=true")) {
+        future::pending::<()>().await;
+    }
+    let path = parts.uri.path().to_owned();
+    if parts.method != http::Method::GET {
+        let body = String::from_utf8(body.collect_bytes().await.unwrap().to_vec()).unwrap();
+        writes.lock().unwrap().push((format!("{} {path}", parts.method), body.clone()));
+        let mut object: serde_json::Value = serde_json::from_str(&body).unwrap();
+        object["metadata"]["resourceVersion"] = json!("7");
+        if path.contains("/flaskblogs/") {
+            object = blog("weekly", "Open");
+        }
+        return Ok(answer(StatusCode::OK, &object));
+    }
+    if path == BLOGS {
+        let items = json!([blog("newer", "Invite"), blog("weekly", "Open")]);
+        let list =
+            json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
+        return Ok(answer(StatusCode::OK, &list));
+    }
+    if path.contains("/namespaces/press/") && !path.ends_with("/pods") {
+        return Ok(failure(StatusCode::NOT_FOUND));
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+fn blog(name: &str, registration: &str) -> serde_json::Value {
+    json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": {"registration": registration},
+        "metadata": {"name": name, "namespace": "press", "uid": name, "resourceVersion": "1", "generation": 1}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unparsable_blog_is_reported_and_stops_no_other() {
+    let writes = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&writes);
+    let client =
+        Client::new(service_fn(move |request| serve_two_blogs(request, Arc::clone(&noted))), "default");
+    let context = test_context(&client);
+    let running = controller::run(client, Arc::clone(&context), &[], 2, stop_on(future::pending())).fuse();
+    tokio::select! {
+        () = running => panic!("the controller ended"),
+        () = sleep(Duration::from_secs(20)) => {}
+    }
+    let writes = writes.lock().unwrap();
+    let all = |what: &str| writes.iter().filter(|(line, _)| line.contains(what)).collect::<Vec<_>>();
+    assert!(!all("deployments/weekly").is_empty(), "{writes:#?}");
+    assert!(all("deployments/newer").is_empty(), "{writes:#?}");
+    let [(_, status)] = all("flaskblogs/newer/status")[..] else { panic!("{writes:#?}") };
+    assert!(status.contains("InvalidSpec") && status.contains("spec.registration"), "{status}");
+    let told = all("/events").into_iter().any(|(_, event)| event.contains("InvalidSpec"));
+    assert!(told, "{writes:#?}");
+    assert!(context.metrics.text().contains("blog_ready{namespace=\"press\",name=\"newer\"} 0"));
+}
+
+/// Lists what there is; each watch of FlaskBlogs is answered with this status until they are listed again.
+async fn serve_expired(
+    request: Request<Body>,
+    code: StatusCode,
+    lists: Arc<AtomicUsize>,
+) -> io::Result<Response<Body>> {
+    let uri = request.uri();
+    if uri.query().is_some_and(|query| query.contains("watch=true")) {
+        if uri.path() == BLOGS && lists.load(Ordering::Relaxed) == 1 {
+            return Ok(failure(code));
+        }
+        future::pending::<()>().await;
+    }
+    if uri.path() == BLOGS {
+        lists.fetch_add(1, Ordering::Relaxed);
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_the_server_refuses_lists_again() {
+    let soon = Duration::from_secs(10);
+    let later = Duration::from_secs(120);
+    let too_large = StatusCode::GATEWAY_TIMEOUT;
+    for (code, limit) in [(StatusCode::GONE, soon), (StatusCode::BAD_REQUEST, soon), (too_large, later)] {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&lists);
+        let client = Client::new(
+            service_fn(move |request| serve_expired(request, code, Arc::clone(&counted))),
+            "default",
+        );
+        let context = test_context(&client);
+        tokio::select! {
+            () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
+            () = sleep(limit) => {}
+        }
+        assert_eq!(lists.load(Ordering::Relaxed), 2, "{code}");
+    }
+}
+
+/// Lists, but refuses every watch of FlaskBlogs.
+async fn serve_without_watches(request: Request<Body>) -> io::Result<Response<Body>> {
+    let uri = request.uri();
+    if uri.query().is_some_and(|query| query.contains("watch=true")) {
+        if uri.path() == BLOGS {
+            return Ok(failure(StatusCode::FORBIDDEN));
+        }
+        future::pending::<()>().await;
+    }
+    let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": []});
+    Ok(answer(StatusCode::OK, &list))
+}
+
+#[tokio::test(start_paused = true)]
+async fn blogs_that_cannot_be_watched_end_the_lead_in_minutes() {
+    let client = Client::new(service_fn(serve_without_watches), "default");
+    let context = test_context(&client);
+    let watches = Arc::clone(&context);
+    let begun = Instant::now();
+    let words = tokio::select! {
+        () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
+        words = watches.watches.blogs_unwatched() => words,
+        () = sleep(Duration::from_secs(900)) => panic!("it leads on"),
+    };
+    assert!(words.contains("the watch of FlaskBlog has failed for"), "{words}");
+    let time = begun.elapsed().as_secs();
+    assert!((300..400).contains(&time), "{time} s");
+}

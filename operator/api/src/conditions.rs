@@ -94,6 +94,8 @@ pub mod reasons {
     pub const DATABASE_DOWNGRADE: &str = "DatabaseDowngrade";
     /// The image's MySQL is of a newer series, and nobody has said that a copy of the data exists.
     pub const UPGRADE_UNCONFIRMED: &str = "UpgradeUnconfirmed";
+    /// Another manager keeps changing an object back; it is written ever more rarely.
+    pub const CONTESTED: &str = "Contested";
     /// A defect in the operator; other blogs are unharmed, and it is tried again.
     pub const PANICKED: &str = "Panicked";
     /// The API server could not be reached, or answered with a passing error; it is tried again.
@@ -149,6 +151,7 @@ pub mod reasons {
         DATABASE_UNREACHABLE,
         DATABASE_DOWNGRADE,
         UPGRADE_UNCONFIRMED,
+        CONTESTED,
         PANICKED,
         MONITORED,
         MONITORING_UNAVAILABLE,

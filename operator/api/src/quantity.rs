@@ -72,6 +72,15 @@ impl ResourceList {
 
 /// What a container may use (`limits`) and what is set aside for it (`requests`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.cpu) || !has(self.limits.cpu) || \
+     quantity(string(self.requests.cpu)).compareTo(quantity(string(self.limits.cpu))) <= 0")
+    .message("resources.requests.cpu must be at most resources.limits.cpu; lower the request or raise the limit"))]
+#[x_kube(validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.memory) || !has(self.limits.memory) || \
+     quantity(string(self.requests.memory)).compareTo(quantity(string(self.limits.memory))) <= 0")
+    .message("resources.requests.memory must be at most resources.limits.memory; lower the request or raise the limit"))]
+#[x_kube(validation = Rule::new("!has(self.requests) || !has(self.limits) || !has(self.requests.ephemeral__dash__storage) || !has(self.limits.ephemeral__dash__storage) || \
+     quantity(string(self.requests.ephemeral__dash__storage)).compareTo(quantity(string(self.limits.ephemeral__dash__storage))) <= 0")
+    .message("resources.requests.ephemeral-storage must be at most resources.limits.ephemeral-storage; lower the request or raise the limit"))]
 #[serde(rename_all = "camelCase")]
 pub struct Resources {
     /// What the scheduler sets aside for each container.

@@ -46,6 +46,8 @@ pub(super) fn app_deployment(plan: &Plan) -> Deployment {
         },
         spec: Some(DeploymentSpec {
             replicas: plan.app.replicas,
+            // A paused one would never roll out, without a word in its own status.
+            paused: Some(false),
             selector: pod_selector(plan, Component::App),
             revision_history_limit: Some(3),
             progress_deadline_seconds: Some(PROGRESS_DEADLINE_SECONDS),

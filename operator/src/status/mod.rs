@@ -9,7 +9,7 @@ mod workloads;
 
 use flaskblog_api::{
     FlaskBlog, FlaskBlogStatus,
-    children::{Component, selector_text},
+    children::{Component, MANAGER, selector_text},
     conditions::{self as types, reasons},
 };
 use k8s_controller::conditions::{ConditionStatus, DesiredCondition, find, set};
@@ -55,6 +55,8 @@ pub struct Done {
     pub held: Vec<String>,
     /// Objects that could not be applied.
     pub refusals: Refusals,
+    /// Objects that another manager keeps changing back, one sentence each.
+    pub contested: Vec<String>,
     /// Nothing was done, as the spec asks, and this is what would have been, one line an object.
     pub suspended: Option<Vec<String>>,
 }
@@ -159,7 +161,9 @@ fn is_settled(done: &Done, ready: &DesiredCondition, problem: Option<&Failure>) 
         Stage::Asleep => done.observed.database_pod.is_none(),
         Stage::FallingAsleep | Stage::Waking => false,
     };
-    calm && problem.is_none() && !matches!(done.growth, Growth::UnderWay(_) | Growth::Requested(_))
+    calm && problem.is_none()
+        && done.contested.is_empty()
+        && !matches!(done.growth, Growth::UnderWay(_) | Growth::Requested(_))
 }
 
 fn condition(type_: &str, status: bool, reason: &str, message: impl Into<String>) -> DesiredCondition {
@@ -176,6 +180,9 @@ fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
 fn degraded(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
     if let (None, Growth::Refused(words)) = (problem, &done.growth) {
         return condition(types::DEGRADED, true, reasons::EXPANSION_REFUSED, words);
+    }
+    if let (None, [first, ..]) = (problem, &done.contested[..]) {
+        return condition(types::DEGRADED, true, reasons::CONTESTED, first);
     }
     match problem {
         Some(problem) => condition(types::DEGRADED, true, problem.reason, &problem.message),
@@ -223,7 +230,8 @@ fn app_available(app: &App) -> DesiredCondition {
 
 /// After an error. If the API server merely didn't answer, what was true of this generation may well still be true, so
 /// Ready stays; every other error means that the blog isn't as the spec says.
-fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report {
+#[must_use]
+pub fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report {
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, types::READY));
     let still_true =
         error.is_passing() && before.is_some_and(|ready| ready.observed_generation == id.generation);
@@ -294,7 +302,8 @@ pub async fn publish(
     // name.
     let patch =
         json!({"metadata": {"resourceVersion": blog.metadata.resource_version}, "status": with_nulls(next)});
-    match api.patch_status(&id.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    match api.patch_status(&id.name, &params, &Patch::Merge(patch)).await {
         Ok(after) => {
             ctx.written.wrote(blog, after);
             Ok(Published::Done)

@@ -164,3 +164,85 @@ async fn a_restarted_operator_writes_nothing_to_a_settled_blog() {
     assert_eq!(house.versions("blog").await, quiet);
     assert!(!house.ctx.metrics.text().contains("api_writes_total{"), "{}", house.ctx.metrics.text());
 }
+
+/// Another client writes over the status once, and then at every change of it.
+#[tokio::test]
+async fn an_overwritten_status_is_written_again_without_a_loop() {
+    let house = House::with_settled_blog("overwritten").await;
+    let blogs = house.blogs();
+    let overwrite = json!({"status": {"replicas": 7, "conditions": []}});
+    let overwrite = Patch::Merge(overwrite);
+    let is_right = || async {
+        let status = blogs.get("blog").await.unwrap().status.unwrap();
+        (status.replicas == 2 && status.conditions.len() >= 6).then_some(())
+    };
+    blogs.patch_status("blog", &PatchParams::default(), &overwrite).await.unwrap();
+    house.eventually("the status is right again", is_right).await;
+    let managed = blogs.get("blog").await.unwrap().metadata.managed_fields.unwrap();
+    let ours = |entry: &ManagedFieldsEntry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.subresource.as_deref() == Some("status")
+    };
+    assert!(managed.iter().any(ours), "{managed:#?}");
+    let writes = |text: String| -> u64 {
+        let line = text.lines().find(|line| line.contains("verb=\"status\"")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let before = writes(house.ctx.metrics.text());
+    for _ in 0..20 {
+        blogs.patch_status("blog", &PatchParams::default(), &overwrite).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let repairs = writes(house.ctx.metrics.text()) - before;
+    assert!((1..=5).contains(&repairs), "{repairs} writes");
+}
+
+/// What a merge patch of the operator's has written goes with the spec, too.
+#[tokio::test]
+async fn a_field_that_a_reset_wrote_goes_with_the_spec() {
+    let mut house = House::with_settled_blog("reset").await;
+    house.stop_operator();
+    let deployments = house.objects(Child::App.kind());
+    let port = "/spec/template/spec/containers/0/ports/0/containerPort";
+    let patch = json!([{"op": "replace", "path": port, "value": 5001}]);
+    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
+    deployments.patch("blog", &PatchParams::default(), &patch).await.unwrap();
+    house.apply("blog", json!({"podTemplate": {"nodeSelector": {"disk": "ssd"}}})).await.unwrap();
+    house.start_operator().await;
+    let selector =
+        |object: &kube::api::DynamicObject| object.data["spec"]["template"]["spec"]["nodeSelector"].clone();
+    house
+        .eventually("port and node selector are as wanted and applied", || async {
+            let object = deployments.get("blog").await.unwrap();
+            let right = object.data.pointer(port) == Some(&json!(5000)) && selector(&object)["disk"] == "ssd";
+            (right && !holds_by_update(&object)).then_some(())
+        })
+        .await;
+    house.apply("blog", json!({})).await.unwrap();
+    house
+        .eventually("the node selector is gone", || async {
+            selector(&deployments.get("blog").await.unwrap()).is_null().then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_field_that_was_once_updated_goes_after_a_restart() {
+    let mut house = House::with_settled_blog("updated").await;
+    house.stop_operator();
+    let deployments = house.objects(Child::App.kind());
+    let patch = json!({"spec": {"template": {"spec": {"nodeSelector": {"disk": "ssd"}}}}});
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    deployments.patch("blog", &params, &Patch::Merge(patch)).await.unwrap();
+    house.start_operator().await;
+    let repaired = house
+        .eventually("the node selector is gone", || async {
+            let object = deployments.get("blog").await.unwrap();
+            object.data["spec"]["template"]["spec"]["nodeSelector"].is_null().then_some(object)
+        })
+        .await;
+    assert!(!holds_by_update(&repaired), "{:#?}", repaired.managed_fields());
+}
+
+fn holds_by_update(object: &kube::api::DynamicObject) -> bool {
+    operator::managed_fields::holds_by_update(Child::App.kind(), object)
+}

@@ -13,6 +13,7 @@ mod house;
 mod leader;
 mod lifecycle;
 mod preview;
+mod refused_later;
 mod right;
 mod rights;
 mod rotation;

@@ -3,7 +3,10 @@
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::{
+    house::House,
+    refused_later::{refused_amounts_and_names, refused_later},
+};
 
 /// One row a rule: a value that it refuses, and words of the message that says what to write instead.
 fn refused() -> Vec<(Value, &'static str)> {
@@ -127,7 +130,14 @@ fn refused_pods() -> Vec<(Value, &'static str)> {
 #[tokio::test]
 async fn every_illegal_value_is_refused_with_a_message_that_helps() {
     let house = House::open("refused").await;
-    let rules = [refused(), refused_features(), refused_databases(), refused_pods()];
+    let rules = [
+        refused(),
+        refused_features(),
+        refused_databases(),
+        refused_pods(),
+        refused_later(),
+        refused_amounts_and_names(),
+    ];
     for (spec, words) in rules.into_iter().flatten() {
         let error = house.apply("blog", spec.clone()).await.expect_err(&spec.to_string()).to_string();
         let flat = error.to_lowercase();
@@ -171,6 +181,22 @@ async fn legal_but_odd_values_are_accepted() {
             "tolerations": [{"operator": "Exists"}, {"key": "a", "operator": "Equal", "value": "b", "effect": "NoExecute", "tolerationSeconds": 5}],
             "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "zone",
                 "labelSelector": {"matchLabels": {"team": "press"}}}]}}}}),
+        json!({"podTemplate": {"labels": {"example.org/Team_1.a": "Press"}, "annotations": {"Example.ORG/a": "x y", "x".repeat(63): ""},
+            "nodeSelector": {"node-role.kubernetes.io/worker": ""},
+            "tolerations": [{"key": "example.org/a", "value": "B_1", "effect": "NoExecute", "tolerationSeconds": 5}],
+            "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [
+                {"key": "example.org/size", "operator": "Gt", "values": ["4"]}, {"key": "disk", "operator": "In", "values": ["a", "b"]},
+                {"key": "gpu", "operator": "DoesNotExist"}], "matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n"]}]}]},
+                "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "preference": {}}]},
+                "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "podAffinityTerm":
+                    {"topologyKey": "topology.kubernetes.io/zone", "namespaceSelector": {}}}]}}}}),
+        json!({"ingress": {"host": "1.2.3.example", "className": "a.b-c", "tlsSecretName": "blog.tls",
+            "annotations": {"nginx.ingress.kubernetes.io/rewrite-target": "/"}}}),
+        json!({"monitoring": {"labels": {"example.org/release": "p"}}}),
+        json!({"resources": {"requests": {"cpu": "1.5", "memory": "1Gi", "ephemeral-storage": "1Gi"},
+            "limits": {"cpu": 2, "memory": "1024Mi", "ephemeral-storage": "2G"}}}),
+        json!({"resources": {"requests": {"cpu": 4}, "limits": {"memory": "1Gi"}}}),
+        json!({"database": {"managed": {"storage": {"storageClassName": "rook-ceph.block"}}}}),
         json!({"imagePullPolicy": "Never", "image": "localhost:5001/a/b@sha256:0123", "deletionPolicy": "Delete"}),
     ];
     for (number, spec) in accepted.into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod contests;
 mod data;
 mod flows;
 mod independence;
@@ -292,6 +293,28 @@ async fn a_new_operator_release_restarts_no_blog_but_a_named_image_is_obeyed() {
     fake.edit(BLOG, |blog| blog["spec"]["image"] = "mine:1".into());
     step(&fake).await.unwrap();
     assert_eq!(image(&fake), "mine:1");
+}
+
+#[tokio::test]
+async fn fields_held_by_an_update_are_taken_over_once() {
+    let path = format!("{APPS}/deployments/daily");
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    let entry = |operation: &str, field: &str| {
+        json!({"manager": "flaskblog-operator", "operation": operation, "apiVersion": "apps/v1",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {field: {}}}})
+    };
+    fake.edit(&path, |deployment| {
+        deployment["metadata"]["managedFields"] = json!([entry("Apply", "f:a"), entry("Update", "f:b")]);
+    });
+    fake.take_writes();
+    step(&fake).await.unwrap();
+    assert_eq!(fake.take_writes(), ["PATCH deployments/daily", "PATCH deployments/daily"]);
+    let managed = fake.get(&path).unwrap()["metadata"]["managedFields"].clone();
+    assert_eq!(managed.as_array().unwrap().len(), 1);
+    assert_eq!(managed[0]["fieldsV1"], json!({"f:spec": {"f:a": {}, "f:b": {}}}));
+    step(&fake).await.unwrap();
+    assert_eq!(fake.take_writes(), [""; 0]);
 }
 
 /// Fault case 1: whatever write is the last before a crash, carried out or not, the next run ends with the same objects

@@ -206,7 +206,12 @@ impl State {
             _ => {
                 let target = path.trim_end_matches("/status").to_owned();
                 let mut object = self.objects.get(&target).cloned().unwrap_or(json!({"metadata": {}}));
-                merge(&mut object, body);
+                match body {
+                    Value::Array(operations) => {
+                        operations.into_iter().for_each(|one| replace(&mut object, &one));
+                    }
+                    body => merge(&mut object, body),
+                }
                 let object = self.version(object);
                 self.objects.insert(target, object.clone());
                 (StatusCode::OK, object)
@@ -226,6 +231,12 @@ impl State {
         metadata["resourceVersion"] = version.to_string().into();
         object
     }
+}
+
+/// The only operation of JSON patches that is used.
+fn replace(object: &mut Value, operation: &Value) {
+    assert_eq!(operation["op"], "replace");
+    *object.pointer_mut(operation["path"].as_str().unwrap()).unwrap() = operation["value"].clone();
 }
 
 /// Replaces what the patch names; good enough for apply with one field manager.

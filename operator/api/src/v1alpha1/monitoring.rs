@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{null_is_empty, pods::FREE_LABELS_RULE};
+use super::{
+    null_is_empty,
+    pods::{FREE_LABELS_RULE, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE},
+};
 
 /// What Prometheus and Grafana are told of a blog. The first two need the Prometheus operator's resource definitions in the
 /// cluster; without them the blog runs all the same, and the condition `Monitored` says what is missing.
@@ -31,5 +34,6 @@ pub struct Monitoring {
     #[x_kube(validation = Rule::new(FREE_LABELS_RULE)
         .message("monitoring.labels can't hold keys that begin with app.kubernetes.io/ or flaskblog.dev/, they are the \
             operator's; write for example release: prometheus"))]
+    #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub labels: BTreeMap<String, String>,
 }

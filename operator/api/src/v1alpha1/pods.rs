@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 use super::null_is_empty;
-use crate::bounded::bounded;
+use crate::bounded::{bounded, constrain_affinity};
 
 /// Where the blog's pods run and what they carry besides what the operator sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -16,7 +16,8 @@ use crate::bounded::bounded;
 pub struct PodTemplate {
     /// Only nodes with all of these labels.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "texts")]
+    #[schemars(schema_with = "labels")]
+    #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub node_selector: BTreeMap<String, String>,
     /// Taints of nodes that the pods put up with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -32,6 +33,7 @@ pub struct PodTemplate {
     #[schemars(schema_with = "texts")]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('flaskblog.dev/'))")
         .message("podTemplate.annotations can't hold keys that begin with flaskblog.dev/, they are the operator's"))]
+    #[x_kube(validation = Rule::new(ANNOTATION_KEYS_RULE).message(ANNOTATION_KEYS_MESSAGE))]
     pub annotations: BTreeMap<String, String>,
     /// Labels of the pods.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
@@ -39,6 +41,7 @@ pub struct PodTemplate {
     #[x_kube(validation = Rule::new(FREE_LABELS_RULE)
         .message("podTemplate.labels can't hold keys that begin with app.kubernetes.io/ or flaskblog.dev/, they are the \
             operator's; write for example team: press"))]
+    #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -46,24 +49,43 @@ pub struct PodTemplate {
 pub(super) const FREE_LABELS_RULE: &str =
     "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('flaskblog.dev/'))";
 
+/// Keys as the API server takes them
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).
+pub(super) const LABEL_KEYS_RULE: &str = "self.all(key, size(key) <= 317 && key.matches(\
+    '^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
+pub(super) const LABEL_KEYS_MESSAGE: &str = "keys have at most 63 letters, digits, '-', '_' and '.', begin and end with a \
+    letter or digit, and may follow a DNS name and '/', for example example.org/team";
+
+/// Of annotations the prefix may have capital letters.
+pub(super) const ANNOTATION_KEYS_RULE: &str = "self.all(key, size(key) <= 317 && key.matches(\
+    '^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
+pub(super) const ANNOTATION_KEYS_MESSAGE: &str = LABEL_KEYS_MESSAGE;
+
 /// A taint that the pods put up with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!has(self.value) || !has(self.operator) || self.operator != 'Exists'")
     .message("a toleration with operator Exists has no value; remove value or write operator: Equal"))]
 #[x_kube(validation = Rule::new("has(self.key) || (has(self.operator) && self.operator == 'Exists')")
     .message("a toleration without a key tolerates every taint; then write operator: Exists"))]
+#[x_kube(validation = Rule::new("!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')")
+    .message("tolerationSeconds needs effect: NoExecute"))]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
     /// Key of the taint; none means every key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 316))]
+    #[schemars(
+        length(min = 1, max = 317),
+        regex(
+            pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+        )
+    )]
     pub key: Option<String>,
     /// `Equal`, which is the default, or `Exists`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operator: Option<TolerationOperator>,
     /// Value of the taint, for `Equal`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
+    #[schemars(length(max = 63), regex(pattern = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"))]
     pub value: Option<String>,
     /// Effect of the taint; none means every effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -140,5 +162,7 @@ pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn affinity(generator: &mut SchemaGenerator) -> Schema {
-    bounded::<Affinity>(generator)
+    let mut schema = bounded::<Affinity>(generator);
+    constrain_affinity(&mut schema);
+    schema
 }

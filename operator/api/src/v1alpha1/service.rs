@@ -6,7 +6,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::null_is_empty;
+use super::{
+    null_is_empty,
+    pods::{ANNOTATION_KEYS_MESSAGE, ANNOTATION_KEYS_RULE},
+};
 
 /// How the blog is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -72,20 +75,29 @@ pub struct Ingress {
         length(min = 1, max = 253),
         regex(pattern = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     )]
+    #[x_kube(validation = Rule::new("!self.matches('^[0-9]+([.][0-9]+){3}$')")
+        .message("ingress.host must be a name, not an address; write for example blog.example.org"))]
     pub host: String,
     /// Class of the ingress controller. Left out, the cluster's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub class_name: Option<String>,
     /// Secret with certificate and key (`tls.crt`, `tls.key`). Left out, the blog is served without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
+    )]
     pub tls_secret_name: Option<String>,
     /// Annotations of the Ingress, for the controller or a certificate manager.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::pods::texts")]
     #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('flaskblog.dev/'))")
         .message("ingress.annotations can't hold keys that begin with flaskblog.dev/, they are the operator's"))]
+    #[x_kube(validation = Rule::new(ANNOTATION_KEYS_RULE).message(ANNOTATION_KEYS_MESSAGE))]
     pub annotations: BTreeMap<String, String>,
 }
 

@@ -1,0 +1,88 @@
+//! How often a blog that isn't ready yet is reconciled though no watch event arrives: a pod that can't pull its image changes
+//! no object that is watched. The delay grows while nothing changes, as a full cluster has many such blogs.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flaskblog_api::{Child, FlaskBlog};
+use kube::runtime::reflector::ObjectRef;
+
+use crate::{context::Context, identity::Identity};
+
+/// After a change, a few times.
+const FIRST: Duration = Duration::from_secs(10);
+/// So many looks follow each other at the first delay.
+const QUICK: u32 = 3;
+/// However long nothing changes.
+const LONGEST: Duration = Duration::from_secs(120);
+/// Past so many blogs all start over.
+const LIMIT: usize = 10_000;
+
+/// Looks since the last change, by namespace and name of the blog.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<HashMap<(String, String), u32>>);
+
+impl Pace {
+    /// The blog or one of its children has changed.
+    pub fn reset(&self, namespace: &str, name: &str) {
+        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+    }
+
+    /// The same, by reference.
+    pub fn reset_of(&self, blog: &ObjectRef<FlaskBlog>) {
+        self.reset(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
+    }
+
+    /// Counts one more look without a change.
+    fn count(&self, namespace: &str, name: &str) -> u32 {
+        let mut all = self.lock();
+        if all.len() >= LIMIT {
+            all.clear();
+        }
+        let looks = all.entry((namespace.to_owned(), name.to_owned())).or_default();
+        *looks = looks.saturating_add(1);
+        *looks
+    }
+
+    /// A panic while counting leaves usable counts.
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When to look again at a blog that isn't as its spec says. After the quick looks Deployment and StatefulSet are read again,
+/// since an event of theirs may have been lost.
+pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration {
+    if changed {
+        ctx.pace.reset(&id.namespace, &id.name);
+    }
+    let looks = ctx.pace.count(&id.namespace, &id.name);
+    if looks >= QUICK {
+        for role in [Child::App, Child::Database] {
+            ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
+        }
+    }
+    delay(looks)
+}
+
+fn delay(looks: u32) -> Duration {
+    FIRST.saturating_mul(1 << looks.saturating_sub(QUICK).min(9)).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_without_a_change_become_rare_and_a_change_starts_over() {
+        let pace = Pace::default();
+        let delays: Vec<u64> = (0..8).map(|_| delay(pace.count("press", "daily")).as_secs()).collect();
+        assert_eq!(delays, [10, 10, 10, 20, 40, 80, 120, 120]);
+        assert_eq!(pace.count("press", "weekly"), 1);
+        pace.reset_of(&ObjectRef::new("daily").within("press"));
+        assert_eq!(pace.count("press", "daily"), 1);
+    }
+}

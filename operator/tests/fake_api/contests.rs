@@ -1,0 +1,117 @@
+//! Others that change the blog's objects back, and looks at what doesn't get ready.
+
+use kube::runtime::{controller::Action, watcher::Event};
+use operator::context::Context;
+
+use super::*;
+
+const SERVICE: &str = "/api/v1/namespaces/press/services/daily";
+const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/press/horizontalpodautoscalers";
+
+/// Reconciles again and again while somebody else makes the same change before each time, and returns the writes.
+async fn contested(fake: &FakeApi, ctx: &Arc<Context>, path: &str, change: fn(&mut Value)) -> Vec<String> {
+    fake.take_writes();
+    for _ in 0..20 {
+        fake.edit(path, change);
+        look(fake, ctx).await;
+    }
+    fake.take_writes().into_iter().filter(|line| !line.contains("flaskblogs")).collect()
+}
+
+#[tokio::test]
+async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    look(&fake, &ctx).await;
+    workloads_become_ready(&fake, 2);
+    look(&fake, &ctx).await;
+    let writes = contested(&fake, &ctx, SERVICE, |service| {
+        service["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("theirs");
+        service["metadata"]["managedFields"] = json!([{"manager": "policy-controller", "operation": "Update",
+            "fieldsV1": {"f:metadata": {"f:labels": {"f:app.kubernetes.io/part-of": {}}}}}]);
+    })
+    .await;
+    // The first of four was the creation.
+    assert_eq!(writes, ["PATCH services/daily"; 3]);
+    let told = condition(&fake, "Degraded");
+    assert_eq!((&told["status"], &told["reason"]), (&json!("True"), &json!("Contested")));
+    let message = told["message"].as_str().unwrap();
+    let start = "policy-controller keeps changing metadata.labels.app.kubernetes.io/part-of of Service daily";
+    assert!(
+        message.starts_with(start) && message.contains("kubectl get services daily --namespace press"),
+        "{message}"
+    );
+    assert_eq!(condition(&fake, "Ready")["status"], "True", "the blog serves");
+    // Another spec is written at once.
+    fake.edit(BLOG, |blog| blog["spec"]["service"] = json!({"port": 80}));
+    look(&fake, &ctx).await;
+    assert!(fake.take_writes().contains(&"PATCH services/daily".to_owned()));
+}
+
+#[tokio::test]
+async fn an_autoscaler_of_the_deployment_is_named_with_the_way_out() {
+    let fake = fake_with(json!({}));
+    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "mine"},
+        "spec": {"scaleTargetRef": {"kind": "Deployment", "name": "daily"}}});
+    fake.put(AUTOSCALERS, json!({"kind": "List", "apiVersion": "v1", "metadata": {}, "items": [autoscaler]}));
+    let ctx = context(&fake);
+    look(&fake, &ctx).await;
+    let deployment = format!("{APPS}/deployments/daily");
+    let writes = contested(&fake, &ctx, &deployment, |deployment| {
+        let generation = deployment["metadata"]["generation"].as_i64().unwrap();
+        deployment["metadata"]["generation"] = json!(generation + 1);
+        deployment["spec"]["replicas"] = json!(3);
+    })
+    .await;
+    assert_eq!(writes, ["PATCH deployments/daily"; 3]);
+    let message = condition(&fake, "Degraded")["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with("HorizontalPodAutoscaler mine scales Deployment daily"), "{message}");
+    assert!(message.contains("set spec.autoscaling"), "{message}");
+}
+
+#[tokio::test]
+async fn a_paused_deployment_goes_on() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    let path = format!("{APPS}/deployments/daily");
+    fake.edit(&path, |deployment| deployment["spec"]["paused"] = json!(true));
+    step(&fake).await.unwrap();
+    assert_eq!(fake.get(&path).unwrap()["spec"]["paused"], false);
+    // The API server leaves out what is false.
+    fake.edit(&path, |deployment| drop(deployment["spec"].as_object_mut().unwrap().remove("paused")));
+    fake.take_writes();
+    step(&fake).await.unwrap();
+    assert_eq!(fake.take_writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn looks_at_a_blog_that_does_not_get_ready_become_rare() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    let mut delays = Vec::new();
+    for _ in 0..7 {
+        delays.push(look(&fake, &ctx).await);
+    }
+    let seconds = |seconds: u64| Action::requeue(Duration::from_secs(seconds));
+    assert_eq!(delays, [10, 10, 10, 20, 40, 80, 120].map(seconds));
+    fake.edit(BLOG, |blog| blog["spec"]["title"] = json!("New"));
+    assert_eq!(look(&fake, &ctx).await, seconds(10));
+}
+
+/// The watches have told of everything but the last event of the Deployment.
+#[tokio::test]
+async fn a_lost_event_of_a_child_is_made_good_by_the_fourth_look() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    for kind in OwnedKind::ALL {
+        ctx.seen.note(kind, None, &Event::InitDone);
+    }
+    look(&fake, &ctx).await;
+    workloads_become_ready(&fake, 2);
+    for _ in 0..2 {
+        look(&fake, &ctx).await;
+        assert_eq!(condition(&fake, "Ready")["status"], "False");
+    }
+    look(&fake, &ctx).await;
+    assert_eq!(condition(&fake, "Ready")["status"], "True");
+}
