@@ -112,8 +112,8 @@ impl Blog {
         let query = sqlx::query_scalar(AssertSqlSafe(statement.to_owned()));
         match &self.app.database {
             Database::MySql(server) => query.fetch_one(server.pool()).await.unwrap(),
-            Database::Sqlite(pool) => {
-                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            Database::Sqlite(file) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(file.pool()).await.unwrap()
             }
         }
     }
@@ -125,8 +125,8 @@ impl Blog {
                 .fetch_one(server.pool())
                 .await
                 .unwrap(),
-            Database::Sqlite(pool) => {
-                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            Database::Sqlite(file) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(file.pool()).await.unwrap()
             }
         }
     }
@@ -136,7 +136,7 @@ pub async fn execute(database: &Database, statement: &str) -> u64 {
     let statement = AssertSqlSafe(statement.to_owned());
     match database {
         Database::MySql(server) => server.pool().execute(statement).await.unwrap().rows_affected(),
-        Database::Sqlite(pool) => pool.execute(statement).await.unwrap().rows_affected(),
+        Database::Sqlite(file) => file.pool().execute(statement).await.unwrap().rows_affected(),
     }
 }
 
