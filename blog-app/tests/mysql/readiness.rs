@@ -11,14 +11,16 @@ async fn readyz_of_a_read_only_server_says_so_and_pages_are_served() {
     let blog = Blog::with_post().await;
     let Database::MySql(server) = &blog.app.database else { panic!("this suite runs on MySQL") };
     let count = server.pool().num_idle();
+    let mut held = Vec::new();
     for _ in 0..count {
         let mut connection = server.pool().acquire().await.unwrap();
         connection.execute("SET SESSION transaction_read_only = ON").await.unwrap();
-        // A dropped connection returns to the pool a moment later.
-        drop(connection);
-        while server.pool().num_idle() < count {
-            tokio::task::yield_now().await;
-        }
+        held.push(connection);
+    }
+    drop(held);
+    // Dropped connections return to the pool a moment later.
+    while server.pool().num_idle() < count {
+        tokio::task::yield_now().await;
     }
     let readiness = Readiness::new(blog.app.database.clone());
     let reasons = readiness.reasons().await;
