@@ -12,6 +12,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::app::{self, App, LARGE_REQUESTS};
+use crate::blocking::BlockingPool;
+use crate::bodies::MarkdownCache;
 use crate::cli::{Registration, ServeArgs};
 use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
@@ -105,6 +107,8 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         passwords: Passwords::new(parallel_hashes()),
         site: Arc::new(site(&args, env)),
         shelf: Shelf::default(),
+        markdown: MarkdownCache::default(),
+        pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: traces.clone(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
@@ -114,9 +118,14 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());
+    let rechecking = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.shelf.recheck_regularly(&app.database).await }
+    });
     let drain = Duration::from_secs(args.drain_seconds);
     serve_both(&args, app, drain, &mut signals).await?;
     watching.abort();
+    rechecking.abort();
     traces.finish().await;
     // Connections that hang must not hang the end.
     let _ = timeout(SCHEMA_CHECK, database.close()).await;

@@ -7,6 +7,8 @@ use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use blog_app::app::{App, LARGE_REQUESTS, router};
+use blog_app::blocking::BlockingPool;
+use blog_app::bodies::MarkdownCache;
 use blog_app::db::Database;
 use blog_app::metrics::Metrics;
 use blog_app::page::Site;
@@ -152,6 +154,8 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
         passwords: Passwords::new(2),
         site: Arc::new(Site::new("Flaskr", None)),
         shelf: Shelf::default(),
+        markdown: MarkdownCache::default(),
+        pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: Traces::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
