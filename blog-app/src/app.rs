@@ -15,6 +15,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::csrf::CsrfLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::blocking::BlockingPool;
+use crate::bodies::MarkdownCache;
 use crate::db::Database;
 use crate::error::Error;
 use crate::metrics::Metrics;
@@ -45,6 +47,10 @@ pub struct App {
     pub site: Arc<Site>,
     /// The pages that are kept for readers.
     pub shelf: Shelf,
+    /// The texts of posts as HTML.
+    pub markdown: MarkdownCache,
+    /// Threads for work that takes long.
+    pub pool: BlockingPool,
     /// The counters.
     pub metrics: Metrics,
     /// The spans of requests.

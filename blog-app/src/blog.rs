@@ -54,6 +54,15 @@ enum Subject {
     Existing(i64),
 }
 
+impl Subject {
+    fn id(self) -> Option<i64> {
+        match self {
+            Self::New => None,
+            Self::Existing(id) => Some(id),
+        }
+    }
+}
+
 async fn show_creation(Member { page, .. }: Member) -> Result<Response, Error> {
     html(&CreatePage { page, draft: Draft::default() })
 }
@@ -123,7 +132,7 @@ async fn save(
         return form(page.flash(problem), subject, title, draft);
     }
     match store_draft(app, &user, subject, &draft).await {
-        Ok(()) => Ok(written(app)),
+        Ok(()) => Ok(written()),
         Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
             form(page.flash(misfit(field, too_long)), subject, title, draft)
         }
@@ -139,6 +148,7 @@ async fn draft_in(app: &Arc<App>, request: Request) -> Result<Draft, Error> {
 
 async fn store_draft(app: &App, user: &User, subject: Subject, draft: &Draft) -> Result<(), Error> {
     let (database, title, body) = (&app.database, draft.title.as_str(), draft.body.as_str());
+    let _writing = app.shelf.write(subject.id());
     match subject {
         Subject::New => posts::insert(database, user.id, title, body).await.map_err(Error::Store),
         Subject::Existing(id) => {
@@ -181,14 +191,15 @@ async fn delete_post(
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let Post { id, .. } = own_post(&app, &user, number(&id)?).await?;
+    let writing = app.shelf.write(Some(id));
     let deleted = posts::delete(&app.database, id, user.id).await.map_err(Error::Store)?;
-    if deleted { Ok(written(&app)) } else { Err(Error::NoSuchPost(id)) }
+    drop(writing);
+    if deleted { Ok(written()) } else { Err(Error::NoSuchPost(id)) }
 }
 
 /// Back to the listing, which shows at once what was written: here, since what was kept is forgotten, and at the other
 /// replicas, since the browser tells them.
-fn written(app: &App) -> Response {
-    app.shelf.changed();
+fn written() -> Response {
     let mut response = found("/");
     response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(SET_WROTE_COOKIE));
     response

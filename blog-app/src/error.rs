@@ -49,6 +49,9 @@ pub enum Error {
     /// The password hash.
     #[error(transparent)]
     Password(password::Error),
+    /// Work in another thread ended early, by a bug.
+    #[error("failed to finish work in another thread")]
+    Panicked,
     /// A template.
     #[error("failed to render a page")]
     Render(#[source] askama::Error),
@@ -74,7 +77,7 @@ impl Error {
             Self::Body(_) => StatusCode::BAD_REQUEST,
             unavailable if unavailable.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Busy | Self::Password(password::Error::Busy) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Render(_) => {
+            Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Panicked | Self::Render(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }

@@ -2,28 +2,31 @@
 
 use atom_syndication::{Content, Entry, Feed, Link, Person, Text};
 
+use crate::bodies::Bodies;
 use crate::page::Site;
 use crate::store::posts::{Listing, Post};
 
 /// The feed. `address` is the blog's own, without a slash at its end.
 #[must_use]
-pub fn atom(site: &Site, address: &str, listing: &Listing) -> String {
+pub fn atom(site: &Site, address: &str, listing: &Listing, bodies: &Bodies) -> String {
     let updated = listing.posts.first().map_or("1970-01-01 00:00:00", |post| post.created.as_str());
     let feed = Feed {
         title: Text::plain(site.title.clone()),
         id: format!("{address}/"),
         updated: time(updated),
         links: vec![link("alternate", format!("{address}/")), link("self", format!("{address}/feed.atom"))],
-        entries: listing.posts.iter().map(|post| entry(site, address, post)).collect(),
+        entries: listing.posts.iter().map(|post| entry(address, post, bodies)).collect(),
         ..Feed::default()
     };
     feed.to_string()
 }
 
-fn entry(site: &Site, address: &str, post: &Post) -> Entry {
+fn entry(address: &str, post: &Post, bodies: &Bodies) -> Entry {
     let created = time(&post.created);
-    let body = match site.markdown(&post.body) {
-        Some(html) => Content { value: Some(html), content_type: Some("html".into()), ..Content::default() },
+    let body = match bodies.html(post) {
+        Some(html) => {
+            Content { value: Some(html.to_owned()), content_type: Some("html".into()), ..Content::default() }
+        }
         None => Content {
             value: Some(post.body.clone()),
             content_type: Some("text".into()),

@@ -14,9 +14,11 @@ use tokio::time::timeout;
 
 use crate::db::Database;
 use crate::metrics::{self, Metrics};
-use crate::store::schema;
+use crate::store::{probe, schema};
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(800);
+const NO_WRITE_IN_TIME: &str = "the database takes no writes: one that changes nothing did not end in time";
 const CHECK_LIFETIME: Duration = Duration::from_secs(1);
 
 /// Whether requests should be sent here.
@@ -25,7 +27,7 @@ pub struct Readiness {
     draining: AtomicBool,
     /// The database was once found good; what it was good for then, the schema, doesn't change by an outage.
     proven: AtomicBool,
-    last: Mutex<Option<(Instant, Option<String>)>>,
+    last: Mutex<Option<(Instant, State)>>,
 }
 
 impl Readiness {
@@ -45,14 +47,19 @@ impl Readiness {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// What it waits for; nothing means ready.
+    /// What it waits for, the plainest cause first; nothing means ready.
     pub async fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if self.draining.load(Ordering::Relaxed) {
-            reasons.push("shutting down".to_owned());
+        self.report().await.err().unwrap_or_default()
+    }
+
+    /// The version of the schema if the blog is ready, or what it waits for.
+    async fn report(&self) -> Result<u32, Vec<String>> {
+        let state = self.look().await;
+        let draining = self.draining.load(Ordering::Relaxed).then(|| "shutting down".to_owned());
+        match (state, draining) {
+            (State::Good { version }, None) => Ok(version),
+            (state, draining) => Err(draining.into_iter().chain(state.reason().map(str::to_owned)).collect()),
         }
-        reasons.extend(self.database_reason().await);
-        reasons
     }
 
     /// Whether requests are better sent here than refused: the database was good at least once, and the process isn't
@@ -62,52 +69,94 @@ impl Readiness {
         if self.draining.load(Ordering::Relaxed) {
             return false;
         }
-        self.database_reason().await.is_none() || self.proven.load(Ordering::Relaxed)
+        matches!(self.look().await, State::Good { .. }) || self.proven.load(Ordering::Relaxed)
     }
 
-    /// Whether the database answers and has a schema that this program can serve.
-    pub async fn database_is_good(&self) -> bool {
-        self.database_reason().await.is_none()
+    /// Whether a post can be read and written, and whether posts can be read.
+    async fn can_write_and_read(&self) -> (bool, bool) {
+        let state = self.look().await;
+        let can_write = matches!(state, State::Good { .. });
+        (can_write, can_write || matches!(state, State::TakesNoWrites(_)))
     }
 
     /// Checked once a second at most, however many ask; who comes during a check waits for its answer.
-    async fn database_reason(&self) -> Option<String> {
+    async fn look(&self) -> State {
         let mut last = self.last.lock().await;
-        if let Some((_, reason)) = last.as_ref().filter(|(when, _)| when.elapsed() < CHECK_LIFETIME) {
-            return reason.clone();
+        if let Some((_, state)) = last.as_ref().filter(|(when, _)| when.elapsed() < CHECK_LIFETIME) {
+            return state.clone();
         }
         let state = check(&self.database).await;
         match &state {
-            State::Good => self.proven.store(true, Ordering::Relaxed),
+            State::Good { .. } | State::TakesNoWrites(_) => self.proven.store(true, Ordering::Relaxed),
             State::Away(_) => {}
             State::Wrong(_) => self.proven.store(false, Ordering::Relaxed),
         }
-        let reason = match state {
-            State::Good => None,
-            State::Away(reason) | State::Wrong(reason) => Some(reason),
-        };
-        *last = Some((Instant::now(), reason.clone()));
-        reason
+        *last = Some((Instant::now(), state.clone()));
+        state
     }
 }
 
 /// What a look at the database found.
+#[derive(Clone, Debug)]
 enum State {
-    Good,
+    /// A post can be read and written.
+    Good { version: u32 },
+    /// Posts can be read only.
+    TakesNoWrites(String),
     /// Waiting may help.
     Away(String),
     /// It answered, and what it said won't change by waiting: the account is refused, the schema isn't ours.
     Wrong(String),
 }
 
-async fn check(database: &Database) -> State {
-    match timeout(CHECK_TIMEOUT, schema::current(database)).await {
-        Err(_) => State::Away("the database did not answer within 2 s".to_owned()),
-        Ok(Err(error)) if error.is_unavailable() && !error.is_refused() => State::Away(error.to_string()),
-        Ok(Err(error)) => State::Wrong(error.to_string()),
-        Ok(Ok(schema)) if schema.is_supported() => State::Good,
-        Ok(Ok(schema)) => State::Wrong(schema.refusal()),
+impl State {
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Good { .. } => None,
+            Self::TakesNoWrites(reason) | Self::Away(reason) | Self::Wrong(reason) => Some(reason),
+        }
     }
+}
+
+fn away(cause: &str) -> State {
+    State::Away(format!("the database is not available: {cause}"))
+}
+
+async fn check(database: &Database) -> State {
+    let inspection = match timeout(CHECK_TIMEOUT, schema::inspect(database)).await {
+        Err(_) => {
+            let silent = || format!("it did not answer within {} s", CHECK_TIMEOUT.as_secs());
+            return away(&database.absence().unwrap_or_else(silent));
+        }
+        Ok(Err(error)) if error.is_unavailable() && !error.is_refused() => return away(&error.cause()),
+        Ok(Err(error)) => return State::Wrong(error.cause()),
+        Ok(Ok(inspection)) => inspection,
+    };
+    match inspection.problem {
+        Some(problem) => State::Wrong(problem),
+        None => check_writes(database, inspection.schema.version).await,
+    }
+}
+
+async fn check_writes(database: &Database, version: u32) -> State {
+    let trial = match database.writes().trouble() {
+        Some((cause, false)) => return State::TakesNoWrites(cause),
+        Some((_, true)) => timeout(WRITE_TIMEOUT, probe::try_space(database, version)).await,
+        None => timeout(WRITE_TIMEOUT, probe::try_write(database)).await,
+    };
+    let cause = match trial {
+        Ok(Ok(())) => {
+            database.writes().forget();
+            return State::Good { version };
+        }
+        Ok(Err(error)) if error.is_connection_lost() => return away(&error.cause()),
+        Ok(Err(error)) if !error.is_out_of_space() => return State::TakesNoWrites(error.cause()),
+        Ok(Err(error)) => error.cause(),
+        Err(_) => NO_WRITE_IN_TIME.to_owned(),
+    };
+    // A trial that hangs leaves a connection behind at the server for a while: no more than one in ten seconds.
+    database.writes().remember(cause.clone());
+    State::TakesNoWrites(cause)
 }
 
 #[derive(Clone)]
@@ -129,12 +178,13 @@ pub fn router(readiness: Arc<Readiness>, metrics: Metrics, database: Database) -
 }
 
 async fn readyz(extract::State(admin): extract::State<Admin>) -> Response {
-    let reasons = admin.readiness.reasons().await;
-    if reasons.is_empty() {
-        return "ready\n".into_response();
+    match admin.readiness.report().await {
+        Ok(version) => format!("ready\nschema version {version}\n").into_response(),
+        Err(reasons) => {
+            let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
+            (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
+        }
     }
-    let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
-    (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
 }
 
 async fn serving(extract::State(admin): extract::State<Admin>) -> Response {
@@ -145,7 +195,7 @@ async fn serving(extract::State(admin): extract::State<Admin>) -> Response {
 }
 
 async fn figures(extract::State(admin): extract::State<Admin>) -> Response {
-    let is_up = admin.readiness.database_is_good().await;
-    admin.metrics.look(&admin.database, is_up).await;
+    let (can_write, can_read) = admin.readiness.can_write_and_read().await;
+    admin.metrics.look(&admin.database, can_write, can_read).await;
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode(&admin.database)).into_response()
 }

@@ -60,7 +60,7 @@ impl Default for Metrics {
             Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
         let (connections, idle_connections) = (Gauge::default(), Gauge::default());
         let (database_up, server) = (Gauge::default(), ServerFigures::default());
-        let help = "1 if the database answers and has a schema that this program can serve";
+        let help = "1 if posts can be read and written: the schema fits and the database takes writes";
         registry.register("database_up", help, database_up.clone());
         registry.register_collector(Box::new(server.clone()));
         registry.register("http_requests", "Requests answered", requests.clone());
@@ -104,10 +104,10 @@ impl Metrics {
         self.logins.get_or_create(&LoginLabels { outcome }).inc();
     }
 
-    /// Notes whether the database is good, and what the server says of itself if it is.
-    pub async fn look(&self, database: &Database, is_up: bool) {
-        self.database_up.set(i64::from(is_up));
-        if is_up {
+    /// Notes whether posts can be written, and what the server says of itself if they can be read.
+    pub async fn look(&self, database: &Database, can_write: bool, can_read: bool) {
+        self.database_up.set(i64::from(can_write));
+        if can_read {
             self.server.refresh(database).await;
         } else {
             self.server.forget();

@@ -11,7 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use crate::app::App;
 use crate::assets;
 use crate::error::{Cause, Detail, Error, RETRY_AFTER, chain};
-use crate::markup::{self, Markup};
+use crate::markup::Markup;
 use crate::session::{self, Session};
 use crate::store::posts::Post;
 use crate::store::users::{self, User};
@@ -50,12 +50,6 @@ impl Site {
             style: &assets::STYLE_URL,
             icon: &assets::ICON_URL,
         }
-    }
-
-    /// The text of a post as HTML, where it is Markdown.
-    #[must_use]
-    pub fn markdown(&self, text: &str) -> Option<String> {
-        (self.markup == Markup::Markdown).then(|| markup::markdown(text))
     }
 }
 

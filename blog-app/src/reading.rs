@@ -11,6 +11,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use crate::app::{App, found};
+use crate::bodies::Bodies;
 use crate::cursor::Cursor;
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::feed;
@@ -34,6 +35,7 @@ pub fn routes() -> Router<Arc<App>> {
 #[template(path = "blog/index.html")]
 struct IndexPage<'a> {
     page: Page,
+    bodies: &'a Bodies,
     listing: &'a Listing,
 }
 
@@ -48,6 +50,7 @@ impl IndexPage<'_> {
 #[template(path = "blog/author.html")]
 struct AuthorPage<'a> {
     page: Page,
+    bodies: &'a Bodies,
     author: &'a User,
     listing: &'a Listing,
 }
@@ -66,6 +69,7 @@ fn author_path(id: i64) -> String {
 #[template(path = "blog/post.html")]
 struct PostPage<'a> {
     page: Page,
+    bodies: &'a Bodies,
     post: &'a Post,
     newer: Option<&'a Post>,
     older: Option<&'a Post>,
@@ -121,7 +125,10 @@ async fn show_feed(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Re
     let view = View::Index(Place::Newest);
     let known = app.shelf.recent(&app.database, &view).await.map_err(|missing| error(&view, &missing))?;
     let Content::Index(listing) = &known.content else { return Err(Error::NotFound) };
-    let text = feed::atom(&app.site, &app.address(&headers), listing);
+    let bodies = app.markdown.bodies(&app.pool, app.site.markup, listing.posts.iter()).await?;
+    let (site, address, listing) = (Arc::clone(&app.site), app.address(&headers), listing.clone());
+    let size = known.content.weight() + bodies.size();
+    let text = app.pool.run_sized(size, move || feed::atom(&site, &address, &listing, &bodies)).await?;
     Ok(([(header::CONTENT_TYPE, "application/atom+xml; charset=utf-8")], text).into_response())
 }
 
@@ -144,11 +151,11 @@ async fn show(
     if app.shelf.is_away()
         && let Some(known) = app.shelf.last_known(&view)
     {
-        return stale(app, &known, "asked a moment ago");
+        return stale(app, &known, "asked a moment ago").await;
     }
     let page = match page {
         Ok(page) => page,
-        Err(error) if error.is_unavailable() => return stale_or(app, &view, error),
+        Err(error) if error.is_unavailable() => return stale_or(app, &view, error).await,
         Err(error) => return Err(error),
     };
     let looked = if has_just_written(headers) {
@@ -157,8 +164,8 @@ async fn show(
         app.shelf.recent(&app.database, &view).await
     };
     match looked {
-        Ok(known) => answer(page, headers, &view, &known).await,
-        Err(missing) => stale_or(app, &view, error(&view, &missing)),
+        Ok(known) => answer(app, page, headers, &view, &known).await,
+        Err(missing) => stale_or(app, &view, error(&view, &missing)).await,
     }
 }
 
@@ -166,16 +173,41 @@ fn has_just_written(headers: &HeaderMap) -> bool {
     session::cookies(headers, session::WROTE_COOKIE).next().is_some()
 }
 
-async fn answer(page: Page, headers: &HeaderMap, view: &View, known: &Known) -> Result<Response, Error> {
+async fn answer(
+    app: &App,
+    page: Page,
+    headers: &HeaderMap,
+    view: &View,
+    known: &Arc<Known>,
+) -> Result<Response, Error> {
     if let Some(elsewhere) = beginning(view, &known.content) {
         return Ok(found_at(&elsewhere));
     }
     if page.viewer.is_some() {
-        return html_of(page, &known.content);
+        return html_of(app, page, known).await;
     }
-    let render = async || text_of(page, &known.content).map(Rendered::html);
-    let rendered = known.page.get_or_try_init(render).await?;
-    Ok(rendered.answer(headers).await)
+    let answer = match known.page.get() {
+        Some(rendered) => rendered.answer(&app.pool, headers).await?,
+        None => first_answer(app, page, headers, known).await?,
+    };
+    app.shelf.weigh_again(view, known);
+    Ok(answer)
+}
+
+/// Makes the page, and keeps it unless a text of it may look better later.
+async fn first_answer(
+    app: &App,
+    page: Page,
+    headers: &HeaderMap,
+    known: &Arc<Known>,
+) -> Result<Response, Error> {
+    let bodies = bodies_of(app, known).await?;
+    if !bodies.is_final() {
+        let rendered = text_of(app, page, known, bodies, Rendered::html).await?;
+        return rendered.answer(&app.pool, headers).await;
+    }
+    let make = || text_of(app, page, known, bodies, Rendered::html);
+    known.page.get_or_try_init(make).await?.answer(&app.pool, headers).await
 }
 
 /// Going back page by page ends at the beginning, which has an address of its own.
@@ -198,19 +230,36 @@ fn found_at(path: &str) -> Response {
     response
 }
 
-fn text_of(page: Page, content: &Content) -> Result<String, Error> {
+async fn bodies_of(app: &App, known: &Known) -> Result<Bodies, Error> {
+    app.markdown.bodies(&app.pool, app.site.markup, known.content.posts()).await
+}
+
+/// The page's text, made into something; large ones in another thread.
+async fn text_of<T: Send + 'static>(
+    app: &App,
+    page: Page,
+    known: &Arc<Known>,
+    bodies: Bodies,
+    into: impl FnOnce(String) -> T + Send + 'static,
+) -> Result<T, Error> {
+    let (known, size) = (Arc::clone(known), known.content.weight() + bodies.size());
+    app.pool.run_sized(size, move || render(page, &known.content, &bodies).map(into)).await?
+}
+
+fn render(page: Page, content: &Content, bodies: &Bodies) -> Result<String, Error> {
     match content {
-        Content::Index(listing) => IndexPage { page, listing }.render(),
-        Content::Author(author, listing) => AuthorPage { page, author, listing }.render(),
+        Content::Index(listing) => IndexPage { page, bodies, listing }.render(),
+        Content::Author(author, listing) => AuthorPage { page, bodies, author, listing }.render(),
         Content::Post(post, newer, older) => {
-            PostPage { page, post, newer: newer.as_ref(), older: older.as_ref() }.render()
+            PostPage { page, bodies, post, newer: newer.as_ref(), older: older.as_ref() }.render()
         }
     }
     .map_err(Error::Render)
 }
 
-fn html_of(page: Page, content: &Content) -> Result<Response, Error> {
-    Ok(Html(text_of(page, content)?).into_response())
+async fn html_of(app: &App, page: Page, known: &Arc<Known>) -> Result<Response, Error> {
+    let bodies = bodies_of(app, known).await?;
+    text_of(app, page, known, bodies, |text| Html(text).into_response()).await
 }
 
 fn error(view: &View, missing: &Missing) -> Error {
@@ -221,22 +270,22 @@ fn error(view: &View, missing: &Missing) -> Error {
     }
 }
 
-fn stale_or(app: &App, view: &View, error: Error) -> Result<Response, Error> {
+async fn stale_or(app: &App, view: &View, error: Error) -> Result<Response, Error> {
     match app.shelf.last_known(view).filter(|_| error.is_unavailable()) {
-        Some(known) => stale(app, &known, &chain(&error)),
+        Some(known) => stale(app, &known, &chain(&error)).await,
         None => Err(error),
     }
 }
 
 /// The last known page, for people. For programs the status tells the truth, so that no search engine or cache takes it
 /// for the page.
-fn stale(app: &App, known: &Known, cause: &str) -> Result<Response, Error> {
+async fn stale(app: &App, known: &Arc<Known>, cause: &str) -> Result<Response, Error> {
     let age = crate::words::ago(known.age());
     let message = format!(
         "The blog can't reach its database at the moment. This is the page as it was {age}; \
          writing and logging in will work again in a while."
     );
-    let page = html_of(Page::anonymous(app).flash(message), &known.content)?;
+    let page = html_of(app, Page::anonymous(app).flash(message), known).await?;
     let mut response = failed_with(page, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(Cause(cause.to_owned()));

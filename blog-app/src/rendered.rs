@@ -10,6 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
+use crate::blocking::BlockingPool;
+use crate::error::Error;
+
 /// Below this, in bytes, compression saves nothing.
 const WORTH_IT: usize = 1024;
 /// Brotli's and zstd's levels: most of the gain for little of the time.
@@ -80,7 +83,7 @@ impl Rendered {
     }
 
     /// The answer: nothing if the client has it already, else the form that it likes best.
-    pub async fn answer(&self, headers: &HeaderMap) -> Response {
+    pub async fn answer(&self, pool: &BlockingPool, headers: &HeaderMap) -> Result<Response, Error> {
         let fixed = [
             (header::ETAG, self.etag.clone()),
             // Kept, and asked for again each time: a post that was deleted must not be shown from a cache.
@@ -88,16 +91,24 @@ impl Rendered {
             (header::VARY, HeaderValue::from_static("Cookie, Accept-Encoding")),
         ];
         if self.is_known_to(headers) {
-            return (StatusCode::NOT_MODIFIED, fixed).into_response();
+            return Ok((StatusCode::NOT_MODIFIED, fixed).into_response());
         }
         let coding = if self.html.len() < WORTH_IT { Coding::Identity } else { Coding::wanted(headers) };
-        let bytes = self.encoded(coding).await;
+        let bytes = self.encoded(pool, coding).await?;
         let mut response = (fixed, Body::from(bytes)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, self.kind.clone());
         if coding != Coding::Identity {
             response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
         }
-        response
+        Ok(response)
+    }
+
+    /// All forms that there are, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let forms = [&self.brotli, &self.zstd, &self.gzip];
+        let made = forms.into_iter().filter_map(OnceCell::get).map(Bytes::len);
+        self.html.len() + made.sum::<usize>()
     }
 
     fn is_known_to(&self, headers: &HeaderMap) -> bool {
@@ -110,20 +121,18 @@ impl Rendered {
         tags.into_iter().any(|one| one == tag || one == strong || one == b"*")
     }
 
-    async fn encoded(&self, coding: Coding) -> Bytes {
+    async fn encoded(&self, pool: &BlockingPool, coding: Coding) -> Result<Bytes, Error> {
         let cell = match coding {
-            Coding::Identity => return self.html.clone(),
+            Coding::Identity => return Ok(self.html.clone()),
             Coding::Brotli => &self.brotli,
             Coding::Zstd => &self.zstd,
             Coding::Gzip => &self.gzip,
         };
         let make = || async {
             let html = self.html.clone();
-            // Long pages take a while; the other requests of this thread don't wait for it.
-            let made = tokio::task::spawn_blocking(move || compress(coding, &html)).await;
-            made.unwrap_or_default()
+            pool.run(move || compress(coding, &html)).await
         };
-        cell.get_or_init(make).await.clone()
+        cell.get_or_try_init(make).await.cloned()
     }
 }
 
@@ -190,13 +199,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_the_page_already_gets_no_body() {
-        let page = Rendered::html("x".repeat(2000));
+        let (page, pool) = (Rendered::html("x".repeat(2000)), BlockingPool::default());
         let etag = page.etag.to_str().unwrap().to_owned();
         for known in [etag.clone(), etag[2..].to_owned(), format!("\"other\", {etag}"), "*".to_owned()] {
-            let answer = page.answer(&headers(header::IF_NONE_MATCH, &known)).await;
+            let answer = page.answer(&pool, &headers(header::IF_NONE_MATCH, &known)).await.unwrap();
             assert_eq!(answer.status(), StatusCode::NOT_MODIFIED, "{known}");
         }
-        let answer = page.answer(&headers(header::IF_NONE_MATCH, "\"other\"")).await;
+        let answer = page.answer(&pool, &headers(header::IF_NONE_MATCH, "\"other\"")).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
     }
 }

@@ -12,6 +12,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::app::{self, App, LARGE_REQUESTS};
+use crate::blocking::BlockingPool;
+use crate::bodies::MarkdownCache;
 use crate::cli::{Registration, ServeArgs};
 use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
@@ -25,7 +27,7 @@ use crate::proxies::Proxies;
 use crate::server::{self, Phase};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
-use crate::store::schema;
+use crate::store::schema::{self, Inspection};
 use crate::throttle::{Guesses, Registrations};
 use crate::traces::Traces;
 use crate::watch::Secrets;
@@ -105,6 +107,8 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         passwords: Passwords::new(parallel_hashes()),
         site: Arc::new(site(&args, env)),
         shelf: Shelf::default(),
+        markdown: MarkdownCache::default(),
+        pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: traces.clone(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
@@ -114,9 +118,14 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());
+    let rechecking = tokio::spawn({
+        let app = Arc::clone(&app);
+        async move { app.shelf.recheck_regularly(&app.database).await }
+    });
     let drain = Duration::from_secs(args.drain_seconds);
     serve_both(&args, app, drain, &mut signals).await?;
     watching.abort();
+    rechecking.abort();
     traces.finish().await;
     // Connections that hang must not hang the end.
     let _ = timeout(SCHEMA_CHECK, database.close()).await;
@@ -193,8 +202,8 @@ async fn leave(
 /// An embedded database has nobody else to migrate it. On a server it is `blog-app migrate`'s job, which runs once and
 /// may have more rights; a schema that we can't serve is refused here and not found out by each visitor.
 async fn check_schema(database: &Database) -> anyhow::Result<()> {
-    if let Database::Sqlite(pool) = database {
-        let file = pool.connect_options().get_filename().to_owned();
+    if let Database::Sqlite(embedded) = database {
+        let file = embedded.pool().connect_options().get_filename().to_owned();
         // Two that start at once on a new file get in each other's way for a moment.
         let done = migrate_within(database, SQLITE_PATIENCE)
             .await
@@ -204,9 +213,9 @@ async fn check_schema(database: &Database) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    match timeout(SCHEMA_CHECK, schema::current(database)).await {
-        Ok(Ok(schema)) if schema.is_supported() => {}
-        Ok(Ok(schema)) => bail!(schema.refusal()),
+    match timeout(SCHEMA_CHECK, schema::inspect(database)).await {
+        Ok(Ok(Inspection { problem: None, .. })) => {}
+        Ok(Ok(Inspection { problem: Some(problem), .. })) => bail!(problem),
         Ok(Err(error)) if !error.is_unavailable() => return Err(error.into()),
         Ok(Err(error)) => tracing::warn!(%error, "starting without the database, not ready until it answers"),
         Err(_) => tracing::warn!("starting without the database, not ready until it answers"),

@@ -1,10 +1,12 @@
 //! What readers are shown, kept for a moment so that many of them cost one query, and for longer so that there is something
 //! to show while the database is away.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use moka::{future, sync};
+use tokio::time::MissedTickBehavior;
 
 use crate::blog::PAGE_SIZE;
 use crate::db::Database;
@@ -17,12 +19,18 @@ use crate::store::users::{self, User};
 const FRESH: Duration = Duration::from_secs(1);
 /// After the database was found to be away it isn't asked again for so long, if there is a last known page.
 const AWAY: Duration = Duration::from_secs(1);
-/// Memory for the last known pages, in bytes, rendered forms included.
+/// Memory for the last known pages, in bytes, with all their forms; and as much for the fresh ones.
 const CAPACITY: u64 = 16 * 1024 * 1024;
-/// A page is kept as it was read, rendered, and compressed; this many times its texts at most.
+/// A fresh page is weighed before it is rendered and compressed: this many times its texts at most.
 const COPIES: usize = 4;
-/// Places that are fresh at once.
-const FRESH_PLACES: u64 = 1000;
+/// What a page costs besides its texts, in bytes.
+const OVERHEAD: usize = 4096;
+/// A last known page is shown for so long after it was last found to be so. Another replica may have deleted a post since.
+pub const LAST_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
+/// How often last known pages are read again, so that what other replicas deleted goes.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// How many of them at a time, those first that were read the longest ago.
+const RECHECKED_AT_ONCE: usize = 50;
 
 /// Something that readers look at.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,13 +55,32 @@ pub enum Content {
 }
 
 impl Content {
-    fn weight(&self) -> usize {
+    /// The size of its texts, in bytes.
+    #[must_use]
+    pub fn weight(&self) -> usize {
         let text = |post: &Post| post.body.len() + post.title.len() + post.author.len() + 200;
-        let texts: usize = match self {
+        match self {
             Self::Index(listing) | Self::Author(_, listing) => listing.posts.iter().map(text).sum(),
             Self::Post(post, newer, older) => text(post) + newer.iter().chain(older).map(text).sum::<usize>(),
+        }
+    }
+
+    /// The posts whose texts are shown.
+    pub fn posts(&self) -> impl Iterator<Item = &Post> {
+        let (listed, single) = match self {
+            Self::Index(listing) | Self::Author(_, listing) => (listing.posts.as_slice(), None),
+            Self::Post(post, ..) => (&[][..], Some(post.as_ref())),
         };
-        texts * COPIES + 4096
+        listed.iter().chain(single)
+    }
+
+    /// Whether anything of this post is shown, were it only its title as a neighbour.
+    fn mentions(&self, post: i64) -> bool {
+        let neighbours = match self {
+            Self::Index(_) | Self::Author(..) => [None, None],
+            Self::Post(_, newer, older) => [newer.as_ref(), older.as_ref()],
+        };
+        self.posts().chain(neighbours.into_iter().flatten()).any(|shown| shown.id == post)
     }
 }
 
@@ -65,11 +92,19 @@ pub struct Known {
     seen: Mutex<SystemTime>,
     /// The page, once somebody asked for it.
     pub page: tokio::sync::OnceCell<Rendered>,
+    /// As what it was kept.
+    weighed: AtomicUsize,
 }
 
 impl Known {
     fn new(content: Content) -> Self {
-        Self { content, seen: Mutex::new(SystemTime::now()), page: tokio::sync::OnceCell::new() }
+        let weighed = AtomicUsize::new(content.weight() + OVERHEAD);
+        Self { content, seen: Mutex::new(SystemTime::now()), page: tokio::sync::OnceCell::new(), weighed }
+    }
+
+    /// What it takes by now, in bytes.
+    fn weight(&self) -> usize {
+        self.content.weight() + self.page.get().map_or(0, Rendered::weight) + OVERHEAD
     }
 
     /// How long ago this was last found to be so.
@@ -94,33 +129,56 @@ pub enum Missing {
 
 /// The pages that are kept.
 pub struct Shelf {
-    fresh: future::Cache<View, Arc<Known>>,
+    /// By the number of writes at this replica before they were read, so that no read from before a write is shown after it.
+    fresh: future::Cache<(u64, View), Arc<Known>>,
     last: sync::Cache<View, Arc<Known>>,
     away_since: Mutex<Option<Instant>>,
+    writes: AtomicU64,
 }
 
 impl Default for Shelf {
     fn default() -> Self {
-        let weigh = |_: &View, known: &Arc<Known>| u32::try_from(known.content.weight()).unwrap_or(u32::MAX);
+        let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let fresh = future::Cache::builder().weigher(move |_: &(u64, View), known: &Arc<Known>| {
+            weigh(known.content.weight() * COPIES + OVERHEAD)
+        });
+        let last = sync::Cache::builder()
+            .weigher(move |_: &View, known: &Arc<Known>| weigh(known.weighed.load(Ordering::Relaxed)));
         Self {
-            fresh: future::Cache::builder().max_capacity(FRESH_PLACES).time_to_live(FRESH).build(),
-            last: sync::Cache::builder().weigher(weigh).max_capacity(CAPACITY).build(),
+            fresh: fresh.max_capacity(CAPACITY).time_to_live(FRESH).build(),
+            last: last.max_capacity(CAPACITY).build(),
             away_since: Mutex::new(None),
+            writes: AtomicU64::new(0),
         }
+    }
+}
+
+/// A write that is under way. At its end, whatever that is, what was read before is forgotten: the answer may be lost, or
+/// the client gone, and the write done all the same.
+pub struct Writing<'a> {
+    shelf: &'a Shelf,
+    post: Option<i64>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.shelf.forget(self.post);
     }
 }
 
 impl Shelf {
     /// What was read at most a second ago. Many who ask at once cost one query.
     pub async fn recent(&self, database: &Database, view: &View) -> Result<Arc<Known>, Missing> {
-        let read = self.fresh.try_get_with_by_ref(view, self.now(database, view)).await;
+        let key = (self.writes.load(Ordering::SeqCst), view.clone());
+        let read = self.fresh.try_get_with(key, self.now(database, view)).await;
         read.map_err(|missing| Missing::clone(&missing))
     }
 
     /// What there is now.
     pub async fn now(&self, database: &Database, view: &View) -> Result<Arc<Known>, Missing> {
+        let writes = self.writes.load(Ordering::SeqCst);
         match read(database, view).await {
-            Ok(Some(content)) => Ok(self.keep(view, content)),
+            Ok(Some(content)) => Ok(self.keep(view, content, writes)),
             Ok(None) => {
                 self.last.invalidate(view);
                 Err(Missing::Nothing)
@@ -134,10 +192,10 @@ impl Shelf {
         }
     }
 
-    /// What was there when the database last answered.
+    /// What was there when the database last answered, if that is not too long ago.
     #[must_use]
     pub fn last_known(&self, view: &View) -> Option<Arc<Known>> {
-        self.last.get(view)
+        self.last.get(view).filter(|known| known.age() <= LAST_KNOWN_FOR)
     }
 
     /// Whether the database was found to be away a moment ago.
@@ -146,25 +204,71 @@ impl Shelf {
         self.away().is_some_and(|since| since.elapsed() < AWAY)
     }
 
-    /// Somebody has written at this replica: what was read before is read anew.
-    pub fn changed(&self) {
+    /// A write at this replica begins: a new post, or a change of this one.
+    #[must_use]
+    pub fn write(&self, post: Option<i64>) -> Writing<'_> {
+        Writing { shelf: self, post }
+    }
+
+    /// What was read before isn't shown any more: not as fresh, and of this post not as last known either.
+    fn forget(&self, post: Option<i64>) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
         self.fresh.invalidate_all();
+        let Some(post) = post else { return };
+        for (view, known) in &self.last {
+            if known.content.mentions(post) {
+                self.last.invalidate(view.as_ref());
+            }
+        }
     }
 
-    /// Pages that are kept, for the metrics.
+    /// Reads last known pages again, for ever.
+    pub async fn recheck_regularly(&self, database: &Database) {
+        let mut ticks = tokio::time::interval(RECHECK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.recheck(database, RECHECK_INTERVAL).await;
+        }
+    }
+
+    /// Reads those last known pages again that nobody has read for so long. While the database is away nothing is learnt.
+    pub async fn recheck(&self, database: &Database, unread_for: Duration) {
+        let mut due: Vec<(Duration, View)> = self
+            .last
+            .iter()
+            .map(|(view, known)| (known.age(), View::clone(&view)))
+            .filter(|(age, _)| *age >= unread_for)
+            .collect();
+        due.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
+        for (_, view) in due.into_iter().take(RECHECKED_AT_ONCE) {
+            if let Err(Missing::Failed(_)) = self.now(database, &view).await {
+                return;
+            }
+        }
+    }
+
+    /// Notes that a kept page has grown by forms that were made of it.
+    pub fn weigh_again(&self, view: &View, known: &Arc<Known>) {
+        let weight = known.weight();
+        if known.weighed.swap(weight, Ordering::Relaxed) == weight {
+            return;
+        }
+        if self.last.get(view).is_some_and(|kept| Arc::ptr_eq(&kept, known)) {
+            self.last.insert(view.clone(), Arc::clone(known));
+        }
+    }
+
+    /// What is kept, in bytes.
     #[must_use]
-    pub fn len(&self) -> u64 {
-        self.last.entry_count()
+    pub fn weight(&self) -> u64 {
+        self.last.run_pending_tasks();
+        self.last.weighted_size()
     }
 
-    /// Whether no page is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Content that hasn't changed keeps the page that was made of it.
-    fn keep(&self, view: &View, content: Content) -> Arc<Known> {
+    /// Content that hasn't changed keeps the page that was made of it. What was read before a write of this replica's may
+    /// hold what that write removed, so it isn't kept.
+    fn keep(&self, view: &View, content: Content, writes: u64) -> Arc<Known> {
         *self.away() = None;
         if let Some(known) = self.last.get(view).filter(|known| known.content == content) {
             known.seen_again();
@@ -172,6 +276,9 @@ impl Shelf {
         }
         let known = Arc::new(Known::new(content));
         self.last.insert(view.clone(), Arc::clone(&known));
+        if self.writes.load(Ordering::SeqCst) != writes {
+            self.last.invalidate(view);
+        }
         known
     }
 

@@ -11,7 +11,7 @@ use crate::config::{DatabaseConfig, Env};
 use crate::db::{Database, Redacted, Target};
 use crate::error::chain;
 use crate::keys::KeySource;
-use crate::store::schema;
+use crate::store::schema::{self, Inspection};
 
 const ROTATING: &str =
     "a new one is being introduced, by `blog-app migrate`; the previous one is tried where it is refused";
@@ -86,16 +86,18 @@ async fn schema_of(config: &DatabaseConfig) -> Result<String, String> {
         return Ok("will be made at the first start".to_owned());
     }
     let database = Database::lazy(config);
-    let found = timeout(PATIENCE, schema::current(&database)).await;
+    let found = timeout(PATIENCE, schema::inspect(&database)).await;
     database.close().await;
     match found {
         Err(_) => Err(format!("the database did not answer within {} s", PATIENCE.as_secs())),
         Ok(Err(error)) => Err(chain(&error)),
-        Ok(Ok(schema)) if schema.is_supported() => Ok(format!("version {}", schema.version)),
+        Ok(Ok(Inspection { schema, problem: None, .. })) => Ok(format!("version {}", schema.version)),
         // An embedded database is migrated by `serve` itself.
-        Ok(Ok(schema)) if matches!(config.target, Target::Sqlite(_)) && !schema.is_ahead() => {
+        Ok(Ok(Inspection { schema, is_migratable: true, .. }))
+            if matches!(config.target, Target::Sqlite(_)) =>
+        {
             Ok(format!("version {}, migrated at the next start", schema.version))
         }
-        Ok(Ok(schema)) => Err(schema.refusal()),
+        Ok(Ok(Inspection { problem: Some(problem), .. })) => Err(problem),
     }
 }

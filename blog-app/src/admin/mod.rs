@@ -21,9 +21,9 @@ use crate::store::schema;
 pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Database> {
     let config = DatabaseConfig::resolve(args, &process_env)?;
     let database = Database::lazy(&config);
-    let found = schema::current(&database).await.context("failed to open the database")?;
-    if !found.is_supported() {
-        bail!(found.refusal());
+    let found = schema::inspect(&database).await.context("failed to open the database")?;
+    if let Some(problem) = found.problem {
+        bail!(problem);
     }
     Ok(database)
 }

@@ -1,7 +1,10 @@
 //! Connections: how a database is reached, how long anything may take, and what an error of it means.
 
+mod cause;
 mod held;
 mod mysql;
+mod sqlite;
+mod writes;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,9 +15,12 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Executor};
 
+pub use self::cause::{is_nobody_there, is_out_of_space, is_pool_timeout, is_read_only, loggable};
 pub(crate) use self::held::{Held, acquire, acquire_checked};
 pub use self::mysql::{MySql, RenewError};
 pub(crate) use self::mysql::{close, connect};
+pub use self::sqlite::Sqlite;
+pub(crate) use self::writes::Writes;
 use crate::config::DatabaseConfig;
 use crate::tls;
 
@@ -27,10 +33,11 @@ const POOL_SIZE: u32 = 10;
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Strict whatever the server's default is: what doesn't fit is an error and never cut.
+/// Strict whatever the server's default is: what doesn't fit is an error and never cut. A statement that waits for a lock
+/// ends by itself, also if its client has gone.
 const MYSQL_SESSION: &str = "SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,\
     NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 4, \
-    max_execution_time = 5000";
+    lock_wait_timeout = 5, max_execution_time = 5000";
 
 /// Where the data is.
 #[derive(Clone, Debug)]
@@ -57,7 +64,7 @@ pub enum Database {
     /// MySQL.
     MySql(MySql),
     /// SQLite.
-    Sqlite(SqlitePool),
+    Sqlite(Sqlite),
 }
 
 impl Database {
@@ -69,7 +76,7 @@ impl Database {
                 let pool = mysql_pool(MySqlConnectOptions::clone(options));
                 Self::MySql(MySql::new(pool, config.clone()))
             }
-            Target::Sqlite(file) => Self::Sqlite(sqlite_pool(file)),
+            Target::Sqlite(file) => Self::Sqlite(Sqlite::new(sqlite_pool(file))),
         }
     }
 
@@ -77,7 +84,7 @@ impl Database {
     #[must_use]
     pub fn read_only(file: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
-        Self::Sqlite(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options))
+        Self::Sqlite(Sqlite::new(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options)))
     }
 
     /// Connections that exist, and how many of them are idle.
@@ -85,7 +92,7 @@ impl Database {
     pub fn pool_usage(&self) -> (u32, usize) {
         match self {
             Self::MySql(server) => (server.pool().size(), server.pool().num_idle()),
-            Self::Sqlite(pool) => (pool.size(), pool.num_idle()),
+            Self::Sqlite(file) => (file.pool().size(), file.pool().num_idle()),
         }
     }
 
@@ -93,7 +100,24 @@ impl Database {
     pub async fn close(&self) {
         match self {
             Self::MySql(server) => server.pool().close().await,
-            Self::Sqlite(pool) => pool.close().await,
+            Self::Sqlite(file) => file.pool().close().await,
+        }
+    }
+
+    /// What its writes found out.
+    pub(crate) fn writes(&self) -> &Writes {
+        match self {
+            Self::MySql(server) => server.writes(),
+            Self::Sqlite(file) => &file.writes,
+        }
+    }
+
+    /// Why connections don't come, if one outside of the pool found it out a moment ago.
+    #[must_use]
+    pub fn absence(&self) -> Option<String> {
+        match self {
+            Self::MySql(server) => server.absence(),
+            Self::Sqlite(_) => None,
         }
     }
 }
@@ -162,24 +186,16 @@ pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     )
 }
 
-/// Whether the server takes no writes, as one that was the primary until a failover: another connection may lead to the new
-/// one, this one never will.
-#[must_use]
-pub fn is_read_only(error: &sqlx::Error) -> bool {
-    const READ_ONLY: [u16; 3] = [1290, 1792, 1836];
-    mysql_number(error).is_some_and(|number| READ_ONLY.contains(&number))
-}
-
 pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
     let reason = error.as_database_error()?;
     Some(reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
 }
 
 /// MySQL's errors that pass by themselves: too many connections, account or database not there yet, shutdown,
-/// read-only during a failover, lock waits, deadlocks, a killed session.
+/// read-only during a failover, offline mode, lock waits, deadlocks, a killed session.
 const PASSING_MYSQL: &[u16] = &[
-    1040, 1044, 1045, 1049, 1053, 1129, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927, 3024, 3169,
-    3572,
+    1040, 1044, 1045, 1049, 1053, 1129, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927, 3024, 3032,
+    3169, 3572,
 ];
 /// SQLite's: busy, locked, out of disk, not to be opened, not to be written. The low byte is the primary code.
 const PASSING_SQLITE: &[i64] = &[5, 6, 8, 10, 13, 14];
@@ -189,6 +205,7 @@ const PASSING_SQLITE: &[i64] = &[5, 6, 8, 10, 13, 14];
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolClosed => true,
+        full if is_out_of_space(full) => true,
         sqlx::Error::Database(reason) => {
             if let Some(mysql) = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
                 return PASSING_MYSQL.contains(&mysql.number());
@@ -239,21 +256,6 @@ pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
     let named = |field: &&str| reason.message().contains(&format!(" for column '{field}' at row"));
     let field = ["title", "body", "username"].into_iter().find(named).unwrap_or("text");
     Some((field, too_long))
-}
-
-/// What may be logged of an error. MySQL's messages can quote the values of the statement, so of those only the
-/// code is kept; SQLite's name tables and columns at most.
-#[must_use]
-pub fn loggable(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Database(reason) => {
-            if let Some(mysql) = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-                return format!("database error {}", mysql.number());
-            }
-            format!("database error {} ({})", reason.code().unwrap_or_default(), reason.message())
-        }
-        other => tls::refusal(other).unwrap_or_else(|| other.to_string()),
-    }
 }
 
 #[cfg(test)]

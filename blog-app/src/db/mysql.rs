@@ -1,6 +1,7 @@
 //! Connections to a MySQL server whose login may change while they are in use: another password, other certificates.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -9,10 +10,13 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
 use sqlx::{Connection, MySql as MySqlKind};
 use thiserror::Error;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+use super::cause::{no_connection, pool_timed_out};
+use super::writes::Writes;
 use super::{
-    ACQUIRE_TIMEOUT, Held, Redacted, Target, held, is_login_outdated, is_password_refused, loggable,
+    ACQUIRE_TIMEOUT, Held, POOL_SIZE, Redacted, Target, held, is_login_outdated, is_password_refused,
+    is_pool_timeout, loggable,
 };
 use crate::config::{self, DatabaseConfig, Rotation};
 
@@ -20,6 +24,13 @@ use crate::config::{self, DatabaseConfig, Rotation};
 const GOODBYE: Duration = Duration::from_secs(1);
 /// After a look at the files that didn't help, the next one.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// After so long without a connection its cause is looked for. The pool itself goes on trying, and doesn't say why.
+const SUSPICIOUS: Duration = Duration::from_millis(400);
+/// How long a connection outside of the pool may take; who waits for one has little longer.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a cause that was found is told.
+const ABSENCE_LIFETIME: Duration = Duration::from_secs(5);
 
 /// A pool, and where its login comes from. Cloning shares both.
 #[derive(Clone, Debug)]
@@ -37,6 +48,9 @@ struct Login {
     on_previous: AtomicBool,
     /// When nothing that the files held was accepted.
     failed: Mutex<Option<Instant>>,
+    /// Why the last connection didn't come, and when that was found.
+    absence: std::sync::Mutex<Option<(Instant, String)>>,
+    writes: Writes,
 }
 
 /// Why the pool goes on with the login that it has.
@@ -65,6 +79,8 @@ impl MySql {
             number: AtomicU64::new(0),
             on_previous: AtomicBool::new(false),
             failed: Mutex::new(None),
+            absence: std::sync::Mutex::new(None),
+            writes: Writes::default(),
         };
         Self { pool, login: Arc::new(login) }
     }
@@ -79,6 +95,21 @@ impl MySql {
     #[must_use]
     pub fn config(&self) -> &DatabaseConfig {
         &self.login.config
+    }
+
+    pub(super) fn writes(&self) -> &Writes {
+        &self.login.writes
+    }
+
+    /// Why connections don't come, if that was found a moment ago.
+    pub(super) fn absence(&self) -> Option<String> {
+        let found = self.lock_absence();
+        let (when, cause) = found.as_ref()?;
+        (when.elapsed() < ABSENCE_LIFETIME).then(|| cause.clone())
+    }
+
+    fn lock_absence(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
+        self.login.absence.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Whether the previous password is in use, since the server refuses the current one.
@@ -112,7 +143,41 @@ impl MySql {
                 outcome => outcome,
             }
         };
-        timeout(ACQUIRE_TIMEOUT, trying).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let mut waiting = pin!(timeout(ACQUIRE_TIMEOUT, trying));
+        let outcome = tokio::select! {
+            outcome = waiting.as_mut() => outcome,
+            () = self.look_for_absence() => waiting.await,
+        };
+        match outcome.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
+            Err(error) if is_pool_timeout(&error) => {
+                Err(pool_timed_out(self.absence().unwrap_or_else(no_connection)))
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Connects once outside of the pool, to learn why no connection comes. Many who wait cost one such connection.
+    async fn look_for_absence(&self) {
+        sleep(SUSPICIOUS).await;
+        if self.pool.size() >= POOL_SIZE && self.pool.num_idle() == 0 {
+            let busy = format!("all {POOL_SIZE} connections to the database are in use");
+            *self.lock_absence() = Some((Instant::now(), busy));
+            return;
+        }
+        if self.absence().is_some() {
+            return;
+        }
+        let options = self.pool.connect_options();
+        let cause = match timeout(LOOK_TIMEOUT, MySqlConnection::connect_with(&options)).await {
+            Ok(Ok(connection)) => {
+                *self.lock_absence() = None;
+                close(connection).await;
+                return;
+            }
+            Ok(Err(error)) => loggable(&error),
+            Err(_) => "the database's host does not answer".to_owned(),
+        };
+        *self.lock_absence() = Some((Instant::now(), cause));
     }
 
     /// Whether there is another login than this one, which somebody else may have found meanwhile.

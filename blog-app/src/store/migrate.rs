@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection, Executor, query, query_as, query_scalar};
 use thiserror::Error;
 
-use super::schema::{CURRENT_VERSION, Schema};
+use super::schema::{self, CURRENT_VERSION, Schema};
 use super::soon;
 use crate::db::{self, Database, MySql, STATEMENT_TIMEOUT};
 
@@ -80,6 +80,9 @@ pub enum Error {
         /// Its schema.
         found: Schema,
     },
+    /// Its tables aren't those of the recorded version.
+    #[error("failed to migrate: {0}")]
+    Damaged(String),
     /// The observer of the steps said stop.
     #[error("failed to finish: stopped after a step")]
     Stopped,
@@ -92,7 +95,7 @@ impl Error {
         match self {
             Self::Store(error) => error.is_unavailable(),
             Self::Apply { source, .. } => db::is_unavailable(source),
-            Self::Locked | Self::Newer { .. } | Self::Stopped => false,
+            Self::Locked | Self::Newer { .. } | Self::Damaged(_) | Self::Stopped => false,
         }
     }
 }
@@ -120,9 +123,15 @@ pub type Observer<'a> = &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send);
 
 /// Brings the schema to the newest version. Safe to run at any time, any number of times, by several at once.
 pub async fn migrate(database: &Database, observer: Observer<'_>) -> Result<Outcome, Error> {
+    let found = schema::inspect(database).await?;
+    match found.problem {
+        Some(_) if found.schema.is_ahead() => return Err(Error::Newer { found: found.schema }),
+        Some(problem) if !found.is_migratable => return Err(Error::Damaged(problem)),
+        _ => {}
+    }
     match database {
         Database::MySql(server) => migrate_mysql(server, observer).await,
-        Database::Sqlite(pool) => migrate_sqlite(pool, observer).await,
+        Database::Sqlite(file) => migrate_sqlite(file.pool(), observer).await,
     }
 }
 

@@ -14,6 +14,7 @@ pub mod figures;
 pub mod migrate;
 pub mod password;
 pub mod posts;
+pub mod probe;
 pub mod schema;
 pub mod transfer;
 pub mod users;
@@ -76,6 +77,31 @@ impl Error {
         matches!(self, Self::Unavailable { reason, .. } if db::is_refused(reason))
     }
 
+    /// Why, without what was being done.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        self.reason().map_or_else(|| self.to_string(), db::loggable)
+    }
+
+    /// Whether there was no room for a write.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        self.reason().is_some_and(db::is_out_of_space)
+    }
+
+    /// Whether the connection was lost, or none came.
+    #[must_use]
+    pub fn is_connection_lost(&self) -> bool {
+        self.reason().is_some_and(db::is_connection_lost)
+    }
+
+    fn reason(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Unavailable { reason, .. } | Self::Query { reason, .. } => Some(reason),
+            Self::DoesNotFit { .. } | Self::NameTaken { .. } => None,
+        }
+    }
+
     /// Whether waiting may help.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
@@ -129,14 +155,14 @@ macro_rules! on_connection {
 /// Runs a read, once more if its connection turned out to be dead.
 macro_rules! read {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
-        use $crate::db::{Database, acquire, is_connection_lost};
+        use $crate::db::{Database, acquire, is_connection_lost, is_pool_timeout};
         use $crate::store::on_connection;
         let first = match $database {
             Database::MySql(server) => on_connection!(server.acquire(), $connection => $statement),
-            Database::Sqlite(pool) => on_connection!(acquire(pool), $connection => $statement),
+            Database::Sqlite(file) => on_connection!(acquire(file.pool()), $connection => $statement),
         };
         let outcome = match (first, $database) {
-            (Err(sqlx::Error::PoolTimedOut), _) => Err(sqlx::Error::PoolTimedOut),
+            (Err(error), _) if is_pool_timeout(&error) => Err(error),
             (Err(error), Database::MySql(server)) if is_connection_lost(&error) => {
                 on_connection!(server.acquire_checked(), $connection => $statement)
             }
@@ -156,9 +182,10 @@ macro_rules! write {
                 on_connection!(server.acquire_checked(), $connection => $statement)
                     .map(|done| done.rows_affected())
             }
-            Database::Sqlite(pool) => on_connection!(acquire(pool), $connection => $statement)
+            Database::Sqlite(file) => on_connection!(acquire(file.pool()), $connection => $statement)
                 .map(|done| done.rows_affected()),
         };
+        $database.writes().observe(&outcome);
         outcome.map_err(|source| $crate::store::Error::new($operation, source))
     }};
 }

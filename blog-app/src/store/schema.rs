@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use sqlx::{query_as, query_scalar};
 
 use super::{Error, read};
-use crate::db::Database;
+use crate::db::{Database, mysql_number};
 
 /// The schema versions that this program's statements are written for. Version 1, the original's tables, is narrower:
 /// what doesn't fit into its columns is refused by the server and told in the form.
@@ -72,36 +72,137 @@ impl Schema {
     }
 }
 
+/// What a look at the database found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The schema that is in place.
+    pub schema: Schema,
+    /// Why this program can't serve it, and what to do.
+    pub problem: Option<String>,
+    /// Whether `blog-app migrate` can bring it to this program's version.
+    pub is_migratable: bool,
+}
+
+impl Inspection {
+    fn of(schema: Schema) -> Self {
+        let problem = (!schema.is_supported()).then(|| schema.refusal());
+        Self { schema, problem, is_migratable: schema.is_supported() || !schema.is_ahead() }
+    }
+
+    /// Its tables aren't those that this version has.
+    fn broken(schema: Schema, problem: String) -> Self {
+        Self { schema, problem: Some(problem), is_migratable: false }
+    }
+}
+
+/// The tables that the blog can't do without.
+enum Tables {
+    Present,
+    Missing(&'static str),
+    Foreign,
+}
+
 /// The schema that is in place: what the last migration recorded; where none ever ran, version 1 if the original's tables
 /// are there, and 0 if not.
-pub async fn current(database: &Database) -> Result<Schema, Error> {
+pub async fn inspect(database: &Database) -> Result<Inspection, Error> {
     let recorded: Result<Option<(i64, i64)>, Error> = read!("read the schema version", database, connection =>
         query_as(CURRENT_VERSION).fetch_optional(connection));
-    match recorded {
-        Err(Error::Query { reason, .. }) if is_missing(&reason) => originals(database).await,
-        found => Ok(found?.map_or(Schema::unrecorded(0), Schema::recorded)),
+    let recorded = match recorded {
+        Err(Error::Query { reason, .. }) if is_table_missing(&reason) => return unrecorded(database).await,
+        Err(Error::Query { reason, .. }) if is_column_missing(&reason) => {
+            let problem = "the database's table blog_schema is not this blog's: it lacks the columns version and \
+                           compatible_from";
+            return Ok(Inspection::broken(Schema::unrecorded(0), foreign(problem, 0)));
+        }
+        other => other?,
+    };
+    let Some(schema) = recorded.map(Schema::recorded) else {
+        // A first migration that was killed leaves it so as well.
+        return Ok(Inspection { problem: Some(rowless()), ..Inspection::of(Schema::unrecorded(0)) });
+    };
+    if !schema.is_supported() {
+        return Ok(Inspection::of(schema));
     }
+    Ok(match tables(database).await? {
+        Tables::Present => Inspection::of(schema),
+        Tables::Missing(table) => Inspection::broken(schema, lost(table, schema.version)),
+        Tables::Foreign => Inspection::broken(schema, foreign(FOREIGN_TABLES, schema.version)),
+    })
 }
 
-async fn originals(database: &Database) -> Result<Schema, Error> {
+/// The schema that is in place, whether or not this program can serve it.
+pub async fn current(database: &Database) -> Result<Schema, Error> {
+    inspect(database).await.map(|found| found.schema)
+}
+
+async fn unrecorded(database: &Database) -> Result<Inspection, Error> {
+    Ok(match tables(database).await? {
+        Tables::Present => Inspection::of(Schema::unrecorded(1)),
+        Tables::Missing(_) => Inspection::of(Schema::unrecorded(0)),
+        Tables::Foreign => Inspection::broken(Schema::unrecorded(0), foreign(FOREIGN_TABLES, 0)),
+    })
+}
+
+const FOREIGN_TABLES: &str =
+    "the database's tables user and post are not this blog's: they lack columns that it needs";
+
+fn range() -> String {
+    format!("this blog-app supports {} to {}", SUPPORTED_SCHEMA.start(), SUPPORTED_SCHEMA.end())
+}
+
+fn foreign(what: &str, version: u32) -> String {
+    format!("{what} (found version {version}, {}): use another database, or restore a backup", range())
+}
+
+fn rowless() -> String {
+    format!(
+        "the database's table blog_schema has no row (found version 0, {}): run `blog-app migrate` with the same \
+         database settings, or restore a backup",
+        range()
+    )
+}
+
+fn lost(table: &str, version: u32) -> String {
+    format!(
+        "the database has lost its table {table}, though its schema is recorded (found version {version}, {}): \
+         restore a backup, or for an empty blog drop the table blog_schema and run `blog-app migrate`",
+        range()
+    )
+}
+
+async fn tables(database: &Database) -> Result<Tables, Error> {
     const ORIGINAL: &str = "SELECT COUNT(*) FROM (SELECT u.id, u.username, u.password, p.id AS post, p.author_id, \
         p.created, p.title, p.body FROM user u JOIN post p ON p.author_id = u.id WHERE 1 = 0) original";
-    let looked: Result<i64, Error> = read!("look for the original's tables", database, connection =>
+    let looked: Result<i64, Error> = read!("look for the blog's tables", database, connection =>
         query_scalar(ORIGINAL).fetch_one(connection));
     match looked {
-        Err(Error::Query { reason, .. }) if is_missing(&reason) => Ok(Schema::unrecorded(0)),
-        found => found.map(|_| Schema::unrecorded(1)),
+        Err(Error::Query { reason, .. }) if is_table_missing(&reason) => Ok(Tables::Missing(named(&reason))),
+        Err(Error::Query { reason, .. }) if is_column_missing(&reason) => Ok(Tables::Foreign),
+        found => found.map(|_| Tables::Present),
     }
 }
 
-/// Whether a table or a column isn't there, as opposed to can't be read.
-fn is_missing(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|reason| {
-        match reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-            Some(mysql) => [NO_SUCH_TABLE, NO_SUCH_COLUMN, TABLE_DENIED].contains(&mysql.number()),
-            None => reason.message().contains("no such table") || reason.message().contains("no such column"),
-        }
-    })
+/// The table that an error is about. MySQL quotes its name with the database's, SQLite ends with it.
+fn named(error: &sqlx::Error) -> &'static str {
+    let text = error.as_database_error().map_or("", |reason| reason.message());
+    let is_post = text.contains("post'") || text.ends_with("post");
+    if is_post { "post" } else { "user" }
+}
+
+/// Whether a table isn't there, as opposed to can't be read.
+fn is_table_missing(error: &sqlx::Error) -> bool {
+    is_missing(error, &[NO_SUCH_TABLE, TABLE_DENIED], "no such table")
+}
+
+fn is_column_missing(error: &sqlx::Error) -> bool {
+    is_missing(error, &[NO_SUCH_COLUMN], "no such column")
+}
+
+fn is_missing(error: &sqlx::Error, mysql: &[u16], sqlite: &str) -> bool {
+    match mysql_number(error) {
+        Some(number) => mysql.contains(&number),
+        None => error.as_database_error().is_some_and(|reason| reason.message().contains(sqlite)),
+    }
 }
 
 #[cfg(test)]

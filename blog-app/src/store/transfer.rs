@@ -141,8 +141,8 @@ pub async fn write_all(
                 held.release();
                 written
             }
-            Database::Sqlite(pool) => {
-                let mut held = acquire_checked(pool).await?;
+            Database::Sqlite(file) => {
+                let mut held = acquire_checked(file.pool()).await?;
                 let written = write_all!(held, records, progress);
                 held.release();
                 written

@@ -1,7 +1,8 @@
 //! A SQLite file of its own for each test.
 
 use blog_app::config::DatabaseConfig;
-use blog_app::db::Database;
+use blog_app::db::{Database, Sqlite};
+use sqlx::sqlite::SqlitePoolOptions;
 
 pub struct TestDatabase {
     _directory: tempfile::TempDir,
@@ -18,11 +19,27 @@ impl TestDatabase {
     pub fn connect(&self) -> Database {
         connect(&self.url)
     }
+
+    /// Through one connection only, so that its settings hold for every statement.
+    pub async fn connect_once(&self) -> Database {
+        let Database::Sqlite(file) = self.connect() else { panic!("this suite runs on SQLite") };
+        let options = file.pool().connect_options().as_ref().clone();
+        Database::Sqlite(Sqlite::new(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options)))
+    }
 }
 
 pub fn connect(url: &str) -> Database {
     let args = blog_app::cli::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
     Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
+}
+
+/// No page more than there is.
+pub async fn fill_disk(database: &Database) {
+    crate::suite::execute(database, "PRAGMA max_page_count = 1").await;
+}
+
+pub async fn empty_disk(database: &Database) {
+    crate::suite::execute(database, "PRAGMA max_page_count = 1000000").await;
 }
 
 /// Flaskr's schema.sql, as a database of it has it.

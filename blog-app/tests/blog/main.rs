@@ -6,6 +6,7 @@ mod docs;
 mod process;
 #[path = "../program/mod.rs"]
 mod program;
+mod readiness;
 #[path = "../suite/mod.rs"]
 mod suite;
 mod traces;

@@ -23,6 +23,11 @@ impl TestDatabase {
         connect(&self.url)
     }
 
+    /// As `connect`: what the suite sets here holds for the whole server.
+    pub async fn connect_once(&self) -> Database {
+        self.connect()
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -106,6 +111,17 @@ pub fn root_url() -> String {
     let url = std::env::var("BLOG_TEST_MYSQL_URL")
         .expect("BLOG_TEST_MYSQL_URL must be set: BLOG_TEST_MYSQL_URL=$(dev/mysql-test.sh start)");
     url.trim_end_matches('/').to_owned()
+}
+
+/// The server's own error for a full disk, at every new post.
+pub async fn fill_disk(database: &Database) {
+    let trigger = "CREATE TRIGGER full_disk BEFORE INSERT ON post FOR EACH ROW \
+                   SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table ''post'' is full'";
+    crate::suite::execute(database, trigger).await;
+}
+
+pub async fn empty_disk(database: &Database) {
+    crate::suite::execute(database, "DROP TRIGGER full_disk").await;
 }
 
 /// The original's init script, without its DROP DATABASE.

@@ -7,6 +7,7 @@ mod docs;
 #[path = "../program/mod.rs"]
 mod program;
 mod proxy;
+mod readiness;
 mod rotation;
 mod server;
 #[path = "../suite/mod.rs"]

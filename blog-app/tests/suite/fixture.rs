@@ -7,6 +7,8 @@ use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use blog_app::app::{App, LARGE_REQUESTS, router};
+use blog_app::blocking::BlockingPool;
+use blog_app::bodies::MarkdownCache;
 use blog_app::db::Database;
 use blog_app::metrics::Metrics;
 use blog_app::page::Site;
@@ -112,8 +114,8 @@ impl Blog {
         let query = sqlx::query_scalar(AssertSqlSafe(statement.to_owned()));
         match &self.app.database {
             Database::MySql(server) => query.fetch_one(server.pool()).await.unwrap(),
-            Database::Sqlite(pool) => {
-                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            Database::Sqlite(file) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(file.pool()).await.unwrap()
             }
         }
     }
@@ -125,8 +127,8 @@ impl Blog {
                 .fetch_one(server.pool())
                 .await
                 .unwrap(),
-            Database::Sqlite(pool) => {
-                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(pool).await.unwrap()
+            Database::Sqlite(file) => {
+                sqlx::query_scalar(AssertSqlSafe(statement.to_owned())).fetch_one(file.pool()).await.unwrap()
             }
         }
     }
@@ -136,7 +138,7 @@ pub async fn execute(database: &Database, statement: &str) -> u64 {
     let statement = AssertSqlSafe(statement.to_owned());
     match database {
         Database::MySql(server) => server.pool().execute(statement).await.unwrap().rows_affected(),
-        Database::Sqlite(pool) => pool.execute(statement).await.unwrap().rows_affected(),
+        Database::Sqlite(file) => file.pool().execute(statement).await.unwrap().rows_affected(),
     }
 }
 
@@ -152,6 +154,8 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
         passwords: Passwords::new(2),
         site: Arc::new(Site::new("Flaskr", None)),
         shelf: Shelf::default(),
+        markdown: MarkdownCache::default(),
+        pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: Traces::default(),
         large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),

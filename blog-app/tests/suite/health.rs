@@ -31,7 +31,8 @@ async fn a_blog_with_its_schema_is_live_and_ready_until_it_drains() {
     let blog = Blog::new().await;
     let (readiness, admin) = admin(&blog);
     assert_eq!(get(&admin, "/healthz").await, (StatusCode::OK, "ok\n".to_owned()));
-    assert_eq!(get(&admin, "/readyz").await, (StatusCode::OK, "ready\n".to_owned()));
+    let ready = format!("ready\nschema version {}\n", blog_app::SUPPORTED_SCHEMA.end());
+    assert_eq!(get(&admin, "/readyz").await, (StatusCode::OK, ready));
     assert_eq!(get(&admin, "/serving").await, (StatusCode::OK, "serving\n".to_owned()));
     readiness.drain();
     assert_eq!(get(&admin, "/serving").await.0, StatusCode::SERVICE_UNAVAILABLE);
@@ -86,4 +87,87 @@ async fn the_figures_tell_that_the_database_is_not_usable() {
     let (status, text) = get(&admin, "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("blog_database_up 0") && !text.contains("blog_mysql_"), "{text}");
+}
+
+/// What `/readyz` says of a database after these statements, line by line.
+async fn reasons_after(statements: &[&str]) -> Vec<String> {
+    let blog = Blog::with_post().await;
+    for statement in statements {
+        blog.execute(statement).await;
+    }
+    let (_, admin) = admin(&blog);
+    let (status, body) = get(&admin, "/readyz").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{statements:?}: {body}");
+    body.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn readyz_names_a_lost_table_and_the_way_out() {
+    let (first, last) = (blog_app::SUPPORTED_SCHEMA.start(), blog_app::SUPPORTED_SCHEMA.end());
+    let range = format!("found version {last}, this blog-app supports {first} to {last}");
+    for (statements, table) in [
+        (vec!["DROP TABLE post"], "post"),
+        (vec!["DELETE FROM post", "DROP TABLE post", "DROP TABLE user"], ""),
+    ] {
+        let reasons = reasons_after(&statements).await;
+        assert_eq!(reasons.len(), 1, "{reasons:?}");
+        assert!(reasons[0].contains(&format!("has lost its table {table}")), "{reasons:?}");
+        assert!(reasons[0].contains(&range) && reasons[0].contains("restore a backup"), "{reasons:?}");
+    }
+}
+
+#[tokio::test]
+async fn readyz_names_a_schema_without_rows_or_of_another_program() {
+    let rowless = reasons_after(&["DELETE FROM blog_schema"]).await;
+    assert!(rowless[0].contains("blog_schema has no row (found version 0"), "{rowless:?}");
+    assert!(rowless[0].contains("run `blog-app migrate`"), "{rowless:?}");
+    let foreign = reasons_after(&["DROP TABLE blog_schema", "CREATE TABLE blog_schema (x INT)"]).await;
+    assert!(foreign[0].contains("blog_schema is not this blog's"), "{foreign:?}");
+    let others = ["DROP TABLE post", "CREATE TABLE post (id INT, text INT)", "DROP TABLE blog_schema"];
+    let foreign = reasons_after(&others).await;
+    assert!(foreign[0].contains("user and post are not this blog's"), "{foreign:?}");
+    assert!(foreign[0].contains("use another database"), "{foreign:?}");
+}
+
+#[tokio::test]
+async fn migrate_repairs_lost_rows_and_refuses_lost_tables() {
+    let run = async |blog: &Blog| {
+        blog_app::store::migrate::migrate(&blog.app.database, &mut |_| std::ops::ControlFlow::Continue(()))
+            .await
+    };
+    let blog = Blog::with_post().await;
+    blog.execute("DELETE FROM blog_schema").await;
+    run(&blog).await.unwrap();
+    assert_eq!(Readiness::new(blog.app.database.clone()).reasons().await, Vec::<String>::new());
+    blog.execute("DROP TABLE post").await;
+    let error = run(&blog).await.unwrap_err().to_string();
+    assert!(error.contains("has lost its table post"), "{error}");
+}
+
+#[tokio::test]
+async fn writes_without_room_end_readiness_until_one_succeeds() {
+    let blog = Blog::with_post().await;
+    let blog =
+        Blog::with(blog.database.connect_once().await, Arc::clone(&blog.database), super::keys("key", None));
+    let mut member = blog.browser_of("test").await;
+    crate::backend::fill_disk(&blog.app.database).await;
+    let typed = [("title", "t"), ("body", &*"long ".repeat(10_000))];
+    let answer = member.post("/create", &typed).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert_eq!(answer.field("body"), typed[1].1, "no text is lost");
+    let (readiness, admin) = admin(&blog);
+    let (status, body) = get(&admin, "/readyz").await;
+    assert!(status == StatusCode::SERVICE_UNAVAILABLE && body.contains("has no room"), "{body}");
+    assert_eq!(body.lines().count(), 1, "{body}");
+    assert!(readiness.is_serving().await, "pages can be read");
+    assert_eq!(blog.browser().get("/").await.status, StatusCode::OK);
+    assert!(get(&admin, "/metrics").await.1.contains("blog_database_up 0"));
+    let version = *blog_app::SUPPORTED_SCHEMA.end();
+    let trial = blog_app::store::probe::try_space(&blog.app.database, version).await;
+    assert!(trial.unwrap_err().is_out_of_space());
+    crate::backend::empty_disk(&blog.app.database).await;
+    blog_app::store::probe::try_space(&blog.app.database, version).await.unwrap();
+    assert_eq!(blog.count("SELECT COUNT(*) FROM post").await, 1, "a trial leaves nothing behind");
+    assert_eq!(member.post("/create", &typed).await.location(), "/");
+    assert_eq!(Readiness::new(blog.app.database.clone()).reasons().await, Vec::<String>::new());
 }

@@ -6,11 +6,13 @@ mod csrf;
 mod fixture;
 mod guessing;
 mod health;
+mod last_known;
 mod limits;
 mod migrate;
 mod pages;
 mod passwords;
 mod reading;
+mod rendering;
 mod sessions;
 pub mod transfer;
 

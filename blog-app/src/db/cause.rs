@@ -1,0 +1,175 @@
+//! What an error of the database means, in words without any value of a statement.
+
+use std::io;
+
+use super::{ACQUIRE_TIMEOUT, mysql_number};
+use crate::tls;
+
+/// The start of the standard library's message for a name that no resolver knows.
+const LOOKUP_FAILED: &str = "failed to lookup address information";
+
+/// Why no connection came in time, as found by a connection outside of the pool.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoConnection(String);
+
+/// The pool's time-out, with its cause.
+#[must_use]
+pub(super) fn pool_timed_out(cause: String) -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, NoConnection(cause)))
+}
+
+/// Whether no connection came in time: a second try would wait as long again.
+#[must_use]
+pub fn is_pool_timeout(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Io(io) => {
+            io.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoConnection>)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the server takes no writes, as one that was the primary until a failover: another connection may lead to the new
+/// one, this one never will.
+#[must_use]
+pub fn is_read_only(error: &sqlx::Error) -> bool {
+    const READ_ONLY: [u16; 3] = [1290, 1792, 1836];
+    const SQLITE_READ_ONLY: i64 = 8;
+    mysql_number(error).is_some_and(|number| READ_ONLY.contains(&number))
+        || sqlite_code(error) == Some(SQLITE_READ_ONLY)
+}
+
+/// Whether there was no room for what was to be written.
+#[must_use]
+pub fn is_out_of_space(error: &sqlx::Error) -> bool {
+    const FULL: [u16; 5] = [3, 20, 1021, 1026, 1114];
+    /// "Got error 28 from storage engine", where 28 is the system's number for a full disk.
+    const ENGINE_ERROR: u16 = 1030;
+    const SQLITE_FULL: i64 = 13;
+    match mysql_number(error) {
+        Some(ENGINE_ERROR) => {
+            error.as_database_error().is_some_and(|reason| reason.message().contains("error 28"))
+        }
+        Some(number) => FULL.contains(&number),
+        None => sqlite_code(error) == Some(SQLITE_FULL),
+    }
+}
+
+/// SQLite's primary code.
+pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
+    let reason = error.as_database_error()?;
+    reason.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    Some(reason.code()?.parse::<i64>().ok()? & 0xff)
+}
+
+/// What may be logged of an error. MySQL's messages can quote the values of the statement, so of those only the
+/// number is kept, and what it means; SQLite's name tables and columns at most.
+#[must_use]
+pub fn loggable(error: &sqlx::Error) -> String {
+    if let Some(number) = mysql_number(error) {
+        let words = if is_out_of_space(error) { Some(FULL) } else { mysql_words(number) };
+        return words
+            .map_or_else(|| format!("database error {number}"), |words| format!("{words} (error {number})"));
+    }
+    if let Some(words) = sqlite_code(error).and_then(sqlite_words) {
+        return words.to_owned();
+    }
+    match error {
+        sqlx::Error::Database(reason) => {
+            format!("database error {} ({})", reason.code().unwrap_or_default(), reason.message())
+        }
+        sqlx::Error::PoolTimedOut => no_connection(),
+        sqlx::Error::Io(io) => tls::refusal(error).unwrap_or_else(|| network(io)),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn no_connection() -> String {
+    format!("no connection to the database came within {} s", ACQUIRE_TIMEOUT.as_secs())
+}
+
+const FULL: &str = "the database's disk is full: it has no room for a write";
+
+fn mysql_words(number: u16) -> Option<&'static str> {
+    Some(match number {
+        1040 | 1203 | 1226 => "MySQL has no connection left for the blog",
+        1044 | 1142 | 1143 => "MySQL does not give the blog's user the rights that it needs",
+        1045 => "MySQL refuses the user name or the password of the settings",
+        1049 => "MySQL has no database of the name in the settings",
+        1053 | 1927 => "MySQL is shutting down",
+        1129 => "MySQL blocks this host after too many failed connections: run FLUSH HOSTS there",
+        1146 => "a table of the blog is missing",
+        1205 | 3572 => "another transaction holds a lock for too long",
+        1290 => "the database takes no writes: MySQL is read-only (read_only or super_read_only is set)",
+        1792 => "the database takes no writes: the session is read-only",
+        1836 => "the database takes no writes: InnoDB is read-only",
+        3024 => "the database did not finish a statement in time",
+        3032 => "MySQL is in offline mode (offline_mode is set)",
+        _ => return None,
+    })
+}
+
+fn sqlite_words(code: i64) -> Option<&'static str> {
+    Some(match code {
+        5 | 6 => "another program keeps the database's file locked",
+        8 => "the database takes no writes: its file is read-only",
+        13 => FULL,
+        14 => "the database's file can't be opened",
+        11 | 26 => "the database's file is damaged, or is no SQLite database",
+        _ => return None,
+    })
+}
+
+fn network(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => {
+            "the database's host refuses the connection: no server listens at its port".to_owned()
+        }
+        _ if text.starts_with(LOOKUP_FAILED) => "the database's host name can't be resolved".to_owned(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "the database's host can't be reached".to_owned()
+        }
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            "the connection to the database was cut".to_owned()
+        }
+        io::ErrorKind::UnexpectedEof => "the database closed the connection".to_owned(),
+        _ => text,
+    }
+}
+
+/// Whether nothing answers at the address of the settings, or there is no such address.
+#[must_use]
+pub fn is_nobody_there(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Io(io) = error else { return false };
+    io.kind() == io::ErrorKind::ConnectionRefused || io.to_string().starts_with(LOOKUP_FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_told_in_words_without_numbers() {
+        for (kind, words) in [
+            (io::ErrorKind::ConnectionRefused, "no server listens"),
+            (io::ErrorKind::ConnectionReset, "was cut"),
+            (io::ErrorKind::UnexpectedEof, "closed the connection"),
+        ] {
+            let told = loggable(&sqlx::Error::Io(kind.into()));
+            assert!(told.contains(words), "{told}");
+        }
+        let unknown = io::Error::other(format!("{LOOKUP_FAILED}: Name or service not known"));
+        assert_eq!(loggable(&sqlx::Error::Io(unknown)), "the database's host name can't be resolved");
+    }
+
+    #[test]
+    fn a_pool_timeout_keeps_its_cause_and_is_known_as_one() {
+        let error = pool_timed_out("the cause".to_owned());
+        assert!(is_pool_timeout(&error) && is_pool_timeout(&sqlx::Error::PoolTimedOut));
+        assert_eq!(loggable(&error), "the cause");
+        assert!(!is_pool_timeout(&sqlx::Error::Io(io::ErrorKind::TimedOut.into())));
+    }
+}
