@@ -90,6 +90,7 @@ pub async fn apply(
         // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
         if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret {
             refusals.collect(writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await)?;
+            ctx.contests.deleted(&plan.id.uid, *role);
         }
     }
     Ok(Objects::applied(applied))

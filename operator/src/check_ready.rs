@@ -3,16 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::http_get::get_readyz;
 
 /// Longest wait for one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Most that is read of it, in bytes.
-const ANSWER_LIMIT: u64 = 64 * 1024;
 /// Before the second attempt; each later pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// However often it failed, it is tried again after this long.
@@ -39,23 +35,12 @@ pub async fn check_ready(address: &str, patience: Duration) -> anyhow::Result<()
 }
 
 async fn ask(address: &str) -> anyhow::Result<()> {
-    let answer = timeout(ANSWER_TIMEOUT, get_readyz(address))
+    let (status, body) = timeout(ANSWER_TIMEOUT, get_readyz(address))
         .await
         .with_context(|| format!("no answer from {address} within {} s", ANSWER_TIMEOUT.as_secs()))?
         .with_context(|| format!("failed to ask {address}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let ready = head.split_whitespace().nth(1) == Some("200");
-    anyhow::ensure!(ready, "{address} isn't ready: {}", body.trim());
+    anyhow::ensure!(status == 200, "{address} isn't ready: {}", body.trim());
     Ok(())
-}
-
-/// One plain HTTP/1.0 request (RFC 1945) needs no client library.
-async fn get_readyz(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 #[cfg(test)]

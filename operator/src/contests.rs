@@ -89,6 +89,11 @@ impl Contests {
         one.write();
     }
 
+    /// The operator itself has deleted the object: its next creation is no contest.
+    pub fn deleted(&self, uid: &str, role: Child) {
+        self.lock().remove(&(uid.to_owned(), role));
+    }
+
     /// Whether that object isn't to be written yet.
     #[must_use]
     pub fn holds(&self, uid: &str, role: Child, wanted: &DynamicObject) -> bool {

@@ -15,6 +15,7 @@ use crate::{
     identity::Identity,
     metrics::{Blog, Metrics},
     pace::Pace,
+    replica_health::ReplicaHealth,
     seen::Seen,
     served::Served,
     settled::Settled,
@@ -39,6 +40,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// What replicas report of their database.
+    pub replicas: ReplicaHealth,
     /// Claims that are read again.
     pub claims: ChangedClaims,
     /// Which kinds the cluster lacks.
@@ -83,6 +86,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            replicas: ReplicaHealth::default(),
             claims: ChangedClaims::default(),
             served: Served::default(),
             settled: Settled::default(),
@@ -124,6 +128,7 @@ impl Context {
 
     /// Nothing is kept of a blog that is gone.
     pub fn forget(&self, uid: &str) {
+        self.replicas.forget(uid);
         self.forget_failures(uid);
         self.seen.forget(uid);
         self.settled.forget(uid);

@@ -11,6 +11,7 @@ use crate::{
     desired::ByRole,
     error::{Error, Invalid},
     identity::Identity,
+    replica_health::{Lookup, ReplicaReport},
     served::is_not_served,
     wire::Lean,
 };
@@ -51,6 +52,8 @@ pub struct Observed {
     pub database_pod: Option<Pod>,
     /// The blog's pods.
     pub app_pods: Vec<Pod>,
+    /// What the replicas report of their database; nothing without a replica.
+    pub replica_report: Option<ReplicaReport>,
     /// Kinds that the cluster lacks.
     pub missing_kinds: BTreeSet<OwnedKind>,
     /// The Secret that the spec names for an external database isn't there.
@@ -100,6 +103,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     if data_claim.is_some() || [Child::Database, Child::App].iter().any(|role| children.contains_key(role)) {
         look_for_secrets(ctx, id, &mut children).await?;
     }
+    let replica_report = replica_report(ctx, id, blog, children.get(&Child::App), &app_pods).await?;
     let foreign = BTreeMap::new();
     Ok(Observed {
         children,
@@ -108,9 +112,32 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
         claim_was_read,
         database_pod,
         app_pods,
+        replica_report,
         missing_kinds,
         external_secret_missing,
     })
+}
+
+/// What the replicas report of their database. The pods are listed only if they may be others than before.
+async fn replica_report(
+    ctx: &Context,
+    id: &Identity,
+    blog: &FlaskBlog,
+    deployment: Option<&Arc<DynamicObject>>,
+    listed: &[Pod],
+) -> Result<Option<ReplicaReport>, Error> {
+    let Some(deployment) = deployment else { return Ok(None) };
+    if deployment.data["status"]["replicas"].as_i64().unwrap_or(0) == 0 {
+        ctx.replicas.forget(&id.uid);
+        return Ok(None);
+    }
+    let pods = match ctx.replicas.lookup(&id.uid, deployment, told_ready(blog)) {
+        Lookup::Recent(report) => return Ok(report),
+        _ if !listed.is_empty() => Some(listed.to_vec()),
+        Lookup::Known => None,
+        Lookup::List => Some(app_pods(&ctx.client.0, id, false).await?),
+    };
+    Ok(ctx.replicas.ask(&id.uid, deployment, pods.as_deref()).await)
 }
 
 /// Asked only for a blog that wants something of them; what is known of them otherwise is as good.

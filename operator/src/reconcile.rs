@@ -163,7 +163,8 @@ async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
         _ if worked.growing => OVERTAKEN,
         _ => next_look(ctx, published),
     };
-    let next = ctx.contests.next(&id.uid).map_or(next, |contest| next.min(contest));
+    let due = [ctx.contests.next(&id.uid), ctx.replicas.next(&id.uid)];
+    let next = due.into_iter().flatten().fold(next, Duration::min);
     Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
 }
 

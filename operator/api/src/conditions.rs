@@ -90,6 +90,10 @@ pub mod reasons {
     pub const EXPANSION_REFUSED: &str = "ExpansionRefused";
     /// No replica has reached the external database yet.
     pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
+    /// A replica can't read or write its database.
+    pub const DATABASE_UNUSABLE: &str = "DatabaseUnusable";
+    /// The operator can't reach a replica to ask for its database.
+    pub const REPLICA_UNREACHABLE: &str = "ReplicaUnreachable";
     /// The image's MySQL is older than the one that wrote the data.
     pub const DATABASE_DOWNGRADE: &str = "DatabaseDowngrade";
     /// The image's MySQL is of a newer series, and nobody has said that a copy of the data exists.
@@ -149,6 +153,8 @@ pub mod reasons {
         RESIZING,
         EXPANSION_REFUSED,
         DATABASE_UNREACHABLE,
+        DATABASE_UNUSABLE,
+        REPLICA_UNREACHABLE,
         DATABASE_DOWNGRADE,
         UPGRADE_UNCONFIRMED,
         CONTESTED,

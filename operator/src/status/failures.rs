@@ -4,7 +4,10 @@ use flaskblog_api::{Child, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::{compare::runs_the_newest_template, observe::Observed, stuck::is_ready, validate::tag_of};
+use crate::{
+    compare::runs_the_newest_template, observe::Observed, replica_health::ReplicaReport, stuck::is_ready,
+    validate::tag_of,
+};
 
 /// Longest message taken over from a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
@@ -26,7 +29,18 @@ pub(super) struct Failure {
 
 /// The first failure, the database's before the app's: the app can't be well without it.
 pub(super) fn failure(observed: &Observed) -> Option<Failure> {
-    observed.database_pod.iter().chain(&observed.app_pods).find_map(pod_failure)
+    let of_pods = observed.database_pod.iter().chain(&observed.app_pods).find_map(pod_failure);
+    of_pods.or_else(|| replica_failure(observed))
+}
+
+/// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
+fn replica_failure(observed: &Observed) -> Option<Failure> {
+    let Some(ReplicaReport::Failing { pod, cause, .. }) = &observed.replica_report else { return None };
+    let set = observed.children.get(&Child::Database);
+    let mysql_answers = set.is_none_or(|set| set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0);
+    let message =
+        format!("Pod {pod} can't use the database: {cause}; see docs/conditions.md, DatabaseUnusable");
+    mysql_answers.then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
 }
 
 fn pod_failure(pod: &Pod) -> Option<Failure> {
@@ -99,8 +113,18 @@ fn shortened(text: &str) -> String {
     text.chars().take(MESSAGE_LIMIT).collect()
 }
 
-/// The schema version that the newest successful migration reported as its termination message, `schema version N`.
+/// The schema version that a replica finds in the database, or else the newest migration left there.
 pub(super) fn schema_version(observed: &Observed) -> Option<i64> {
+    match &observed.replica_report {
+        Some(
+            ReplicaReport::Good { schema: Some(found) } | ReplicaReport::Failing { schema: Some(found), .. },
+        ) => Some(*found),
+        _ => migrated_version(observed),
+    }
+}
+
+/// The schema version that the newest successful migration reported as its termination message, `schema version N`.
+fn migrated_version(observed: &Observed) -> Option<i64> {
     let mut pods: Vec<&Pod> = observed.app_pods.iter().collect();
     pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
     pods.into_iter().rev().find_map(reported_version)

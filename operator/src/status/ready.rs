@@ -7,7 +7,7 @@ use super::{
     Done, condition,
     failures::Failure,
     features::suspended_words,
-    workloads::{App, Database, DatabaseState},
+    workloads::{App, Database},
 };
 use crate::validate::Stage;
 
@@ -18,7 +18,7 @@ pub(super) fn ready(
     problem: Option<&Failure>,
 ) -> DesiredCondition {
     if let Some(differing) = &done.suspended {
-        let serves = app.complete && database.settled && differing.is_empty();
+        let serves = app.complete && database.settled && database.is_usable() && differing.is_empty();
         return condition(types::READY, serves, reasons::SUSPENDED, suspended_words(differing));
     }
     if done.plan.stage != Stage::Awake {
@@ -28,7 +28,7 @@ pub(super) fn ready(
         let message = format!("the spec asks for restarts that wait for approval: {}", done.held.join("; "));
         return condition(types::READY, false, reasons::APPROVAL_PENDING, message);
     }
-    let complete = app.complete && database.settled;
+    let complete = app.complete && database.settled && database.is_usable();
     if app.wanted == 0 && complete {
         let message = "stopped as asked: spec.replicas is 0; the database runs on";
         return condition(types::READY, true, reasons::SCALED_TO_ZERO, message);
@@ -46,7 +46,7 @@ fn under_way(app: &App, database: &Database, problem: Option<&Failure>) -> (&'st
     if let Some(problem) = problem {
         return (problem.reason, problem.message.clone());
     }
-    if database.state == DatabaseState::Away {
+    if !database.is_usable() {
         return (database.reason, database.message.clone());
     }
     if !database.settled {

@@ -14,6 +14,7 @@ use crate::{
     config::Settings,
     desired::{Applied, Objects},
     identity::Identity,
+    replica_health::{ADMIN_PORT, ReplicaReport},
     validate::DatabasePlan,
 };
 
@@ -82,12 +83,45 @@ pub(super) struct Database {
 
 impl Database {
     pub(super) fn of(done: &Done, app: &App) -> Self {
-        match &done.plan.database {
+        let server = match &done.plan.database {
             DatabasePlan::External(server) => {
                 Self::external(&format!("{}:{}", server.host, server.port), app)
             }
             DatabasePlan::Managed(managed) => Self::managed(&done.applied, managed.replicas),
+        };
+        let is_external = matches!(done.plan.database, DatabasePlan::External(_));
+        server.confirmed_by_replicas(done.observed.replica_report.as_ref(), is_external)
+    }
+
+    /// A server is ready only if the replicas can use it, with their own login over their own connections.
+    fn confirmed_by_replicas(self, report: Option<&ReplicaReport>, is_external: bool) -> Self {
+        if self.state != DatabaseState::Ready {
+            return self;
         }
+        match report {
+            Some(ReplicaReport::Failing { pod, cause, .. }) => Self {
+                state: DatabaseState::Away,
+                reason: reasons::DATABASE_UNUSABLE,
+                message: format!("pod {pod} can't use the database: {cause}"),
+                ..self
+            },
+            Some(ReplicaReport::Unreachable { pod, cause }) => {
+                let message = format!(
+                    "{}, but the operator can't ask the replicas (pod {pod}: {cause}): allow it to reach their port {ADMIN_PORT}",
+                    self.message
+                );
+                // MySQL's own probe is what is left; of a server elsewhere nothing is known.
+                let state = if is_external { DatabaseState::Unknown } else { self.state };
+                let reason = if is_external { reasons::REPLICA_UNREACHABLE } else { self.reason };
+                Self { state, reason, message, ..self }
+            }
+            Some(ReplicaReport::Good { .. }) | None => self,
+        }
+    }
+
+    /// Whether nothing is known against posts being written and read.
+    pub(super) fn is_usable(&self) -> bool {
+        self.state == DatabaseState::Ready || self.reason == reasons::SCALED_TO_ZERO
     }
 
     /// The operator never connects to a database: a replica that serves has.

@@ -1,6 +1,6 @@
 //! A blog's life: rollouts, mistakes, deletion and return.
 
-use flaskblog_api::{Child, DeletionPolicy};
+use flaskblog_api::{Child, DeletionPolicy, OwnedKind};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api, ResourceExt,
@@ -196,13 +196,22 @@ async fn what_kubectl_left_as_orphans_is_adopted_without_a_new_revision() {
 }
 
 #[tokio::test]
-async fn impossible_resources_are_reported_and_heal_when_the_spec_is_mended() {
+async fn taken_node_port_is_reported_and_heals_with_the_spec() {
     let house = House::open("impossible").await;
     house.blog("blog", json!({})).await;
-    let spec = json!({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}});
-    house.apply("blog", spec).await.unwrap();
+    let other = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "other"},
+        "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 31776}]}});
+    let services = house.objects(OwnedKind::Service);
+    services.create(&PostParams::default(), &serde_json::from_value(other).unwrap()).await.unwrap();
+    house.apply("blog", json!({"title": "Changed", "service": {"nodePort": 31776}})).await.unwrap();
     let message = house.condition("blog", "Ready", "False", "Rejected").await;
-    assert!(message.contains("Deployment blog") && message.contains("memory"), "{message}");
+    assert!(message.contains("Service blog") && message.contains("31776"), "{message}");
+    // The title doesn't depend on the port.
+    let titled = async || {
+        let deployment = house.child("blog", Child::App).await;
+        deployment.data["spec"]["template"].to_string().contains("Changed").then_some(())
+    };
+    house.eventually("the title is applied", titled).await;
     house.apply("blog", json!({})).await.unwrap();
     house.settled("blog", 2).await;
 }

@@ -184,7 +184,8 @@ impl Case {
 
     /// MySQL's claim, as its StatefulSet would have made it.
     async fn claim(&self) {
-        let labels = json!({"app.kubernetes.io/name": "flaskblog", "app.kubernetes.io/instance": "blog"});
+        let labels = json!({"app.kubernetes.io/name": "flaskblog", "app.kubernetes.io/instance": "blog",
+            "app.kubernetes.io/managed-by": "flaskblog-operator"});
         let claim = json!({"metadata": {"name": "data-blog-mysql-0", "labels": labels},
             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}});
         let claims: Api<PersistentVolumeClaim> =
@@ -272,6 +273,8 @@ impl Case {
         match (self.right.resource.as_str(), self.right.verb.as_str()) {
             ("pods", "delete") => self.gone_pod().await,
             (_, "delete") => self.gone().await,
+            // A watch that works again is known to work once it receives something.
+            ("persistentvolumeclaims", "watch") => self.claim().await,
             ("events", "patch") => {
                 self.repeated().await;
                 house.objects(OwnedKind::Service).delete("blog", &Default::default()).await.unwrap();

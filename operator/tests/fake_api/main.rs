@@ -8,6 +8,7 @@ mod flows;
 mod independence;
 mod monitoring;
 mod recommendation;
+mod replicas;
 mod reports;
 mod rotation;
 #[path = "../support/mod.rs"]

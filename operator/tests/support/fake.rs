@@ -166,9 +166,13 @@ impl State {
 
     fn read(&self, path: &str, metadata_only: bool) -> (StatusCode, Value) {
         if path.ends_with("/pods") {
+            let own = format!("{path}/");
+            let pods = self.objects.iter().filter(|(path, _)| path.starts_with(&own)).map(|(_, pod)| pod);
+            let items: Vec<&Value> =
+                pods.filter(|pod| pod["metadata"]["labels"]["component"] == "app").collect();
             return (
                 StatusCode::OK,
-                json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": []}),
+                json!({"apiVersion": "v1", "kind": "PodList", "metadata": {}, "items": items}),
             );
         }
         match self.objects.get(path) {

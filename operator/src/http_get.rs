@@ -1,0 +1,27 @@
+//! A request for `/readyz`. One plain HTTP/1.0 request (RFC 1945) needs no client library.
+
+use std::io;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// Most that is read of an answer, in bytes.
+const ANSWER_LIMIT: u64 = 64 * 1024;
+
+/// Status code and body. The caller sets the time limit.
+///
+/// # Errors
+/// When the connection fails, or the answer isn't HTTP.
+pub(crate) async fn get_readyz(address: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer isn't HTTP"))?;
+    Ok((status, body.to_owned()))
+}
