@@ -30,6 +30,7 @@ pub mod observe;
 pub mod pace;
 mod packed;
 pub mod pending;
+pub mod pod_warnings;
 pub mod preview;
 pub mod reconcile;
 pub mod refusals;

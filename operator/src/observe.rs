@@ -11,6 +11,7 @@ use crate::{
     desired::ByRole,
     error::{Error, Invalid},
     identity::Identity,
+    pod_warnings::{PodWarning, read_pod_warnings},
     replica_health::{Lookup, ReplicaReport},
     served::is_not_served,
     wire::Lean,
@@ -52,6 +53,8 @@ pub struct Observed {
     pub database_pod: Option<Pod>,
     /// The blog's pods.
     pub app_pods: Vec<Pod>,
+    /// Events about pods that are missing or don't start.
+    pub pod_warnings: Vec<PodWarning>,
     /// What the replicas report of their database; nothing without a replica.
     pub replica_report: Option<ReplicaReport>,
     /// Kinds that the cluster lacks.
@@ -103,6 +106,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     if data_claim.is_some() || [Child::Database, Child::App].iter().any(|role| children.contains_key(role)) {
         look_for_secrets(ctx, id, &mut children).await?;
     }
+    let pod_warnings = read_pod_warnings(client, id, &children, database_pod.as_ref(), &app_pods).await?;
     let replica_report = replica_report(ctx, id, blog, children.get(&Child::App), &app_pods).await?;
     let foreign = BTreeMap::new();
     Ok(Observed {
@@ -112,6 +116,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
         claim_was_read,
         database_pod,
         app_pods,
+        pod_warnings,
         replica_report,
         missing_kinds,
         external_secret_missing,

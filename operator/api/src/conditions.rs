@@ -50,6 +50,8 @@ pub mod reasons {
     pub const MIGRATION_PENDING: &str = "MigrationPending";
     /// `blog-app migrate` failed in a pod.
     pub const MIGRATION_FAILED: &str = "MigrationFailed";
+    /// The cluster refuses to create a pod: a quota, a limit or a policy.
+    pub const PODS_REFUSED: &str = "PodsRefused";
     /// A pod can't be started or keeps failing.
     pub const POD_FAILING: &str = "PodFailing";
     /// Nothing is wrong.
@@ -131,6 +133,7 @@ pub mod reasons {
         MIGRATION_PENDING,
         MIGRATION_FAILED,
         POD_FAILING,
+        PODS_REFUSED,
         HEALTHY,
         SETTLED,
         NAME_CONFLICT,

@@ -2,11 +2,11 @@
 
 use flaskblog_api::{Child, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
-use kube::ResourceExt;
+use kube::{ResourceExt, api::DynamicObject};
 
 use crate::{
-    compare::runs_the_newest_template, observe::Observed, replica_health::ReplicaReport, stuck::is_ready,
-    validate::tag_of,
+    compare::runs_the_newest_template, desired::MYSQL_CONTAINER, observe::Observed, pod_warnings::PodWarning,
+    replica_health::ReplicaReport, stuck::is_ready, validate::tag_of,
 };
 
 /// Longest message taken over from a pod, in characters.
@@ -29,15 +29,47 @@ pub(super) struct Failure {
 
 /// The first failure, the database's before the app's: the app can't be well without it.
 pub(super) fn failure(observed: &Observed) -> Option<Failure> {
-    let of_pods = observed.database_pod.iter().chain(&observed.app_pods).find_map(pod_failure);
-    of_pods.or_else(|| replica_failure(observed))
+    let database = || observed.database_pod.as_ref().and_then(pod_failure);
+    let warning = |role| observed.pod_warnings.iter().find(|one| one.role == role).map(of_warning);
+    let app = || observed.app_pods.iter().filter_map(pod_failure).find(|found| is_cause(observed, found));
+    database()
+        .or_else(|| warning(Child::Database))
+        .or_else(|| refused_replicas(observed))
+        .or_else(app)
+        .or_else(|| warning(Child::App))
+        .or_else(|| replica_failure(observed))
+}
+
+/// A migration fails while MySQL isn't there: that is the cause then.
+fn is_cause(observed: &Observed, failure: &Failure) -> bool {
+    let set = observed.children.get(&Child::Database);
+    failure.reason != reasons::MIGRATION_FAILED || set.is_none_or(|set| accepts_connections(set))
+}
+
+fn accepts_connections(set: &DynamicObject) -> bool {
+    set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0
+}
+
+fn of_warning(warning: &PodWarning) -> Failure {
+    let reason = if warning.is_refused { reasons::PODS_REFUSED } else { reasons::POD_FAILING };
+    Failure { reason, message: format!("{}: {}", warning.object, shortened(&warning.message)) }
+}
+
+/// Pods that the API server refuses, in the words of the Deployment's own condition.
+fn refused_replicas(observed: &Observed) -> Option<Failure> {
+    let deployment = observed.children.get(&Child::App)?;
+    let conditions = deployment.data["status"]["conditions"].as_array()?;
+    let refused = conditions.iter().find(|one| one["type"] == "ReplicaFailure" && one["status"] == "True")?;
+    let message = shortened(refused["message"].as_str().unwrap_or_default());
+    let message = format!("Deployment {}: {message}", deployment.name_any());
+    Some(Failure { reason: reasons::PODS_REFUSED, message })
 }
 
 /// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
 fn replica_failure(observed: &Observed) -> Option<Failure> {
     let Some(ReplicaReport::Failing { pod, cause, .. }) = &observed.replica_report else { return None };
     let set = observed.children.get(&Child::Database);
-    let mysql_answers = set.is_none_or(|set| set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0);
+    let mysql_answers = set.is_none_or(|set| accepts_connections(set));
     let message =
         format!("Pod {pod} can't use the database: {cause}; see docs/conditions.md, DatabaseUnusable");
     mysql_answers.then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
@@ -70,10 +102,30 @@ fn failure_of(container: &ContainerStatus) -> Option<(&'static str, String)> {
         let end = container.last_state.as_ref().and_then(end_of);
         let why = end.clone().or_else(|| waiting.message.clone()).unwrap_or_default();
         let label = if end.is_some() { ended } else { reasons::POD_FAILING };
-        return Some((label, format!("container {}: {reason}: {why}", container.name)));
+        return Some((label, format!("container {}: {reason}: {why}{}", container.name, remedy(container))));
     }
-    let end = end_of(state)?;
-    Some((ended, format!("container {} failed: {end}", container.name)))
+    let end = end_of(state).or_else(|| out_of_memory(container))?;
+    Some((ended, format!("container {} failed: {end}{}", container.name, remedy(container))))
+}
+
+/// A container that was killed for its memory and isn't ready since: it is killed again.
+fn out_of_memory(container: &ContainerStatus) -> Option<String> {
+    (!container.ready && was_out_of_memory(container))
+        .then(|| end_of(container.last_state.as_ref()?))
+        .flatten()
+}
+
+fn was_out_of_memory(container: &ContainerStatus) -> bool {
+    let states = container.state.iter().chain(&container.last_state);
+    states.filter_map(|state| state.terminated.as_ref()).any(|end| end.reason.as_deref() == Some("OOMKilled"))
+}
+
+fn remedy(container: &ContainerStatus) -> &'static str {
+    match container.name.as_str() {
+        _ if !was_out_of_memory(container) => "",
+        MYSQL_CONTAINER | "prepare" => "; raise spec.database.managed.resources.limits.memory",
+        _ => "; raise spec.resources.limits.memory",
+    }
 }
 
 /// An init container that is tried again has failed until it ends well: while it runs nothing is better than before.
@@ -90,16 +142,58 @@ fn ended_badly(container: &ContainerStatus) -> &'static str {
 /// Exit code and last words of a container that ended badly.
 fn end_of(state: &ContainerState) -> Option<String> {
     let end = state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
-    let words = end.message.as_deref().or(end.reason.as_deref()).unwrap_or_default();
-    Some(format!("exit code {}: {}", end.exit_code, last_words(words.trim())))
+    let is_killed = end.reason.as_deref() == Some("OOMKilled");
+    let words = end.message.as_deref().filter(|_| !is_killed).or(end.reason.as_deref()).unwrap_or_default();
+    Some(format!("exit code {}: {}", end.exit_code, last_words(words)))
 }
 
-/// Of a log, what says why it ended: its errors, if lines are marked so as MySQL does, and of those the last ones.
+/// Of a log, what says why it ended: lines marked as errors, else lines for people, else all; of those the last ones.
 fn last_words(log: &str) -> String {
-    let errors: Vec<&str> = log.lines().filter(|line| line.contains("[ERROR]")).collect();
-    let telling = if errors.is_empty() { log.to_owned() } else { errors.join("\n") };
-    let surplus = telling.chars().count().saturating_sub(LOG_LIMIT);
-    telling.chars().skip(surplus).collect()
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let marked = |line: &&str| line.contains("[ERROR]");
+    // A structured line is for machines, and the first one of a cut log lacks its beginning.
+    let plain = |line: &&str| !(line.starts_with('{') || line.ends_with('}'));
+    let of =
+        |kind: &dyn Fn(&&str) -> bool| lines.iter().copied().filter(|line| kind(line)).collect::<Vec<_>>();
+    let telling = [of(&marked), of(&plain), lines.clone()].into_iter().find(|some| !some.is_empty());
+    whole_lines(&telling.unwrap_or_default())
+}
+
+/// As many of the last lines as fit.
+fn whole_lines(lines: &[&str]) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    let mut left = LOG_LIMIT;
+    for line in lines.iter().rev() {
+        let length = line.chars().count();
+        if length > left {
+            if kept.is_empty() {
+                kept.push(end_from_word(line, LOG_LIMIT));
+            }
+            break;
+        }
+        left -= length;
+        kept.push((*line).to_owned());
+    }
+    kept.reverse();
+    kept.join("; ")
+}
+
+/// The beginning of a text, up to the end of a word.
+fn cut_at_word(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(limit).collect();
+    let whole = beginning.rsplit_once(char::is_whitespace).map_or(beginning.as_str(), |(words, _)| words);
+    format!("{whole} …")
+}
+
+/// The end of a text, from the beginning of a word.
+fn end_from_word(text: &str, limit: usize) -> String {
+    let surplus = text.chars().count().saturating_sub(limit);
+    let end: String = text.chars().skip(surplus).collect();
+    let whole = end.split_once(char::is_whitespace).map_or(end.as_str(), |(_, words)| words);
+    format!("… {whole}")
 }
 
 fn unschedulable(pod: &Pod) -> Option<(&'static str, String)> {
@@ -110,7 +204,7 @@ fn unschedulable(pod: &Pod) -> Option<(&'static str, String)> {
 }
 
 fn shortened(text: &str) -> String {
-    text.chars().take(MESSAGE_LIMIT).collect()
+    cut_at_word(text.trim(), MESSAGE_LIMIT)
 }
 
 /// The schema version that a replica finds in the database, or else the newest migration left there.

@@ -2,7 +2,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::{failures::failure, failures::schema_version};
-use crate::observe::Observed;
+use crate::{observe::Observed, pod_warnings::PodWarning};
+use flaskblog_api::Child;
 
 fn pod(created: &str, init: Value, main: Value) -> Pod {
     serde_json::from_value(json!({
@@ -104,4 +105,70 @@ fn a_pod_that_fits_no_node_is_reported_with_the_schedulers_words() {
         failure(&with_pods(vec![pod])).unwrap().message,
         "Pod daily-1: can't be scheduled: Insufficient memory"
     );
+}
+
+#[test]
+fn quotes_are_whole_lines_and_the_plain_ones_come_first() {
+    let log = "…\",\"retry_in_ms\":\"10000\"}\n{\"level\":\"WARN\",\"message\":\"no database\"}\ngave up on the database after 300 s: refused\n";
+    let state = json!({"now": {"terminated": {"exitCode": 1, "message": log}}, "before": {}});
+    let message = failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", state, running())])).unwrap().message;
+    assert_eq!(
+        message,
+        "Pod daily-1: container migrate failed: exit code 1: gave up on the database after 300 s: refused"
+    );
+    let long = format!("first line\n{}\nlast line", "word ".repeat(60));
+    let state = json!({"now": {"terminated": {"exitCode": 1, "message": long}}, "before": {}});
+    let message = failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", state, running())])).unwrap().message;
+    assert!(message.ends_with("exit code 1: last line"), "{message}");
+}
+
+#[test]
+fn container_out_of_memory_names_the_limit_to_raise() {
+    let end = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let starting = json!({"running": {}});
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "back-off"}});
+    for now in [starting, waiting, end.clone()] {
+        let state = json!({"now": now, "before": end});
+        let message =
+            failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", migrated(3), state)])).unwrap().message;
+        assert!(message.contains("OOMKilled; raise spec.resources.limits.memory"), "{message}");
+    }
+}
+
+fn refused(role: Child) -> PodWarning {
+    PodWarning {
+        role,
+        is_refused: true,
+        object: "StatefulSet daily-mysql".into(),
+        message: "exceeded quota: q".into(),
+    }
+}
+
+fn child(role: Child, status: Value) -> Observed {
+    let object = json!({"metadata": {"name": "daily", "generation": 1}, "spec": {}, "status": status});
+    let children = [(role, std::sync::Arc::new(serde_json::from_value(object).unwrap()))].into();
+    Observed { children, ..Observed::default() }
+}
+
+#[test]
+fn refused_pods_are_quoted_before_the_migration_that_waits() {
+    let failed =
+        json!({"now": {"terminated": {"exitCode": 1, "message": "Name or service not known"}}, "before": {}});
+    let mut observed = child(Child::Database, json!({"readyReplicas": 0}));
+    observed.app_pods = vec![pod("2026-01-01T00:00:00Z", failed, running())];
+    assert_eq!(failure(&observed), None, "MySQL's absence is the cause");
+    observed.pod_warnings = vec![refused(Child::Database)];
+    let found = failure(&observed).unwrap();
+    assert_eq!(
+        (found.reason, found.message.as_str()),
+        ("PodsRefused", "StatefulSet daily-mysql: exceeded quota: q")
+    );
+}
+
+#[test]
+fn refused_replicas_are_quoted_from_the_deployment() {
+    let refused = json!([{"type": "ReplicaFailure", "status": "True", "message": "pods is forbidden: exceeded quota: q"}]);
+    let found = failure(&child(Child::App, json!({"conditions": refused}))).unwrap();
+    assert_eq!(found.reason, "PodsRefused");
+    assert_eq!(found.message, "Deployment daily: pods is forbidden: exceeded quota: q");
 }

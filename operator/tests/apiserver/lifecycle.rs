@@ -207,11 +207,12 @@ async fn taken_node_port_is_reported_and_heals_with_the_spec() {
     let message = house.condition("blog", "Ready", "False", "Rejected").await;
     assert!(message.contains("Service blog") && message.contains("31776"), "{message}");
     // The title doesn't depend on the port.
-    let titled = async || {
+    let titled = async |expected: bool| {
         let deployment = house.child("blog", Child::App).await;
-        deployment.data["spec"]["template"].to_string().contains("Changed").then_some(())
+        (deployment.data["spec"]["template"].to_string().contains("Changed") == expected).then_some(())
     };
-    house.eventually("the title is applied", titled).await;
+    house.eventually("the title is applied", || titled(true)).await;
     house.apply("blog", json!({})).await.unwrap();
+    house.eventually("the title is the default again", || titled(false)).await;
     house.settled("blog", 2).await;
 }

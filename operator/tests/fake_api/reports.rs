@@ -105,3 +105,23 @@ async fn after_an_error_no_condition_says_that_nothing_is_left_to_do() {
     step(&fake).await.unwrap_err();
     assert_eq!(condition(&fake, "Progressing")["reason"], "Rejected");
 }
+
+#[tokio::test]
+async fn refused_mysql_pod_is_quoted_from_the_events() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    fake.edit(&format!("{APPS}/statefulsets/daily-mysql"), |set| {
+        set["status"] = json!({"observedGeneration": set["metadata"]["generation"], "replicas": 0});
+    });
+    let words = "create Pod daily-mysql-0 failed: pods is forbidden: exceeded quota: q";
+    fake.report_event(
+        json!({"type": "Warning", "note": words, "metadata": {"name": "e", "namespace": "press"},
+        "eventTime": "2026-01-01T00:00:00.000000Z"}),
+    );
+    step(&fake).await.unwrap();
+    for (type_, status) in [("Ready", "False"), ("Degraded", "True")] {
+        let found = condition(&fake, type_);
+        assert_eq!((&found["status"], &found["reason"]), (&json!(status), &json!("PodsRefused")));
+        assert!(found["message"].to_string().contains("exceeded quota: q"), "{found}");
+    }
+}

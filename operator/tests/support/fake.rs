@@ -33,6 +33,8 @@ struct State {
     /// Every read likewise.
     reads: Vec<String>,
     events: Vec<Value>,
+    /// What other components report.
+    object_events: Vec<Value>,
     versions: u64,
     disturb: Option<Disturb>,
 }
@@ -42,6 +44,11 @@ struct State {
 pub struct FakeApi(Arc<Mutex<State>>);
 
 impl FakeApi {
+    /// Another component reports about an object.
+    pub fn report_event(&self, event: Value) {
+        self.0.lock().unwrap().object_events.push(event);
+    }
+
     /// A client that talks to it.
     pub fn client(&self) -> Client {
         let fake = self.clone();
@@ -139,6 +146,11 @@ impl State {
         body: Value,
         metadata_only: bool,
     ) -> (StatusCode, Value) {
+        if method == Method::GET && path.ends_with("/events") {
+            let items = self.object_events.clone();
+            let list = json!({"apiVersion": "events.k8s.io/v1", "kind": "EventList", "metadata": {}, "items": items});
+            return (StatusCode::OK, list);
+        }
         if path.ends_with("/events") || path.contains("/events/") {
             self.events.push(body.clone());
             return (StatusCode::CREATED, body);
