@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flaskblog_api::{FlaskBlogStatus, conditions};
 use k8s_controller::conditions::find;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 use crate::{
@@ -112,10 +113,25 @@ impl Context {
         self.metrics.ready.get_or_create(&labels).set(i64::from(ready));
     }
 
+    /// Shows until when the certificate of a blog's MySQL is good; nothing where it has none.
+    pub fn show_certificate(&self, id: &Identity, not_after: Option<Timestamp>) {
+        let labels = Blog { namespace: id.namespace.clone(), name: id.name.clone() };
+        match not_after {
+            Some(at) => {
+                self.metrics.certificate_not_after.get_or_create(&labels).set(at.as_second());
+            }
+            None => {
+                self.metrics.certificate_not_after.remove(&labels);
+            }
+        }
+    }
+
     /// Ends the series of a blog that is gone or going.
     pub fn forget_readiness(&self, namespace: &str, name: &str) {
         self.pace.reset(namespace, name);
-        self.metrics.ready.remove(&Blog { namespace: namespace.to_owned(), name: name.to_owned() });
+        let labels = Blog { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.metrics.ready.remove(&labels);
+        self.metrics.certificate_not_after.remove(&labels);
     }
 
     /// Nothing is kept of a blog that is gone.

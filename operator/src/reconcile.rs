@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::{
     apply::{Change, apply, unstick},
-    certificates::renew,
+    certificates::{renew, show_not_after},
     claim::{release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
     desired::{Applied, Objects, desired},
@@ -211,6 +211,7 @@ async fn converge(
 ) -> Result<Done, Error> {
     let policy = blog.spec.deletion_policy;
     let observed = observe(ctx, id, blog).await?; // client required
+    show_not_after(ctx, id, &observed);
     if blog.spec.suspend {
         return look_only(blog, id, ctx, observed);
     }

@@ -41,7 +41,7 @@ fn constrain(schema: &mut Value, operators: &[&str]) {
             match (name.as_str(), property.as_object_mut()) {
                 ("operator", Some(property)) => drop(property.insert("enum".into(), json!(operators))),
                 ("key" | "topologyKey", Some(property)) => {
-                    drop(property.insert("pattern".into(), json!(KEY)))
+                    drop(property.insert("pattern".into(), json!(KEY)));
                 }
                 ("weight", Some(property)) => {
                     property.insert("minimum".into(), json!(1));

@@ -31,6 +31,9 @@ use crate::{
     observe::Observed,
 };
 
+/// A date that is further ahead than this was written by another clock.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
+
 /// What is to be done with one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
@@ -128,7 +131,10 @@ fn is_older(credential: Credential, secret: &DynamicObject, days: i32, now: Time
     let noted =
         secret.annotations().get(credential.made_at()).and_then(|text| text.parse::<Timestamp>().ok());
     let made = noted.or(secret.creation_timestamp().map(|time| time.0));
-    made.is_some_and(|made| now.duration_since(made) > SignedDuration::from_hours(24 * i64::from(days)))
+    let days = SignedDuration::from_hours(24 * i64::from(days));
+    // Made when the clock was ahead: how long ago is unknown, and waiting for that time could take years.
+    let is_of_the_future = |made: Timestamp| made > now + CLOCK_TOLERANCE;
+    made.is_some_and(|made| now.duration_since(made) > days || is_of_the_future(made))
 }
 
 /// Nobody waits for what only age asks for: every replica and the database serve, and none is about to end.

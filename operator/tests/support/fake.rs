@@ -208,7 +208,7 @@ impl State {
                 let mut object = self.objects.get(&target).cloned().unwrap_or(json!({"metadata": {}}));
                 match body {
                     Value::Array(operations) => {
-                        operations.into_iter().for_each(|one| replace(&mut object, &one))
+                        operations.into_iter().for_each(|one| replace(&mut object, &one));
                     }
                     body => merge(&mut object, body),
                 }
