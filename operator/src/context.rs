@@ -141,6 +141,7 @@ impl Context {
         self.settled.forget(uid);
         self.written.forget(uid);
         self.contests.forget(uid);
+        self.pace.plan(uid, None);
         self.status_guard.forget(uid);
     }
 

@@ -9,6 +9,7 @@ use std::{
 
 use flaskblog_api::{Child, FlaskBlog};
 use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
 
 use crate::{context::Context, identity::Identity};
 
@@ -18,12 +19,18 @@ const FIRST: Duration = Duration::from_secs(10);
 const QUICK: u32 = 3;
 /// However long nothing changes.
 const LONGEST: Duration = Duration::from_secs(120);
+/// So much later than a step becomes possible it is tried.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Past so many blogs all start over.
 const LIMIT: usize = 10_000;
 
 /// Looks since the last change, by namespace and name of the blog.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<HashMap<(String, String), u32>>);
+pub struct Pace {
+    looks: Mutex<HashMap<(String, String), u32>>,
+    /// Steps that become possible with time, by the uid of the blog.
+    steps: Mutex<HashMap<String, Instant>>,
+}
 
 impl Pace {
     /// The blog or one of its children has changed.
@@ -34,6 +41,27 @@ impl Pace {
     /// The same, by reference.
     pub fn reset_of(&self, blog: &ObjectRef<FlaskBlog>) {
         self.reset(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
+    }
+
+    /// A step of this blog becomes possible after this time, or none does.
+    pub fn plan(&self, uid: &str, after: Option<Duration>) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        match after {
+            Some(after) => {
+                steps.insert(uid.to_owned(), Instant::now() + after);
+            }
+            None => {
+                steps.remove(uid);
+            }
+        }
+    }
+
+    /// That delay, or less if a step becomes possible before.
+    #[must_use]
+    pub fn at_most(&self, uid: &str, delay: Duration) -> Duration {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = steps.get(uid).map(|at| at.saturating_duration_since(Instant::now()) + MARGIN);
+        left.map_or(delay, |left| left.min(delay))
     }
 
     /// Counts one more look without a change.
@@ -49,7 +77,7 @@ impl Pace {
 
     /// A panic while counting leaves usable counts.
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,6 +103,16 @@ fn delay(looks: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_becomes_possible_is_not_waited_for_longer() {
+        let (pace, long) = (Pace::default(), Duration::from_secs(600));
+        pace.plan("u", Some(Duration::from_secs(100)));
+        assert_eq!(pace.at_most("u", long).as_secs(), 101);
+        assert_eq!(pace.at_most("u", FIRST), FIRST);
+        pace.plan("u", None);
+        assert_eq!(pace.at_most("u", long), long);
+    }
 
     #[test]
     fn looks_without_a_change_become_rare_and_a_change_starts_over() {

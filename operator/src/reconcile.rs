@@ -34,7 +34,7 @@ use crate::{
     observe::{Observed, observe},
     pace::while_unsettled,
     pending::{Held, held, pending},
-    rotation::{rotate, steps},
+    rotation::{root_waits, rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
     turns::Turns,
@@ -163,6 +163,7 @@ async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
         _ => next_look(ctx, published),
     };
     let next = ctx.contests.next(&id.uid).map_or(next, |contest| next.min(contest));
+    let next = ctx.pace.at_most(&id.uid, next);
     Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
 }
 
@@ -223,6 +224,7 @@ async fn converge(
     let growth = grow(ctx, id, &plan, &observed).await?; // client required
     let now = Timestamp::now();
     let steps = steps(blog, &applied, now); // no client required
+    ctx.pace.plan(&id.uid, root_waits(blog, &applied, now));
     rotate(ctx, id, steps, changes).await?; // client required
     renew(ctx, id, blog, &applied, now, changes).await?; // client required
     let contested = ctx.contests.words(&id.uid);

@@ -60,6 +60,8 @@ pub mod reasons {
     pub const NAME_CONFLICT: &str = "NameConflict";
     /// The database volume exists but the Secret with its passwords is gone.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
+    /// The credential container fails to bring into MySQL what the Secrets hold.
+    pub const CREDENTIALS_NOT_SYNCED: &str = "CredentialsNotSynced";
     /// A claim without a volume asks for another storage class or size than the spec.
     pub const STORAGE_MISMATCH: &str = "StorageMismatch";
     /// Objects of an earlier blog of this name are still being deleted.
@@ -127,6 +129,7 @@ pub mod reasons {
         SETTLED,
         NAME_CONFLICT,
         CREDENTIALS_MISSING,
+        CREDENTIALS_NOT_SYNCED,
         STORAGE_MISMATCH,
         WAITING_FOR_CLEANUP,
         INVALID_SPEC,

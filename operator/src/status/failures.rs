@@ -4,7 +4,10 @@ use flaskblog_api::{Child, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::{compare::runs_the_newest_template, observe::Observed, stuck::is_ready, validate::tag_of};
+use crate::{
+    compare::runs_the_newest_template, database_pod::keeper_failure, observe::Observed, stuck::is_ready,
+    validate::tag_of,
+};
 
 /// Longest message taken over from a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
@@ -26,7 +29,11 @@ pub(super) struct Failure {
 
 /// The first failure, the database's before the app's: the app can't be well without it.
 pub(super) fn failure(observed: &Observed) -> Option<Failure> {
-    observed.database_pod.iter().chain(&observed.app_pods).find_map(pod_failure)
+    let of_keeper = || {
+        let message = keeper_failure(observed)?;
+        Some(Failure { reason: reasons::CREDENTIALS_NOT_SYNCED, message })
+    };
+    observed.database_pod.iter().chain(&observed.app_pods).find_map(pod_failure).or_else(of_keeper)
 }
 
 fn pod_failure(pod: &Pod) -> Option<Failure> {

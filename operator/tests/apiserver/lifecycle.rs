@@ -196,13 +196,13 @@ async fn what_kubectl_left_as_orphans_is_adopted_without_a_new_revision() {
 }
 
 #[tokio::test]
-async fn impossible_resources_are_reported_and_heal_when_the_spec_is_mended() {
+async fn what_the_schema_lets_through_is_reported_and_heals() {
     let house = House::open("impossible").await;
     house.blog("blog", json!({})).await;
-    let spec = json!({"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}});
-    house.apply("blog", spec).await.unwrap();
+    let profile = json!({"container.apparmor.security.beta.kubernetes.io/blog": "nonsense"});
+    house.apply("blog", json!({"podTemplate": {"annotations": profile}})).await.unwrap();
     let message = house.condition("blog", "Ready", "False", "Rejected").await;
-    assert!(message.contains("Deployment blog") && message.contains("memory"), "{message}");
+    assert!(message.contains("Deployment blog") && message.contains("nonsense"), "{message}");
     house.apply("blog", json!({})).await.unwrap();
     house.settled("blog", 2).await;
 }
