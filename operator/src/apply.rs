@@ -75,7 +75,7 @@ pub async fn apply(
                 ctx.seen.remember(role.kind(), &object);
                 Arc::new(object)
             }
-            live if ctx.contests.holds(&id.uid, role, wanted) => {
+            live if ctx.contests.holds(id, role, wanted) => {
                 explain(ctx, id, role, wanted).await;
                 let Some(live) = live else { continue };
                 Arc::clone(live)
@@ -83,7 +83,7 @@ pub async fn apply(
             live => {
                 let live = live.map(Arc::as_ref);
                 let written = writer.bring_about(role, wanted, live, desired, changes).await?;
-                ctx.contests.wrote(&id.uid, role, wanted);
+                ctx.contests.wrote(id, role, wanted);
                 ctx.seen.remember(role.kind(), &written);
                 Arc::new(written)
             }

@@ -47,7 +47,7 @@ pub struct Context {
     pub written: Written,
     /// FlaskBlogs that can't be parsed.
     pub unparsable: UnparsableBlogs,
-    /// Looks at blogs that aren't ready yet.
+    /// Delays of blogs that aren't ready yet.
     pub pace: Pace,
     /// Objects that another manager keeps changing back.
     pub contests: Contests,

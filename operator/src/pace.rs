@@ -15,7 +15,7 @@ use crate::{context::Context, identity::Identity};
 
 /// After a change, a few times.
 const FIRST: Duration = Duration::from_secs(10);
-/// So many looks follow each other at the first delay.
+/// So many reconciles follow each other at the first delay.
 const QUICK: u32 = 3;
 /// However long nothing changes.
 const LONGEST: Duration = Duration::from_secs(120);
@@ -24,10 +24,10 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Past so many blogs all start over.
 const LIMIT: usize = 10_000;
 
-/// Looks since the last change, by namespace and name of the blog.
+/// Reconciles since the last change, by namespace and name of the blog.
 #[derive(Debug, Default)]
 pub struct Pace {
-    looks: Mutex<HashMap<(String, String), u32>>,
+    counts: Mutex<HashMap<(String, String), u32>>,
     /// Steps that become possible with time, by the uid of the blog.
     steps: Mutex<HashMap<String, Instant>>,
 }
@@ -64,40 +64,40 @@ impl Pace {
         left.map_or(delay, |left| left.min(delay))
     }
 
-    /// Counts one more look without a change.
+    /// Counts one more reconcile without a change.
     fn count(&self, namespace: &str, name: &str) -> u32 {
         let mut all = self.lock();
         if all.len() >= LIMIT {
             all.clear();
         }
-        let looks = all.entry((namespace.to_owned(), name.to_owned())).or_default();
-        *looks = looks.saturating_add(1);
-        *looks
+        let count = all.entry((namespace.to_owned(), name.to_owned())).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// A panic while counting leaves usable counts.
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When to look again at a blog that isn't as its spec says. After the quick looks Deployment and StatefulSet are read again,
+/// When to reconcile a blog again that isn't as its spec wants it. After the quick ones Deployment and StatefulSet are read again,
 /// since an event of theirs may have been lost.
 pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration {
     if changed {
         ctx.pace.reset(&id.namespace, &id.name);
     }
-    let looks = ctx.pace.count(&id.namespace, &id.name);
-    if looks >= QUICK {
+    let count = ctx.pace.count(&id.namespace, &id.name);
+    if count >= QUICK {
         for role in [Child::App, Child::Database] {
             ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
         }
     }
-    delay(looks)
+    delay(count)
 }
 
-fn delay(looks: u32) -> Duration {
-    FIRST.saturating_mul(1 << looks.saturating_sub(QUICK).min(9)).min(LONGEST)
+fn delay(count: u32) -> Duration {
+    FIRST.saturating_mul(1 << count.saturating_sub(QUICK).min(9)).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn looks_without_a_change_become_rare_and_a_change_starts_over() {
+    fn reconciles_without_a_change_become_rare_and_a_change_starts_over() {
         let pace = Pace::default();
         let delays: Vec<u64> = (0..8).map(|_| delay(pace.count("press", "daily")).as_secs()).collect();
         assert_eq!(delays, [10, 10, 10, 20, 40, 80, 120, 120]);

@@ -1,4 +1,4 @@
-//! Alerts: symptoms that somebody has to look at, each with a runbook of its name. At most nine, or they are not read.
+//! Alerts: symptoms for the on-call, each with a runbook of its name. At most nine, or they are not read.
 
 use flaskblog_api::children::data_claim;
 use serde_json::{Value, json};
