@@ -132,12 +132,6 @@ fn refused_later() -> Vec<(Value, &'static str)> {
         ingress[field] = value;
         json!({"ingress": ingress})
     };
-    let required = "requiredDuringSchedulingIgnoredDuringExecution";
-    let on_nodes = |requirement: Value| {
-        let terms = json!([{"matchExpressions": [requirement]}]);
-        pods("affinity", json!({"nodeAffinity": {required: {"nodeSelectorTerms": terms}}}))
-    };
-    let by_pods = |term: Value| pods("affinity", json!({"podAntiAffinity": {required: [term]}}));
     let resources = |name: &str, request: Value, limit: Value| json!({"resources": {"requests": {name: request}, "limits": {name: limit}}});
     let limits = json!({"limits": {"memory": "512Mi"}, "requests": {"memory": "1Gi"}});
     let keys = "keys have at most 63 letters";
@@ -151,6 +145,30 @@ fn refused_later() -> Vec<(Value, &'static str)> {
         (json!({"monitoring": {"labels": {"-a": "b"}}}), keys),
         (pods("nodeSelector", json!({"disk kind": "ssd"})), keys),
         (pods("nodeSelector", json!({"disk": "not valid!"})), "should match"),
+        (ingress("host", json!("10.0.0.1")), "must be a name, not an address"),
+        (ingress("className", json!("Not a class")), "should match"),
+        (ingress("tlsSecretName", json!("Not_a_name")), "should match"),
+        (json!({"database": {"managed": {"storage": {"storageClassName": "Not a class"}}}}), "should match"),
+        (resources("cpu", json!(2), json!("1500m")), "requests.cpu must be at most resources.limits.cpu"),
+        (resources("memory", json!("1G"), json!("900Mi")), "requests.memory must be at most"),
+        (
+            resources("ephemeral-storage", json!("2Gi"), json!("1Gi")),
+            "requests.ephemeral-storage must be at most",
+        ),
+        (json!({"database": {"managed": {"resources": limits}}}), "requests.memory must be at most"),
+    ]
+}
+
+/// What the API server would refuse in the pods' places.
+fn refused_places() -> Vec<(Value, &'static str)> {
+    let pods = |field: &str, value: Value| json!({"podTemplate": {field: value}});
+    let required = "requiredDuringSchedulingIgnoredDuringExecution";
+    let on_nodes = |requirement: Value| {
+        let terms = json!([{"matchExpressions": [requirement]}]);
+        pods("affinity", json!({"nodeAffinity": {required: {"nodeSelectorTerms": terms}}}))
+    };
+    let by_pods = |term: Value| pods("affinity", json!({"podAntiAffinity": {required: [term]}}));
+    vec![
         (pods("tolerations", json!([{"key": "a b", "operator": "Exists"}])), "should match"),
         (pods("tolerations", json!([{"key": "a", "value": "b c"}])), "should match"),
         (
@@ -179,25 +197,15 @@ fn refused_later() -> Vec<(Value, &'static str)> {
             ),
             "less than or equal to 100",
         ),
-        (ingress("host", json!("10.0.0.1")), "must be a name, not an address"),
-        (ingress("className", json!("Not a class")), "should match"),
-        (ingress("tlsSecretName", json!("Not_a_name")), "should match"),
-        (json!({"database": {"managed": {"storage": {"storageClassName": "Not a class"}}}}), "should match"),
-        (resources("cpu", json!(2), json!("1500m")), "requests.cpu must be at most resources.limits.cpu"),
-        (resources("memory", json!("1G"), json!("900Mi")), "requests.memory must be at most"),
-        (
-            resources("ephemeral-storage", json!("2Gi"), json!("1Gi")),
-            "requests.ephemeral-storage must be at most",
-        ),
-        (json!({"database": {"managed": {"resources": limits}}}), "requests.memory must be at most"),
     ]
 }
 
 #[tokio::test]
 async fn every_illegal_value_is_refused_with_a_message_that_helps() {
     let house = House::open("refused").await;
-    let rules = [refused(), refused_features(), refused_databases(), refused_pods(), refused_later()];
-    for (spec, words) in rules.into_iter().flatten() {
+    let of_children = [refused_later(), refused_places()];
+    let rules = [refused(), refused_features(), refused_databases(), refused_pods()];
+    for (spec, words) in rules.into_iter().chain(of_children).flatten() {
         let error = house.apply("blog", spec.clone()).await.expect_err(&spec.to_string()).to_string();
         let flat = error.to_lowercase();
         assert!(flat.contains(&words.to_lowercase()), "{spec} was refused without {words:?}: {error}");

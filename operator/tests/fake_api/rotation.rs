@@ -117,7 +117,7 @@ async fn a_keeper_that_fails_is_named_while_the_blog_stays_ready() {
     assert_eq!(condition(&fake, "Degraded")["reason"], "CredentialsNotSynced");
     let before = secret(&fake);
     fake.edit(BLOG, |blog| {
-        blog["metadata"]["annotations"] = json!({"flaskblog.dev/rotate-root-password": "now"})
+        blog["metadata"]["annotations"] = json!({"flaskblog.dev/rotate-root-password": "now"});
     });
     assert!(step(&fake, &ctx).await);
     assert_eq!(secret(&fake), before, "a new password of root was begun");
