@@ -145,13 +145,13 @@ impl Writer<'_> {
                 return Ok(Some(Arc::clone(live)));
             }
             Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
-            live if ctx.contests.holds(&self.id.uid, role, wanted) => {
+            live if ctx.contests.holds(self.id, role, wanted) => {
                 explain(ctx, self.id, role, wanted).await;
                 return Ok(live.cloned());
             }
             live => {
                 let written = self.bring_about(role, wanted, live.map(Arc::as_ref), desired, changes).await?;
-                ctx.contests.wrote(&self.id.uid, role, wanted);
+                ctx.contests.wrote(self.id, role, wanted);
                 written
             }
         };

@@ -38,21 +38,28 @@ const AUTOSCALERS: u32 = 100;
 #[derive(Debug, Default)]
 pub struct Contests(Mutex<HashMap<(String, Child), Contest>>);
 
+/// Generation of the FlaskBlog and hash of the object.
+type Wanted = (Option<i64>, Option<String>);
+
+fn wanted_by(id: &Identity, object: &DynamicObject) -> Wanted {
+    (id.generation, object.annotations().get(DESIRED_HASH).cloned())
+}
+
 #[derive(Debug)]
 struct Contest {
     /// What was wanted: another spec is no contest.
-    wanted: Option<String>,
+    wanted: Wanted,
     /// Those of the last minute.
     writes: Vec<Instant>,
     /// How often it was delayed.
     delays: u32,
     until: Instant,
-    /// What the status says of it, once that is known.
+    /// The sentence for the status, once it is known.
     words: Option<String>,
 }
 
 impl Contest {
-    fn new(wanted: Option<String>) -> Self {
+    fn new(wanted: Wanted) -> Self {
         Self { wanted, writes: Vec::new(), delays: 0, until: Instant::now(), words: None }
     }
 
@@ -76,15 +83,15 @@ impl Contest {
 
 impl Contests {
     /// Counts a write of that content.
-    pub fn wrote(&self, uid: &str, role: Child, wanted: &DynamicObject) {
+    pub fn wrote(&self, id: &Identity, role: Child, object: &DynamicObject) {
         let mut all = self.lock();
         if all.len() >= LIMIT {
             all.retain(|_, one| one.until.elapsed() < WINDOW);
         }
-        let hash = wanted.annotations().get(DESIRED_HASH).cloned();
-        let one = all.entry((uid.to_owned(), role)).or_insert_with(|| Contest::new(hash.clone()));
-        if one.wanted != hash {
-            *one = Contest::new(hash);
+        let wanted = wanted_by(id, object);
+        let one = all.entry((id.uid.clone(), role)).or_insert_with(|| Contest::new(wanted.clone()));
+        if one.wanted != wanted {
+            *one = Contest::new(wanted);
         }
         one.write();
     }
@@ -96,12 +103,10 @@ impl Contests {
 
     /// Whether that object isn't to be written yet.
     #[must_use]
-    pub fn holds(&self, uid: &str, role: Child, wanted: &DynamicObject) -> bool {
+    pub fn holds(&self, id: &Identity, role: Child, object: &DynamicObject) -> bool {
         let all = self.lock();
-        let one = all.get(&(uid.to_owned(), role));
-        one.is_some_and(|one| {
-            one.wanted.as_ref() == wanted.annotations().get(DESIRED_HASH) && one.left().is_some()
-        })
+        let one = all.get(&(id.uid.clone(), role));
+        one.is_some_and(|one| one.left().is_some() && one.wanted == wanted_by(id, object))
     }
 
     /// When the first of a blog's contested objects may be written again.
@@ -110,7 +115,7 @@ impl Contests {
         self.lock().iter().filter(|((of, _), _)| of == uid).filter_map(|(_, one)| one.left()).min()
     }
 
-    /// What the status says of the blog's contested objects: until a minute after the last delay nothing proves an end.
+    /// The status' sentences on the blog's contested objects: until a minute after the last delay nothing proves an end.
     #[must_use]
     pub fn words(&self, uid: &str) -> Vec<String> {
         let all = self.lock();
@@ -263,6 +268,10 @@ fn depth(fields: &Value, path: &[String]) -> usize {
 mod tests {
     use super::*;
 
+    fn id(uid: &str) -> Identity {
+        Identity { namespace: "press".into(), name: "daily".into(), uid: uid.into(), generation: Some(1) }
+    }
+
     fn object(spec: Value) -> DynamicObject {
         let object =
             json!({"metadata": {"name": "x", "annotations": {DESIRED_HASH: spec.to_string()}}, "spec": spec});
@@ -275,19 +284,20 @@ mod tests {
         let (contests, wanted) = (Contests::default(), object(json!({"replicas": 2})));
         let mut writes = 0;
         for _second in 0..3600 {
-            if !contests.holds("u", Child::App, &wanted) {
-                contests.wrote("u", Child::App, &wanted);
+            if !contests.holds(&id("u"), Child::App, &wanted) {
+                contests.wrote(&id("u"), Child::App, &wanted);
                 writes += 1;
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert!((12..20).contains(&writes), "{writes}");
         assert!(
-            !contests.holds("u", Child::App, &object(json!({"replicas": 3}))),
+            !contests.holds(&id("u"), Child::App, &object(json!({"replicas": 3}))),
             "another spec is no contest"
         );
         assert!(
-            !contests.holds("v", Child::App, &wanted) && !contests.holds("u", Child::AppService, &wanted)
+            !contests.holds(&id("v"), Child::App, &wanted)
+                && !contests.holds(&id("u"), Child::AppService, &wanted)
         );
     }
 
@@ -296,7 +306,7 @@ mod tests {
         let (contests, wanted) = (Contests::default(), object(json!({})));
         for _ in 0..CONTESTED {
             assert_eq!(contests.next("u"), None);
-            contests.wrote("u", Child::App, &wanted);
+            contests.wrote(&id("u"), Child::App, &wanted);
         }
         assert_eq!(contests.next("u"), Some(FIRST));
         contests.explain("u", Child::App, "words".into());
@@ -304,7 +314,7 @@ mod tests {
         assert_eq!(contests.words("u"), ["words"]);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(contests.words("u").is_empty());
-        contests.wrote("u", Child::App, &wanted);
+        contests.wrote(&id("u"), Child::App, &wanted);
         assert_eq!(contests.next("u"), None, "one write is usual again");
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flaskblog_api::{FlaskBlogStatus, conditions};
 use k8s_controller::conditions::find;
+use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 use crate::{
@@ -52,7 +53,7 @@ pub struct Context {
     pub written: Written,
     /// FlaskBlogs that can't be parsed.
     pub unparsable: UnparsableBlogs,
-    /// Looks at blogs that aren't ready yet.
+    /// Delays of blogs that aren't ready yet.
     pub pace: Pace,
     /// Objects that another manager keeps changing back.
     pub contests: Contests,
@@ -120,10 +121,25 @@ impl Context {
         self.metrics.ready.get_or_create(&labels).set(i64::from(ready));
     }
 
+    /// Shows until when the certificate of a blog's MySQL is good; nothing where it has none.
+    pub fn show_certificate(&self, id: &Identity, not_after: Option<Timestamp>) {
+        let labels = Blog { namespace: id.namespace.clone(), name: id.name.clone() };
+        match not_after {
+            Some(at) => {
+                self.metrics.certificate_not_after.get_or_create(&labels).set(at.as_second());
+            }
+            None => {
+                self.metrics.certificate_not_after.remove(&labels);
+            }
+        }
+    }
+
     /// Ends the series of a blog that is gone or going.
     pub fn forget_readiness(&self, namespace: &str, name: &str) {
         self.pace.reset(namespace, name);
-        self.metrics.ready.remove(&Blog { namespace: namespace.to_owned(), name: name.to_owned() });
+        let labels = Blog { namespace: namespace.to_owned(), name: name.to_owned() };
+        self.metrics.ready.remove(&labels);
+        self.metrics.certificate_not_after.remove(&labels);
     }
 
     /// Nothing is kept of a blog that is gone.
@@ -134,6 +150,7 @@ impl Context {
         self.settled.forget(uid);
         self.written.forget(uid);
         self.contests.forget(uid);
+        self.pace.plan(uid, None);
         self.status_guard.forget(uid);
     }
 

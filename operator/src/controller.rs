@@ -137,7 +137,7 @@ fn changed_blogs(
         .applied_objects()
         .inspect_ok(move |blog| {
             if ctx.status_guard.is_overwritten(blog) {
-                // One that finds no room is repaired at the next look.
+                // One that finds no room is repaired by the next reconcile.
                 let _ = overwritten.try_send(ObjectRef::from_obj(blog));
             }
             if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {

@@ -16,6 +16,7 @@ pub mod context;
 pub mod controller;
 pub mod crds;
 pub mod credentials;
+mod database_pod;
 pub mod desired;
 pub mod error;
 pub mod events;

@@ -74,6 +74,8 @@ pub struct Metrics {
     pub leading: Gauge<i64, AtomicI64>,
     /// For each blog, 1 while its condition Ready is true.
     pub ready: Family<Blog, Gauge<i64, AtomicI64>>,
+    /// For each blog, when MySQL's certificate ends, in seconds since 1970.
+    pub certificate_not_after: Family<Blog, Gauge<i64, AtomicI64>>,
     /// Blogs that are backing off after an error.
     pub backing_off: Gauge<i64, AtomicI64>,
 }
@@ -87,6 +89,7 @@ impl Default for Metrics {
         let watch_errors = Family::default();
         let leading = Gauge::default();
         let ready = Family::default();
+        let certificate_not_after = Family::default();
         let backing_off = Gauge::default();
         registry.register("reconciles", "Reconciles by result", reconciles.clone());
         registry.register_with_unit(
@@ -99,8 +102,24 @@ impl Default for Metrics {
         registry.register("watch_errors", "Failed watches by kind", watch_errors.clone());
         registry.register("leading", "1 while this instance is the leader", leading.clone());
         registry.register("blog_ready", "1 while the blog's condition Ready is true", ready.clone());
+        registry.register_with_unit(
+            "blog_certificate_not_after_timestamp",
+            "When the certificate of the blog's MySQL ends, since 1970",
+            Unit::Seconds,
+            certificate_not_after.clone(),
+        );
         registry.register("backing_off", "Blogs waiting after a failed reconcile", backing_off.clone());
-        Self { registry, reconciles, duration, api_writes, watch_errors, leading, ready, backing_off }
+        Self {
+            registry,
+            reconciles,
+            duration,
+            api_writes,
+            watch_errors,
+            leading,
+            ready,
+            certificate_not_after,
+            backing_off,
+        }
     }
 }
 

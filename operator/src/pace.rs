@@ -9,21 +9,28 @@ use std::{
 
 use flaskblog_api::{Child, FlaskBlog};
 use kube::runtime::reflector::ObjectRef;
+use tokio::time::Instant;
 
 use crate::{context::Context, identity::Identity};
 
 /// After a change, a few times.
 const FIRST: Duration = Duration::from_secs(10);
-/// So many looks follow each other at the first delay.
+/// So many reconciles follow each other at the first delay.
 const QUICK: u32 = 3;
 /// However long nothing changes.
 const LONGEST: Duration = Duration::from_secs(120);
+/// So much later than a step becomes possible it is tried.
+const MARGIN: Duration = Duration::from_secs(1);
 /// Past so many blogs all start over.
 const LIMIT: usize = 10_000;
 
-/// Looks since the last change, by namespace and name of the blog.
+/// Reconciles since the last change, by namespace and name of the blog.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<HashMap<(String, String), u32>>);
+pub struct Pace {
+    counts: Mutex<HashMap<(String, String), u32>>,
+    /// Steps that become possible with time, by the uid of the blog.
+    steps: Mutex<HashMap<String, Instant>>,
+}
 
 impl Pace {
     /// The blog or one of its children has changed.
@@ -36,48 +43,79 @@ impl Pace {
         self.reset(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
     }
 
-    /// Counts one more look without a change.
+    /// A step of this blog becomes possible after this time, or none does.
+    pub fn plan(&self, uid: &str, after: Option<Duration>) {
+        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        match after {
+            Some(after) => {
+                steps.insert(uid.to_owned(), Instant::now() + after);
+            }
+            None => {
+                steps.remove(uid);
+            }
+        }
+    }
+
+    /// That delay, or less if a step becomes possible before.
+    #[must_use]
+    pub fn at_most(&self, uid: &str, delay: Duration) -> Duration {
+        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = steps.get(uid).map(|at| at.saturating_duration_since(Instant::now()) + MARGIN);
+        left.map_or(delay, |left| left.min(delay))
+    }
+
+    /// Counts one more reconcile without a change.
     fn count(&self, namespace: &str, name: &str) -> u32 {
         let mut all = self.lock();
         if all.len() >= LIMIT {
             all.clear();
         }
-        let looks = all.entry((namespace.to_owned(), name.to_owned())).or_default();
-        *looks = looks.saturating_add(1);
-        *looks
+        let count = all.entry((namespace.to_owned(), name.to_owned())).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// A panic while counting leaves usable counts.
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When to look again at a blog that isn't as its spec says. After the quick looks Deployment and StatefulSet are read again,
+/// When to reconcile a blog again that isn't as its spec wants it. After the quick ones Deployment and StatefulSet are read again,
 /// since an event of theirs may have been lost.
 pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration {
     if changed {
         ctx.pace.reset(&id.namespace, &id.name);
     }
-    let looks = ctx.pace.count(&id.namespace, &id.name);
-    if looks >= QUICK {
+    let count = ctx.pace.count(&id.namespace, &id.name);
+    if count >= QUICK {
         for role in [Child::App, Child::Database] {
             ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
         }
     }
-    delay(looks)
+    delay(count)
 }
 
-fn delay(looks: u32) -> Duration {
-    FIRST.saturating_mul(1 << looks.saturating_sub(QUICK).min(9)).min(LONGEST)
+fn delay(count: u32) -> Duration {
+    FIRST.saturating_mul(1 << count.saturating_sub(QUICK).min(9)).min(LONGEST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_becomes_possible_is_not_waited_for_longer() {
+        let (pace, long) = (Pace::default(), Duration::from_secs(600));
+        pace.plan("u", Some(Duration::from_secs(100)));
+        assert_eq!(pace.at_most("u", long).as_secs(), 101);
+        assert_eq!(pace.at_most("u", FIRST), FIRST);
+        pace.plan("u", None);
+        assert_eq!(pace.at_most("u", long), long);
+    }
+
     #[test]
-    fn looks_without_a_change_become_rare_and_a_change_starts_over() {
+    fn reconciles_without_a_change_become_rare_and_a_change_starts_over() {
         let pace = Pace::default();
         let delays: Vec<u64> = (0..8).map(|_| delay(pace.count("press", "daily")).as_secs()).collect();
         assert_eq!(delays, [10, 10, 10, 20, 40, 80, 120, 120]);

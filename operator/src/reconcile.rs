@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::{
     apply::{Change, apply, unstick},
-    certificates::renew,
+    certificates::{renew, show_not_after},
     claim::{forget_volume, record_served_data, release_data, take_data},
     context::{Context, RECONCILE_LIMIT},
     desired::{Applied, Objects, desired},
@@ -35,7 +35,7 @@ use crate::{
     pace::while_unsettled,
     pending::{Held, held, pending},
     refusals::Refusals,
-    rotation::{rotate, steps},
+    rotation::{root_waits, rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
     turns::Turns,
@@ -165,6 +165,7 @@ async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
     };
     let due = [ctx.contests.next(&id.uid), ctx.replicas.next(&id.uid)];
     let next = due.into_iter().flatten().fold(next, Duration::min);
+    let next = ctx.pace.at_most(&id.uid, next);
     Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
 }
 
@@ -213,6 +214,7 @@ async fn converge(
 ) -> Result<Done, Error> {
     let mut observed = observe(ctx, id, blog).await?; // client required
     separate_foreign(id, &mut observed)?; // no client required
+    show_not_after(ctx, id, &observed);
     if blog.spec.suspend {
         return look_only(blog, id, ctx, observed);
     }
@@ -246,6 +248,7 @@ async fn maintain_secrets(
 ) -> Result<(), Error> {
     let now = Timestamp::now();
     let steps = steps(blog, applied, now); // no client required
+    ctx.pace.plan(&id.uid, root_waits(blog, applied, now));
     refusals.collect(rotate(ctx, id, steps, changes).await)?; // client required
     refusals.collect(renew(ctx, id, blog, applied, now, changes).await)?; // client required
     Ok(())

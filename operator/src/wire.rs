@@ -17,7 +17,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::managed_fields::parse_own_updates;
 
-/// Metadata, and of `managedFields` who of the operator's own holds something by an update
+/// Metadata, and of `managedFields` only the operator's own updates
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -64,6 +64,8 @@ pub const ROOT_ROTATED_AT: &str = "flaskblog.dev/root-rotated-at";
 pub const ROTATE_CERTIFICATES: &str = "flaskblog.dev/rotate-certificates";
 /// On the Secret of certificates: when MySQL's certificate is to be signed anew (RFC 3339).
 pub const RENEW_CERTIFICATE: &str = "flaskblog.dev/renew-certificate-after";
+/// On the Secret of certificates: until when MySQL's certificate is good (RFC 3339).
+pub const CERTIFICATE_NOT_AFTER: &str = "flaskblog.dev/certificate-not-after";
 /// On the Secret of certificates: when its authority is to be followed by a new one (RFC 3339).
 pub const RENEW_AUTHORITY: &str = "flaskblog.dev/renew-authority-after";
 /// On the Secret of certificates: when the last step of a rotation was taken (RFC 3339).

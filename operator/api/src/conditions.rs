@@ -66,6 +66,8 @@ pub mod reasons {
     pub const VOLUME_DELETING: &str = "VolumeDeleting";
     /// The volume that holds the data is gone, or another one has taken its place.
     pub const VOLUME_LOST: &str = "VolumeLost";
+    /// The credential container fails to bring into MySQL what the Secrets hold.
+    pub const CREDENTIALS_NOT_SYNCED: &str = "CredentialsNotSynced";
     /// A claim without a volume asks for another storage class or size than the spec.
     pub const STORAGE_MISMATCH: &str = "StorageMismatch";
     /// Objects of an earlier blog of this name are still being deleted.
@@ -138,6 +140,7 @@ pub mod reasons {
         SETTLED,
         NAME_CONFLICT,
         CREDENTIALS_MISSING,
+        CREDENTIALS_NOT_SYNCED,
         STORAGE_MISMATCH,
         VOLUME_DELETING,
         VOLUME_LOST,

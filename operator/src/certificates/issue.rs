@@ -14,7 +14,7 @@ pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24)
 /// Both, where no operator renews them: ten years.
 pub const UNATTENDED_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
 /// Clocks of nodes differ.
-const SKEW: SignedDuration = SignedDuration::from_hours(1);
+pub const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// A certificate and its private key, both as PEM. Never printed.
 pub struct Pair {

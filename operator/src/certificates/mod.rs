@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use flaskblog_api::{
     Child, FlaskBlog,
     children::{
-        RENEW_AUTHORITY, RENEW_CERTIFICATE, ROTATE_CERTIFICATES, ROTATION, ROTATION_STEP_TAKEN,
-        ROTATION_UNDER_WAY,
+        CERTIFICATE_NOT_AFTER, RENEW_AUTHORITY, RENEW_CERTIFICATE, ROTATE_CERTIFICATES, ROTATION,
+        ROTATION_STEP_TAKEN, ROTATION_UNDER_WAY,
     },
 };
 use k8s_openapi::{
@@ -30,7 +30,7 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, UNATTENDED_LIFE, authority, server};
+use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, SKEW, UNATTENDED_LIFE, authority, server};
 use crate::{
     apply::Change,
     context::Context,
@@ -38,6 +38,7 @@ use crate::{
     desired::{Applied, Objects},
     error::Error,
     identity::Identity,
+    observe::Observed,
 };
 
 /// Between two steps. The kubelet brings a changed Secret within about two minutes
@@ -70,9 +71,12 @@ pub fn step(blog: &FlaskBlog, secret: &ObjectMeta, now: Timestamp) -> Option<Ste
     let annotations = secret.annotations.as_ref().unwrap_or(&none);
     let asked = blog.annotations().get(ROTATE_CERTIFICATES).filter(|value| !value.is_empty());
     let time = |key: &str| annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
-    // What can't be read counts as due: one renewal too many is better than one too few.
-    let due = |key: &str| time(key).is_none_or(|at| at <= now);
-    let settled = time(ROTATION_STEP_TAKEN).is_none_or(|at| at + OVERLAP <= now);
+    // What can't be read counts as due: one renewal too many is better than one too few. So does what was made when the clock
+    // was ahead: it isn't valid yet.
+    let due = |key: &str, renewal: SignedDuration| {
+        time(key).is_none_or(|at| at <= now || at - renewal > now + SKEW)
+    };
+    let settled = time(ROTATION_STEP_TAKEN).is_none_or(|at| at + OVERLAP <= now || at > now + OVERLAP);
     match annotations.get(ROTATION_UNDER_WAY).map(String::as_str) {
         Some(_) if !settled => None,
         Some("introduced") => Some(Step::Sign),
@@ -80,10 +84,26 @@ pub fn step(blog: &FlaskBlog, secret: &ObjectMeta, now: Timestamp) -> Option<Ste
         None if asked.is_some() && asked != annotations.get(ROTATION) => {
             Some(Step::Introduce(asked.cloned()))
         }
-        None if due(RENEW_AUTHORITY) => Some(Step::Introduce(None)),
-        None if due(RENEW_CERTIFICATE) => Some(Step::Sign),
+        None if due(RENEW_AUTHORITY, AUTHORITY_RENEWAL) => Some(Step::Introduce(None)),
+        None if due(RENEW_CERTIFICATE, CERTIFICATE_RENEWAL) => Some(Step::Sign),
         None => None,
     }
+}
+
+/// Until when MySQL's certificate is good, as its Secret notes it (no client required). One from before that was noted ends with
+/// its usual life.
+#[must_use]
+pub fn not_after(secret: &ObjectMeta) -> Option<Timestamp> {
+    let annotations = secret.annotations.as_ref()?;
+    let time = |key: &str| annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
+    let usual = || Some(time(RENEW_CERTIFICATE)? + (CERTIFICATE_LIFE - CERTIFICATE_RENEWAL));
+    time(CERTIFICATE_NOT_AFTER).or_else(usual)
+}
+
+/// Shows for Prometheus until when the certificate of this blog is good.
+pub fn show_not_after(ctx: &Context, id: &Identity, observed: &Observed) {
+    let secret = observed.children.get(&Child::DatabaseCertificates);
+    ctx.show_certificate(id, secret.and_then(|secret| not_after(&secret.metadata)));
 }
 
 /// Keys and annotations of the Secret.
@@ -132,7 +152,11 @@ fn signed(
     let pair = server(hosts(id), authority_key, now, length)?;
     Ok(Content {
         data: [("tls.crt", pair.certificate), ("tls.key", pair.key)].into(),
-        annotations: [(RENEW_CERTIFICATE, (now + CERTIFICATE_RENEWAL).to_string())].into(),
+        annotations: [
+            (RENEW_CERTIFICATE, (now + CERTIFICATE_RENEWAL).to_string()),
+            (CERTIFICATE_NOT_AFTER, (now + length).to_string()),
+        ]
+        .into(),
     })
 }
 

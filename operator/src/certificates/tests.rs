@@ -169,3 +169,28 @@ fn a_word_is_taken_once() {
     assert_eq!(kept.next(Some("may"), now() + OVERLAP * 3), None);
     assert_eq!(kept.next(Some("june"), now() + OVERLAP * 3), Some(Step::Introduce(Some("june".into()))));
 }
+
+#[test]
+fn what_was_made_by_a_clock_that_was_ahead_is_made_anew() {
+    let ahead = Kept::first(now() + SignedDuration::from_hours(24 * 365));
+    assert_eq!(ahead.next(None, now()), Some(Step::Introduce(None)));
+    let a_little = Kept::first(now() + SignedDuration::from_mins(30));
+    assert_eq!(a_little.next(None, now()), None, "it is valid");
+    let mut introduced = Kept::first(now());
+    introduced.take(&Step::Introduce(None), now());
+    assert_eq!(introduced.next(None, now() - SignedDuration::from_mins(5)), None, "it waits a little longer");
+    assert_eq!(introduced.next(None, now() - SignedDuration::from_mins(11)), Some(Step::Sign));
+}
+
+#[test]
+fn the_end_of_a_certificate_is_noted_and_known_of_older_ones() {
+    let kept = Kept::first(now());
+    let ends = |annotations: BTreeMap<String, String>| {
+        not_after(&ObjectMeta { annotations: Some(annotations), ..ObjectMeta::default() })
+    };
+    assert_eq!(ends(kept.annotations.clone()), Some(now() + CERTIFICATE_LIFE));
+    let mut older = kept.annotations;
+    older.remove(CERTIFICATE_NOT_AFTER);
+    assert_eq!(ends(older), Some(now() + CERTIFICATE_LIFE));
+    assert_eq!(ends(BTreeMap::new()), None);
+}

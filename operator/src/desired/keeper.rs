@@ -1,7 +1,7 @@
 //! The second container of MySQL's pod: what only MySQL's administrator can set, and root logs in nowhere else.
 
 use flaskblog_api::Child;
-use k8s_openapi::api::core::v1::{Container, Volume};
+use k8s_openapi::api::core::v1::{Container, ExecAction, Probe, Volume};
 
 use super::{
     database_statefulset::{CERTIFICATE_VOLUME, CERTIFICATES},
@@ -14,6 +14,8 @@ const SCRIPT: &str = include_str!("keeper.sh");
 /// A folder as a whole: only then a kubelet brings changed files to a container that runs.
 const CREDENTIALS: &str = "/etc/mysql-keeper";
 const VOLUME: &str = "keeper";
+/// Prints what failed last, for the kubelet's Event.
+pub const KEEPER_PROBE: [&str; 3] = ["bash", "-c", "! cat /dev/shm/keeper-failure 2>/dev/null"];
 /// Its name.
 pub const KEEPER: &str = "keeper";
 
@@ -23,7 +25,8 @@ fn program() -> String {
     SCRIPT.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Without probes: whether MySQL serves doesn't depend on it. It takes 3 MiB, and 12 while MySQL's client runs.
+/// Not ready while it fails, which the status names; the Service leads to MySQL all the same. Without other probes: it never
+/// hangs, as each call of its has a limit. It takes 3 MiB, and 12 while MySQL's client runs.
 pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
     Container {
@@ -32,6 +35,13 @@ pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec!["bash".into(), "-c".into(), program()]),
         env: Some(vec![env_from_secret("MYSQL_USER", &secret, "username")]),
+        readiness_probe: Some(Probe {
+            exec: Some(ExecAction { command: Some(KEEPER_PROBE.map(String::from).to_vec()) }),
+            period_seconds: Some(10),
+            timeout_seconds: Some(5),
+            failure_threshold: Some(2),
+            ..Probe::default()
+        }),
         resources: Some(resources(None, &[("cpu", "5m"), ("memory", "16Mi")], &[("memory", "64Mi")])),
         security_context: Some(restricted()),
         volume_mounts: Some(vec![

@@ -13,14 +13,20 @@ CERTIFICATE=/etc/mysql-tls/tls.crt
 # How often it looks, and how long it waits after a failure unless a file changes.
 LOOK_SECONDS=${LOOK_SECONDS:-5}
 RETRY_SECONDS=60
+# What failed last, for the readiness probe; it isn't there while nothing fails. It lies in memory: all else is read-only.
+FAILURE=${FAILURE:-/dev/shm/keeper-failure}
 
 known=  # the password that MySQL took last
 kept=   # what the files said when all was as they say
 failed= # what they said when something failed, and
 retry=0 # when to try that again
 loaded= # the certificate that MySQL has read
+words=  # what was logged last
 
-say() { TZ=UTC printf '%(%FT%TZ)T keeper: %s\n' -1 "$*"; }
+say() {
+  words=$*
+  TZ=UTC printf '%(%FT%TZ)T keeper: %s\n' -1 "$words"
+}
 
 # Into the variable, without line ends at the end; nothing if the file isn't there.
 read_file() { # VARIABLE FILE
@@ -126,8 +132,10 @@ look() {
   answers || return
   if log_in && change_password && settle && load_certificate; then
     kept=$now failed=
+    [[ ! -e $FAILURE ]] || rm -f "$FAILURE"
   else
     failed=$now retry=$((SECONDS + RETRY_SECONDS))
+    printf '%s\n' "$words" >"$FAILURE"
   fi
 }
 

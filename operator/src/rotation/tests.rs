@@ -187,3 +187,28 @@ fn age_waits_while_the_blog_sleeps_has_no_replica_or_is_not_at_rest() {
         json!({ROTATION: "may", ROTATION_UNDER_WAY: "true", ROOT_ROTATED_AT: "2026-05-31T11:00:00Z"});
     assert_eq!(Situation { secret: under_way, ..old() }.begins().len(), 1, "only the session key");
 }
+
+#[test]
+fn roots_next_password_waits_until_the_one_before_has_arrived() {
+    let begins = |rotated: &str, updated: i64| {
+        let secret = json!({ROOT_ROTATED_AT: rotated, ROOT_ROTATION_HEARD: "one"});
+        let asked = json!({ROTATE_ROOT_PASSWORD: "two"});
+        let situation = Situation { asked, secret, updated, ..at_rest() };
+        situation.begins().iter().any(|(credential, _)| *credential == Credential::Root)
+    };
+    assert!(!begins("2026-05-31T11:57:01Z", 1), "within three minutes");
+    assert!(begins("2026-05-31T11:57:00Z", 1));
+    assert!(!begins("2026-05-31T11:57:00Z", 0), "the pod isn't ready, as its keeper fails");
+    assert!(begins("2027-05-31T11:50:00Z", 1), "the clock was ahead");
+}
+
+#[test]
+fn a_password_of_a_future_date_is_made_anew_by_age() {
+    let begins = |rotated: &str| {
+        let spec = json!({"rotation": {"passwordDays": 30}});
+        let secret = json!({ROTATED_AT: rotated, ROOT_ROTATED_AT: rotated});
+        Situation { spec, secret, ..at_rest() }.begins().len()
+    };
+    assert_eq!(begins("2026-05-31T13:00:00Z"), 0, "clocks differ by hours");
+    assert_eq!(begins("2031-01-01T00:00:00Z"), 2);
+}

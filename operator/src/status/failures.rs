@@ -2,11 +2,17 @@
 
 use flaskblog_api::{Child, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
-use kube::{ResourceExt, api::DynamicObject};
+use kube::ResourceExt;
 
 use crate::{
-    compare::runs_the_newest_template, desired::MYSQL_CONTAINER, observe::Observed, pod_warnings::PodWarning,
-    replica_health::ReplicaReport, stuck::is_ready, validate::tag_of,
+    compare::runs_the_newest_template,
+    database_pod::{keeper_failure, mysql_serves},
+    desired::MYSQL_CONTAINER,
+    observe::Observed,
+    pod_warnings::PodWarning,
+    replica_health::ReplicaReport,
+    stuck::is_ready,
+    validate::tag_of,
 };
 
 /// Longest message taken over from a pod, in characters.
@@ -38,16 +44,25 @@ pub(super) fn failure(observed: &Observed) -> Option<Failure> {
         .or_else(app)
         .or_else(|| warning(Child::App))
         .or_else(|| replica_failure(observed))
+        .or_else(|| credentials_failure(observed))
+}
+
+/// The credential container fails; MySQL itself serves.
+fn credentials_failure(observed: &Observed) -> Option<Failure> {
+    let message = keeper_failure(observed)?;
+    Some(Failure { reason: reasons::CREDENTIALS_NOT_SYNCED, message })
 }
 
 /// A migration fails while MySQL isn't there: that is the cause then.
 fn is_cause(observed: &Observed, failure: &Failure) -> bool {
-    let set = observed.children.get(&Child::Database);
-    failure.reason != reasons::MIGRATION_FAILED || set.is_none_or(|set| accepts_connections(set))
+    failure.reason != reasons::MIGRATION_FAILED || accepts_connections(observed)
 }
 
-fn accepts_connections(set: &DynamicObject) -> bool {
-    set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0
+/// Whether the blog's own MySQL answers; true for a database of others.
+fn accepts_connections(observed: &Observed) -> bool {
+    let set = observed.children.get(&Child::Database);
+    set.is_none_or(|set| set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0)
+        || mysql_serves(observed)
 }
 
 fn of_warning(warning: &PodWarning) -> Failure {
@@ -68,11 +83,9 @@ fn refused_replicas(observed: &Observed) -> Option<Failure> {
 /// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
 fn replica_failure(observed: &Observed) -> Option<Failure> {
     let Some(ReplicaReport::Failing { pod, cause, .. }) = &observed.replica_report else { return None };
-    let set = observed.children.get(&Child::Database);
-    let mysql_answers = set.is_none_or(|set| accepts_connections(set));
     let message =
         format!("Pod {pod} can't use the database: {cause}; see docs/conditions.md, DatabaseUnusable");
-    mysql_answers.then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
+    accepts_connections(observed).then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
 }
 
 fn pod_failure(pod: &Pod) -> Option<Failure> {

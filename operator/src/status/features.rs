@@ -7,7 +7,7 @@ use flaskblog_api::{
 use k8s_controller::conditions::DesiredCondition;
 
 use super::{Done, condition, recommended::resources_recommended};
-use crate::{storage::Growth, validate::Stage};
+use crate::{certificates::not_after, storage::Growth, validate::Stage};
 
 /// The conditions of the features in use; the others are taken out of the status.
 pub(super) fn of_features(done: &Done) -> Vec<DesiredCondition> {
@@ -25,7 +25,11 @@ pub(super) fn of_features(done: &Done) -> Vec<DesiredCondition> {
 
 fn suspended(done: &Done) -> Option<DesiredCondition> {
     let differing = done.suspended.as_ref()?;
-    Some(condition(types::SUSPENDED, true, reasons::SUSPENDED, suspended_words(differing)))
+    let secret = done.observed.children.get(&Child::DatabaseCertificates);
+    let until = secret
+        .and_then(|secret| not_after(&secret.metadata))
+        .map_or_else(String::new, |at| format!("; MySQL's certificate is good until {}", at.strftime("%F")));
+    Some(condition(types::SUSPENDED, true, reasons::SUSPENDED, suspended_words(differing) + &until))
 }
 
 /// What a suspended blog would get if it weren't.

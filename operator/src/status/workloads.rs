@@ -12,6 +12,7 @@ use super::Done;
 use crate::{
     compare::runs_the_newest_template,
     config::Settings,
+    database_pod::mysql_serves,
     desired::{Applied, Objects},
     identity::Identity,
     replica_health::{ADMIN_PORT, ReplicaReport},
@@ -87,7 +88,7 @@ impl Database {
             DatabasePlan::External(server) => {
                 Self::external(&format!("{}:{}", server.host, server.port), app)
             }
-            DatabasePlan::Managed(managed) => Self::managed(&done.applied, managed.replicas),
+            DatabasePlan::Managed(managed) => Self::managed(done, managed.replicas),
         };
         let is_external = matches!(done.plan.database, DatabasePlan::External(_));
         server.confirmed_by_replicas(done.observed.replica_report.as_ref(), is_external)
@@ -142,8 +143,12 @@ impl Database {
         Self { state, settled: true, reason, message }
     }
 
-    fn managed(applied: &Objects<Applied>, wanted: i32) -> Self {
-        let (ready, settled) = progress(applied, wanted);
+    fn managed(done: &Done, wanted: i32) -> Self {
+        let (mut ready, mut settled) = progress(&done.applied, wanted);
+        // Its second container may keep the pod from being ready, but no client from MySQL.
+        if wanted > 0 && mysql_serves(&done.observed) {
+            (ready, settled) = (true, true);
+        }
         if wanted == 0 {
             let message = "MySQL sleeps, its data is kept".into();
             return Self { state: DatabaseState::Away, settled, reason: reasons::HIBERNATED, message };

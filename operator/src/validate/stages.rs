@@ -5,7 +5,7 @@ use flaskblog_api::{Child, FlaskBlogSpec};
 use serde_json::Value;
 
 use super::Stage;
-use crate::observe::Observed;
+use crate::{database_pod::mysql_serves, observe::Observed};
 
 /// How far it has come, from what is there: nothing is remembered, so an operator that starts in the middle goes on.
 pub(super) fn stage(spec: &FlaskBlogSpec, observed: &Observed) -> Stage {
@@ -13,7 +13,8 @@ pub(super) fn stage(spec: &FlaskBlogSpec, observed: &Observed) -> Stage {
     if spec.hibernate {
         return if replicas_are_gone { Stage::Asleep } else { Stage::FallingAsleep };
     }
-    let database_serves = spec.database.external.is_some() || database_serves(observed);
+    let database_serves =
+        spec.database.external.is_some() || database_serves(observed) || mysql_serves(observed);
     let stopped = observed.children.contains_key(&Child::App) && replicas_are_gone;
     if stopped && !database_serves && wants_replicas(spec) { Stage::Waking } else { Stage::Awake }
 }

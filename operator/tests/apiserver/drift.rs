@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
+use futures::StreamExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{
-    ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    Api, ResourceExt,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    runtime::watcher::{Config, Event, watcher},
 };
 use serde_json::json;
 
@@ -194,6 +196,38 @@ async fn an_overwritten_status_is_written_again_without_a_loop() {
     }
     let repairs = writes(house.ctx.metrics.text()) - before;
     assert!((1..=5).contains(&repairs), "{repairs} writes");
+}
+
+/// A client that sets a label back at every change of the Service.
+async fn set_back(services: Api<DynamicObject>) {
+    let theirs = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "theirs"}}});
+    let params = PatchParams { field_manager: Some("policy".into()), ..PatchParams::default() };
+    let mut changes = watcher(services.clone(), Config::default().fields("metadata.name=blog")).boxed();
+    while let Some(event) = changes.next().await {
+        if matches!(event, Ok(Event::InitApply(_) | Event::Apply(_))) {
+            let _ = services.patch("blog", &params, &Patch::Merge(theirs.clone())).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_reverts_every_write_is_named_without_a_storm() {
+    let house = House::with_settled_blog("contested").await;
+    let reverting = tokio::spawn(set_back(house.objects(Child::AppService.kind())));
+    let message = house.condition("blog", "Degraded", "True", "Contested").await;
+    let start = "policy keeps changing metadata.labels.app.kubernetes.io/part-of of Service blog";
+    assert!(message.starts_with(start), "{message}");
+    let applies = || -> u64 {
+        let text = house.ctx.metrics.text();
+        let line =
+            text.lines().find(|line| line.contains("verb=\"apply\",kind=\"Service\"")).unwrap().to_owned();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let before = applies();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(applies(), before, "it is held for twenty seconds");
+    assert_eq!(house.condition("blog", "Ready", "True", "Ready").await, "2 of 2 replicas serve");
+    reverting.abort();
 }
 
 /// What a merge patch of the operator's has written goes with the spec, too.

@@ -1,5 +1,7 @@
 //! New passwords and keys, step by step.
 
+use std::time::Duration;
+
 use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -120,6 +122,15 @@ async fn root_gets_a_new_password_beside_its_earlier_ones_and_no_pod_is_rolled()
     for word in ["2", "3", "4"] {
         let now = secret.key("root-password").await.unwrap();
         ask(&house, "flaskblog.dev/rotate-root-password", word).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(
+            secret.key("root-password").await.unwrap(),
+            now,
+            "the one before may not have arrived yet"
+        );
+        let past =
+            json!({"metadata": {"annotations": {"flaskblog.dev/root-rotated-at": "2020-01-01T00:00:00Z"}}});
+        secret.secrets.patch("blog-mysql", &PatchParams::default(), &Patch::Merge(past)).await.unwrap();
         secret.changed(&house, "root-password", &now).await;
     }
     let earlier = secret.key("previous-root-password").await.unwrap();

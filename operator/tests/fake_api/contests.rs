@@ -1,4 +1,4 @@
-//! Others that change the blog's objects back, and looks at what doesn't get ready.
+//! Others that change the blog's objects back, and blogs that don't get ready.
 
 use kube::runtime::{controller::Action, watcher::Event};
 use operator::context::Context;
@@ -8,7 +8,7 @@ use super::*;
 const SERVICE: &str = "/api/v1/namespaces/press/services/daily";
 const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/press/horizontalpodautoscalers";
 
-/// Reconciles again and again while somebody else makes the same change before each time, and returns the writes.
+/// Reconciles again and again while another client makes the same change before each time, and returns the writes.
 async fn contested(fake: &FakeApi, ctx: &Arc<Context>, path: &str, change: fn(&mut Value)) -> Vec<String> {
     fake.take_writes();
     for _ in 0..20 {
@@ -85,7 +85,7 @@ async fn a_paused_deployment_goes_on() {
 }
 
 #[tokio::test]
-async fn looks_at_a_blog_that_does_not_get_ready_become_rare() {
+async fn reconciles_of_a_blog_that_does_not_get_ready_become_rare() {
     let fake = fake_with(json!({}));
     let ctx = context(&fake);
     let mut delays = Vec::new();
@@ -98,9 +98,9 @@ async fn looks_at_a_blog_that_does_not_get_ready_become_rare() {
     assert_eq!(look(&fake, &ctx).await, seconds(10));
 }
 
-/// The watches have told of everything but the last event of the Deployment.
+/// The watches have delivered everything but the last event of the Deployment.
 #[tokio::test]
-async fn a_lost_event_of_a_child_is_made_good_by_the_fourth_look() {
+async fn a_lost_event_of_a_child_is_made_good_by_the_fourth_reconcile() {
     let fake = fake_with(json!({}));
     let ctx = context(&fake);
     for kind in OwnedKind::ALL {

@@ -125,3 +125,23 @@ async fn refused_mysql_pod_is_quoted_from_the_events() {
         assert!(found["message"].to_string().contains("exceeded quota: q"), "{found}");
     }
 }
+
+#[tokio::test]
+async fn the_end_of_the_certificate_is_shown_also_while_suspended() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    look(&fake, &ctx).await;
+    fake.edit(&format!("{NS}/secrets/daily-mysql-tls"), |secret| {
+        secret["metadata"]["annotations"]["flaskblog.dev/certificate-not-after"] =
+            json!("2027-01-02T00:00:00Z");
+    });
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = json!(true));
+    look(&fake, &ctx).await;
+    let told = condition(&fake, "Suspended")["message"].as_str().unwrap().to_owned();
+    assert!(told.ends_with("MySQL's certificate is good until 2027-01-02"), "{told}");
+    let series =
+        "blog_certificate_not_after_timestamp_seconds{namespace=\"press\",name=\"daily\"} 1798848000";
+    assert!(ctx.metrics.text().contains(series), "{}", ctx.metrics.text());
+    ctx.forget_readiness("press", "daily");
+    assert!(!ctx.metrics.text().contains("certificate_not_after_timestamp_seconds{"));
+}

@@ -8,7 +8,7 @@ use operator::context::Context;
 use serde_json::{Value, json};
 
 use crate::{
-    APPS, BLOG, NS, alone, context, fake_with,
+    APPS, BLOG, NS, alone, condition, context, fake_with,
     support::fake::{FakeApi, Fault},
     workloads_become_ready,
 };
@@ -95,4 +95,30 @@ async fn age_touches_nothing_of_a_suspended_blog_and_is_heard_afterwards() {
     fake.edit(BLOG, |blog| blog["spec"]["suspend"] = false.into());
     assert!(step(&fake, &ctx).await);
     assert!(fake.take_writes().contains(&"PATCH secrets/daily-mysql".to_owned()));
+}
+
+#[tokio::test]
+async fn a_keeper_that_fails_is_named_while_the_blog_stays_ready() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    assert!(step(&fake, &ctx).await);
+    workloads_become_ready(&fake, 2);
+    fake.edit(&format!("{APPS}/statefulsets/daily-mysql"), |set| set["status"]["readyReplicas"] = 0.into());
+    let container = |name: &str, ready: bool| json!({"name": name, "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": {"running": {}}});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "daily-mysql-0", "namespace": "press",
+        "labels": {"controller-revision-hash": "a"}},
+        "status": {"containerStatuses": [container("mysql", true), container("keeper", false)]}});
+    fake.put(&format!("{NS}/pods/daily-mysql-0"), pod);
+    let ctx = context(&fake);
+    assert!(step(&fake, &ctx).await);
+    for (type_, status) in [("Ready", "True"), ("DatabaseReady", "True"), ("Degraded", "True")] {
+        assert_eq!(condition(&fake, type_)["status"], status, "{type_}");
+    }
+    assert_eq!(condition(&fake, "Degraded")["reason"], "CredentialsNotSynced");
+    let before = secret(&fake);
+    fake.edit(BLOG, |blog| {
+        blog["metadata"]["annotations"] = json!({"flaskblog.dev/rotate-root-password": "now"});
+    });
+    assert!(step(&fake, &ctx).await);
+    assert_eq!(secret(&fake), before, "a new password of root was begun");
 }

@@ -23,6 +23,7 @@ fn a_server_that_is_as_wanted_is_not_called_again_until_a_file_changes() {
     let pod = Pod::new("calm");
     pod.wants(FIRST, &[]);
     pod.start_keeper();
+    pod.probe().unwrap();
     pod.hears(MAY_HAVE_TWO, 1);
     assert!(pod.sql(FIRST, "SHOW GRANTS FOR 'flaskr'@'%'").unwrap().contains("APPLICATION_PASSWORD_ADMIN"));
     sleep(Duration::from_secs(1));
@@ -85,8 +86,11 @@ fn when_no_password_works_it_says_so_once_and_goes_on_with_one_that_does() {
     pod.hears(REFUSED, 1);
     sleep(Duration::from_secs(3));
     pod.hears(REFUSED, 1);
+    assert!(pod.probe().unwrap_err().contains(REFUSED));
     pod.wants(NEW, &["never-s3cret", FIRST]);
     pod.changes(NEW, FIRST);
+    pod.hears("root's previous password has ended", 1);
+    pod.is_ready();
     // No password at all is nothing that root may be given.
     pod.wants("", &[NEW]);
     sleep(Duration::from_secs(2));

@@ -13,6 +13,8 @@ use std::{
 
 const IMAGE: &str = "mysql:9.7";
 const SCRIPT: &str = include_str!("../../src/desired/keeper.sh");
+/// As in the pod's template.
+const PROBE: [&str; 3] = operator::desired::KEEPER_PROBE;
 /// Part of every password of these tests, and of nothing else.
 pub const MARK: &str = "s3cret";
 /// The password that the server is made with.
@@ -89,6 +91,18 @@ impl Pod {
             IMAGE,
         ]);
         done(command.args(["-c", SCRIPT]));
+    }
+
+    /// What the kubelet's probe prints if it fails.
+    pub fn probe(&self) -> Result<(), String> {
+        let container = self.container("keeper");
+        let output = Command::new("docker").args(["exec", &container]).args(PROBE).output().unwrap();
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stdout).unwrap()) }
+    }
+
+    /// Waits until the probe succeeds.
+    pub fn is_ready(&self) {
+        eventually("the probe succeeds", || self.probe().is_ok(), || self.log());
     }
 
     /// How long it took to end, and with which code.
