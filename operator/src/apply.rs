@@ -1,11 +1,12 @@
 //! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
 
+mod database_pod;
 mod replicas_handover;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
-use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{
     Api, Client, ResourceExt,
     api::{
@@ -19,7 +20,7 @@ use tracing::debug;
 
 use self::replicas_handover::bounds;
 use crate::{
-    compare::is_as_wanted,
+    compare::{is_as_wanted, is_stopped_for_autoscaler, shares_data},
     contests::explain,
     context::Context,
     credentials::fresh,
@@ -78,9 +79,15 @@ pub async fn apply(
         } else if role.prerequisites().iter().any(lacks) {
             None // Its prerequisite is in `refusals`.
         } else {
-            refusals
-                .collect(writer.apply_one(ctx, role, wanted, live, desired, held, changes).await)?
-                .flatten()
+            let remembered = with_remembered_node_port(plan, role, wanted, live);
+            let mut outcome = match &remembered {
+                Some(wanted) => writer.apply_one(ctx, role, wanted, live, desired, held, changes).await,
+                None => writer.apply_one(ctx, role, wanted, live, desired, held, changes).await,
+            };
+            if remembered.is_some() && outcome.as_ref().is_err_and(Error::is_rejected) {
+                outcome = writer.apply_one(ctx, role, wanted, live, desired, held, changes).await;
+            }
+            refusals.collect(outcome)?.flatten()
         };
         if let Some(object) = written.or_else(|| live.cloned()) {
             applied.insert(role, object);
@@ -141,9 +148,7 @@ impl Writer<'_> {
         changes: &mut Vec<Change>,
     ) -> Result<Option<Arc<DynamicObject>>, Error> {
         let written = match live {
-            Some(live) if is_as_wanted(wanted, live) && !holds_by_update(role.kind(), live) => {
-                return Ok(Some(Arc::clone(live)));
-            }
+            Some(live) if is_unchanged(role, wanted, live) => return Ok(Some(Arc::clone(live))),
             Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
             live if ctx.contests.holds(self.id, role, wanted) => {
                 explain(ctx, self.id, role, wanted).await;
@@ -189,6 +194,7 @@ impl Writer<'_> {
         if live.is_none() && role.kind() == OwnedKind::Secret {
             return self.create_secret(role, wanted, changes).await;
         }
+        let has_foreign_data_container = live.is_some_and(|live| shares_data(wanted, live));
         // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
         // and one that took its name meanwhile isn't taken over.
         let wanted = Body {
@@ -209,6 +215,11 @@ impl Writer<'_> {
         if live.is_some_and(|live| holds_by_update(role.kind(), live)) {
             take_over(self.client, self.id, role).await?;
         }
+        if has_foreign_data_container {
+            // Nothing but a merge patch removes what another manager added to a list.
+            self.reset_lists(&api, &name, &wanted).await;
+            take_over(self.client, self.id, role).await?;
+        }
         self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
         let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
@@ -227,7 +238,9 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Deletes a StatefulSet without its pod, so that the next look makes it anew around it.
+    /// Deletes a StatefulSet without its pod; the next reconcile creates it around the pod.
+    ///
+    /// The pod gets another owner first: with the FlaskBlog it would go even if the operator ended right here.
     async fn orphan(
         &self,
         role: Child,
@@ -236,6 +249,7 @@ impl Writer<'_> {
     ) -> Result<DynamicObject, Error> {
         let params =
             DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..exactly(live.uid()) };
+        self.own_database_pod().await?;
         self.delete(role, &params, "Recreating", changes).await?;
         Ok(live.clone())
     }
@@ -289,17 +303,28 @@ impl Writer<'_> {
         changes.push(Change { reason, kind: kind.api_resource().kind, name });
         Ok(())
     }
+}
 
-    async fn replace_pod(&self, pod: &Pod, changes: &mut Vec<Change>) -> Result<(), Error> {
-        let name = pod.name_any();
-        self.metrics.api_writes.get_or_create(&("delete", "Pod".to_owned()).into()).inc();
-        let api: Api<Pod> = Api::namespaced(self.client.clone(), &self.id.namespace);
-        tolerate_gone(api.delete(&name, &exactly(pod.uid())).await.map(|_| ())).map_err(|source| {
-            Error::Write { verb: "delete", kind: "Pod".into(), name: name.clone(), source: Box::new(source) }
-        })?;
-        changes.push(Change { reason: "Deleted", kind: "Pod".into(), name });
-        Ok(())
-    }
+/// A Service that was deleted gets the node port that the status still reports, unless another Service has it by now.
+fn with_remembered_node_port(
+    plan: &Plan,
+    role: Child,
+    wanted: &DynamicObject,
+    live: Option<&Arc<DynamicObject>>,
+) -> Option<DynamicObject> {
+    let port = plan.app.remembered_node_port.filter(|_| role == Child::AppService && live.is_none())?;
+    let mut wanted = wanted.clone();
+    *wanted.data.pointer_mut("/spec/ports/0")?.as_object_mut()?.entry("nodePort").or_insert(Value::Null) =
+        port.into();
+    Some(wanted)
+}
+
+/// Whether nothing is to be written.
+fn is_unchanged(role: Child, wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    is_as_wanted(wanted, live)
+        && !holds_by_update(role.kind(), live)
+        && !shares_data(wanted, live)
+        && !(role == Child::App && is_stopped_for_autoscaler(wanted, live))
 }
 
 /// Deletes this very object and not one that took its name since it was read.

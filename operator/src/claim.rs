@@ -40,7 +40,8 @@ pub fn wanted_owners(
     metadata: &ObjectMeta,
 ) -> Option<Vec<OwnerReference>> {
     let current = metadata.owner_references.clone().unwrap_or_default();
-    let is_ours = |owner: &OwnerReference| owner.kind == "FlaskBlog" && owner.name == id.name;
+    // The owner of an earlier blog stays: what it owns is the garbage collector's.
+    let is_ours = |owner: &OwnerReference| owner.kind == "FlaskBlog" && owner.uid == id.uid;
     let mut wanted: Vec<OwnerReference> = current.iter().filter(|owner| !is_ours(owner)).cloned().collect();
     if policy == DeletionPolicy::Delete {
         // Not as controller: the StatefulSet controller may want to be that.
@@ -251,8 +252,8 @@ mod tests {
     }
 
     #[test]
-    fn an_earlier_blog_of_the_name_no_longer_owns_the_claim() {
+    fn owner_of_an_earlier_blog_stays_for_the_collector() {
         let owners = owned_by(vec![blog("old")]);
-        assert_eq!(wanted_owners(&id(), DeletionPolicy::Delete, &owners), Some(vec![blog("new")]));
+        assert_eq!(wanted_owners(&id(), DeletionPolicy::Retain, &owners), None);
     }
 }

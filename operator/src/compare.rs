@@ -55,6 +55,31 @@ pub fn same_quantity(left: &str, right: &str) -> bool {
     matches!((milli(left), milli(right)), (Some(left), Some(right)) if (left - right).abs() < 0.5)
 }
 
+/// Whether another container of the pod template mounts MySQL's data: two servers on one volume damage it.
+#[must_use]
+pub fn shares_data(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let containers = |object: &DynamicObject, list: &str| -> Vec<Value> {
+        let path = format!("/spec/template/spec/{list}");
+        object.data.pointer(&path).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let mounts_data = |container: &Value| {
+        let mounts = container["volumeMounts"].as_array();
+        mounts.is_some_and(|mounts| mounts.iter().any(|mount| mount["name"] == "data"))
+    };
+    ["containers", "initContainers"].iter().any(|list| {
+        let ours = containers(wanted, list);
+        let is_ours = |container: &Value| ours.iter().any(|own| own["name"] == container["name"]);
+        containers(live, list).iter().any(|container| mounts_data(container) && !is_ours(container))
+    })
+}
+
+/// Whether a Deployment whose replicas an autoscaler sets has none: an autoscaler never raises it from there.
+#[must_use]
+pub fn is_stopped_for_autoscaler(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let replicas = |object: &DynamicObject| object.data.pointer("/spec/replicas").and_then(Value::as_i64);
+    replicas(wanted).is_none() && replicas(live) == Some(0)
+}
+
 /// Whether every replica that a Deployment asks for is of its newest template and serves, and no other one is left, as its
 /// controller says of the newest spec.
 #[must_use]
@@ -144,6 +169,23 @@ mod tests {
         }
         assert!(!covers(&json!("1Gi"), &json!("1G")));
         assert!(!covers(&json!("blog"), &json!("blog2")));
+    }
+
+    fn statefulset(containers: Value) -> DynamicObject {
+        let object =
+            json!({"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": containers}}}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn foreign_container_on_the_data_volume_is_found() {
+        let mysql = |name: &str, volume: &str| json!({"name": name, "volumeMounts": [{"name": volume}]});
+        let wanted = statefulset(json!([mysql("mysql", "data")]));
+        assert!(!shares_data(
+            &wanted,
+            &statefulset(json!([mysql("mysql", "data"), mysql("sidecar", "tmp")]))
+        ));
+        assert!(shares_data(&wanted, &statefulset(json!([mysql("mysql", "data"), mysql("mysqlx", "data")]))));
     }
 
     #[test]

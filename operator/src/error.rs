@@ -259,6 +259,12 @@ impl Error {
         }
     }
 
+    /// Whether the API server refused a write as invalid.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        matches!(self, Self::Write { .. }) && self.reason() == reasons::REJECTED
+    }
+
     /// Whether a write failed since its object isn't what was known of it: changed, made anew, or a stranger's.
     #[must_use]
     pub fn is_outdated(&self) -> bool {

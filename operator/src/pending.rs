@@ -11,7 +11,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Value, json};
 
 use crate::{
-    compare::{covers, is_as_wanted},
+    compare::{covers, is_as_wanted, shares_data},
     desired::{Desired, Objects, hash_of},
     observe::Observed,
     validate::{Approval, Plan, Stage},
@@ -83,10 +83,11 @@ pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> V
 
 fn effect(role: Child, wanted: &DynamicObject, live: Option<&DynamicObject>) -> Option<Effect> {
     let Some(live) = live else { return Some(Effect::Create) };
-    if is_as_wanted(wanted, live) {
+    if is_as_wanted(wanted, live) && !shares_data(wanted, live) {
         return None;
     }
     Some(match role {
+        Child::Database if shares_data(wanted, live) => Effect::DatabaseRestart,
         Child::App if restarts(wanted, live) => Effect::RollingRestart,
         Child::Database if restarts(wanted, live) => Effect::DatabaseRestart,
         Child::Database if needs_recreation(wanted, live) => Effect::Recreate,

@@ -176,7 +176,7 @@ fn used() -> Rights {
         json!({"apiGroups": ["flaskblog.dev"], "resources": ["flaskblogs"], "verbs": ["list", "watch"]}),
         json!({"apiGroups": ["flaskblog.dev"], "resources": ["flaskblogs/status"], "verbs": ["patch"]}),
         json!({"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["get", "list", "watch", "patch"]}),
-        json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "delete"]}),
+        json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "patch", "delete"]}),
         json!({"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["list", "create", "patch"]}),
     ];
     for kind in OwnedKind::ALL {

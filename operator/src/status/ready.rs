@@ -7,7 +7,7 @@ use super::{
     Done, condition,
     failures::Failure,
     features::suspended_words,
-    workloads::{App, Database},
+    workloads::{App, Database, waits_for_address},
 };
 use crate::validate::Stage;
 
@@ -34,7 +34,10 @@ pub(super) fn ready(
         return condition(types::READY, true, reasons::SCALED_TO_ZERO, message);
     }
     if complete {
-        let message = format!("{} of {} replicas serve", app.ready, app.wanted);
+        let mut message = format!("{} of {} replicas serve", app.ready, app.wanted);
+        if waits_for_address(&done.applied) {
+            message += "; the load balancer has no address yet: kubectl describe service names the cause";
+        }
         return condition(types::READY, true, reasons::READY, message);
     }
     let (reason, message) = under_way(app, database, problem);

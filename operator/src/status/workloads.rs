@@ -41,7 +41,8 @@ impl App {
             return Self { wanted: wanted.unwrap_or(1), ..Self::default() };
         };
         let in_spec = || i32::try_from(deployment.data.pointer("/spec/replicas")?.as_i64()?).ok();
-        let wanted = wanted.or_else(in_spec).unwrap_or(1);
+        // An autoscaler never wants none.
+        let wanted = wanted.or_else(|| in_spec().map(|count| count.max(1))).unwrap_or(1);
         let status: DeploymentStatus = part(deployment, "status").unwrap_or_default();
         // What the controller says of an older spec says nothing of this one.
         let current = status.observed_generation == deployment.metadata.generation;
@@ -189,6 +190,13 @@ pub(super) fn url(done: &Done, id: &Identity, settings: &Settings) -> (Option<St
     };
     let by_name = done.plan.app.ingress.as_ref().map(Ingress::url);
     (by_name.or(url), port.node_port)
+}
+
+/// Whether the Service asks for a load balancer that has given it no address.
+pub(super) fn waits_for_address(applied: &Objects<Applied>) -> bool {
+    let Some(service) = applied.get(Child::AppService) else { return false };
+    let ingress = service.data.pointer("/status/loadBalancer/ingress").and_then(serde_json::Value::as_array);
+    service.data["spec"]["type"] == "LoadBalancer" && ingress.is_none_or(Vec::is_empty)
 }
 
 /// One field of an object. The whole of it would be the larger part of a report's cost.

@@ -76,6 +76,8 @@ pub struct AppPlan {
     pub markup: Markup,
     /// How it is reached.
     pub service: Service,
+    /// The node port that it had last, if the spec pins none.
+    pub remembered_node_port: Option<i32>,
     /// The host name that leads to it.
     pub ingress: Option<Ingress>,
     /// What each pod may use, if the user said so.
@@ -207,6 +209,7 @@ pub fn validate(
             registration: spec.registration,
             markup: spec.markup,
             service: spec.service.clone(),
+            remembered_node_port: remembered_node_port(blog),
             ingress: spec.ingress.clone(),
             resources: spec.resources.clone(),
             pod_template: spec.pod_template.clone().unwrap_or_default(),
@@ -286,6 +289,13 @@ fn database_plan(blog: &FlaskBlog, observed: &Observed, stage: Stage) -> Databas
         template_size,
         replicas: i32::from(stage != Stage::Asleep),
     })
+}
+
+/// A Service of type ClusterIP takes none.
+fn remembered_node_port(blog: &FlaskBlog) -> Option<i32> {
+    let service = &blog.spec.service;
+    let has_port = service.node_port.is_none() && service.type_.as_str() != "ClusterIP";
+    blog.status.as_ref().filter(|_| has_port)?.node_port
 }
 
 fn rotations(observed: &Observed) -> BTreeMap<String, String> {

@@ -4,7 +4,7 @@ use flaskblog_api::{
     Child, FlaskBlog, Storage,
     children::{ALLOW_EMPTY, APP_NAME, DESIRED_HASH, MANAGER, SERVED_IMAGE, data_claim},
 };
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::{api::core::v1::PersistentVolumeClaim, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{ResourceExt, api::DynamicObject};
 
 use crate::{
@@ -101,7 +101,11 @@ fn carries_our_labels(id: &Identity, object: &DynamicObject) -> bool {
 pub(super) fn check_credentials(blog: &FlaskBlog, id: &Identity, observed: &Observed) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
     let name = data_claim(&id.name);
-    if claim.metadata.deletion_timestamp.is_some() && !observed.children.contains_key(&Child::Database) {
+    let of_earlier_blog =
+        |owner: &OwnerReference| owner.kind == "FlaskBlog" && owner.name == id.name && owner.uid != id.uid;
+    let is_going =
+        claim.metadata.deletion_timestamp.is_some() && !observed.children.contains_key(&Child::Database);
+    if is_going || claim.owner_references().iter().any(of_earlier_blog) {
         return Err(Invalid::WaitingForCleanup { kind: "PersistentVolumeClaim".into(), name });
     }
     let secret = Child::DatabaseSecret;

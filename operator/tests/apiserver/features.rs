@@ -140,9 +140,12 @@ async fn a_suspended_blog_is_not_touched_and_says_what_is_left_undone() {
     let budgets = house.objects(Child::DisruptionBudget.kind());
     budgets.delete("blog", &DeleteParams::default()).await.unwrap();
     house.apply("blog", json!({"suspend": true, "title": "Later"})).await.unwrap();
-    let message = house.condition("blog", "Ready", "False", "Suspended").await;
     for words in ["Deployment blog: rolling restart", "PodDisruptionBudget blog: create"] {
-        assert!(message.contains(words), "{words}: {message}");
+        let listed = async || {
+            let message = house.condition("blog", "Ready", "False", "Suspended").await;
+            message.contains(words).then_some(())
+        };
+        house.eventually(&format!("the status lists {words}"), listed).await;
     }
     assert!(budgets.get_opt("blog").await.unwrap().is_none());
     let deployment = house.child("blog", Child::App).await;

@@ -117,6 +117,7 @@ impl Case {
         match (self.right.resource.as_str(), self.right.verb.as_str()) {
             ("pods", "delete") => self.stuck_pod().await,
             ("events", "list") => self.missing_pod().await,
+            ("pods", "patch") => self.growing_pod().await,
             (_, "delete") => {
                 self.every_child().await;
                 self.apply(bare()).await;
@@ -192,6 +193,16 @@ impl Case {
         let claims: Api<PersistentVolumeClaim> =
             Api::namespaced(self.house.admin.clone(), &self.house.namespace);
         claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
+    }
+
+    /// A pod whose StatefulSet is created again, as its volume grows.
+    async fn growing_pod(&self) {
+        self.every_child().await;
+        self.stuck_pod().await;
+        bound_claim(&self.house, true).await;
+        let mut spec = whole();
+        spec["database"]["managed"]["storage"] = json!({"size": "2Gi"});
+        self.apply(spec).await;
     }
 
     /// The controller has seen that MySQL's pod is wanted, and makes none.

@@ -124,3 +124,51 @@ async fn an_object_is_not_created_without_its_prerequisite() {
         }
     }
 }
+
+#[tokio::test]
+async fn deleted_service_gets_its_node_port_again() {
+    let port = |fake: &FakeApi| {
+        fake.get(&format!("{NS}/services/daily")).unwrap()["spec"]["ports"][0]["nodePort"].clone()
+    };
+    for is_taken in [false, true] {
+        let fake = fake_with(json!({}));
+        step(&fake).await.unwrap();
+        assert!(port(&fake).is_null(), "the cluster chooses");
+        fake.edit(BLOG, |blog| blog["status"]["nodePort"] = 30270.into());
+        fake.remove(&format!("{NS}/services/daily"));
+        let mut refusals = usize::from(is_taken);
+        fake.disturb(move |line, _| {
+            let refused = line == "PATCH services/daily" && refusals > 0;
+            refusals -= usize::from(refused);
+            refused.then_some(Fault::Refused(422))
+        });
+        step(&fake).await.unwrap();
+        assert_eq!(port(&fake), if is_taken { Value::Null } else { json!(30270) });
+    }
+}
+
+/// F5: an autoscaler never raises a target from zero.
+#[tokio::test]
+async fn zero_replicas_under_autoscaling_are_repaired() {
+    let fake = fake_with(json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}));
+    step(&fake).await.unwrap();
+    fake.edit(&format!("{APPS}/deployments/daily"), |deployment| deployment["spec"]["replicas"] = 0.into());
+    step(&fake).await.unwrap();
+    assert_eq!(fake.get(&format!("{APPS}/deployments/daily")).unwrap()["spec"]["replicas"], 2);
+    assert_eq!(condition(&fake, "Ready")["status"], "False");
+}
+
+#[tokio::test]
+async fn load_balancer_without_an_address_is_named() {
+    let fake = fake_with(json!({"service": {"type": "LoadBalancer"}}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    let message = || condition(&fake, "Ready")["message"].as_str().unwrap().to_owned();
+    assert!(message().contains("the load balancer has no address yet"), "{}", message());
+    fake.edit(&format!("{NS}/services/daily"), |service| {
+        service["status"] = json!({"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}});
+    });
+    step(&fake).await.unwrap();
+    assert_eq!(message(), "2 of 2 replicas serve");
+}

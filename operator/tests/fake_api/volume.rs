@@ -142,3 +142,28 @@ async fn lost_secret_can_be_given_up_step_by_step() {
     step(&fake).await.unwrap();
     assert!(fake.get(SECRET).is_some());
 }
+
+/// F10: the collector is behind, and the new blog would keep what the old one was to take along.
+#[tokio::test]
+async fn data_of_an_earlier_blog_is_left_to_the_collector() {
+    let fake = fake_with(json!({"deletionPolicy": "Delete"}));
+    step(&fake).await.unwrap();
+    fake.put(CLAIM, claim(&json!({"volumeName": "pv-1"})));
+    step(&fake).await.unwrap();
+    let kept = [CLAIM, SECRET].map(|path| fake.get(path).unwrap()["metadata"]["ownerReferences"].clone());
+    start_over(&fake);
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "WaitingForCleanup");
+    assert_eq!(
+        [CLAIM, SECRET].map(|path| fake.get(path).unwrap()["metadata"]["ownerReferences"].clone()),
+        kept
+    );
+    // The Secret goes first, the claim is still there.
+    fake.remove(SECRET);
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "WaitingForCleanup");
+    fake.remove(CLAIM);
+    for secret in ["daily-session", "daily-mysql-tls"] {
+        fake.remove(&format!("{NS}/secrets/{secret}"));
+    }
+    step(&fake).await.unwrap();
+    assert!(fake.get(SECRET).is_some());
+}
