@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use thiserror::Error;
 
+use crate::characters::{first_forbidden, without_forbidden};
+
 /// Longest name and title, in characters, as wide as their columns.
 pub const NAME_LIMIT: usize = 255;
 /// Longest text of a post, in characters.
@@ -110,6 +112,28 @@ impl Draft {
     /// Takes the fields out of a form.
     pub fn from_form(mut form: Form) -> Result<Self, Error> {
         Ok(Self { title: form.take("title")?, body: form.take("body")? })
+    }
+
+    /// Whether nothing was typed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.title.is_empty() && self.body.is_empty()
+    }
+
+    /// Removes what no page or feed can carry, and says so in a sentence for the page.
+    pub fn remove_forbidden(&mut self) -> Option<String> {
+        let found = [("Title", &self.title), ("Body", &self.body)]
+            .into_iter()
+            .find_map(|(field, text)| first_forbidden(text).map(|found| (field, found)));
+        let (field, (character, line)) = found?;
+        for text in [&mut self.title, &mut self.body] {
+            *text = without_forbidden(text).into_owned();
+        }
+        Some(format!(
+            "{field} had characters that can't be shown, the first one U+{:04X} in line {line}. They are removed below: \
+             please look at the text and press Save again.",
+            u32::from(character)
+        ))
     }
 
     /// What keeps these from being saved, as a sentence for the page.

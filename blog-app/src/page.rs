@@ -1,6 +1,7 @@
 //! What all pages share: the site's name, who looks at them, and how an error looks.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{FromRequestParts, Request, State};
@@ -132,13 +133,26 @@ struct ErrorPage<'a> {
 #[derive(Clone)]
 struct Finished;
 
-/// Sends a page of its own under a status that says that something failed, and when to come back.
+/// Sends a page of its own under a status that says that something failed.
 #[must_use]
-pub fn failed_with(mut page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+pub fn with_status(mut page: Response, status: StatusCode) -> Response {
     *page.status_mut() = status;
-    page.headers_mut().insert(header::RETRY_AFTER, retry_after);
     page.extensions_mut().insert(Finished);
     page
+}
+
+/// The same, and when to come back.
+#[must_use]
+pub fn failed_with(page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+    let mut page = with_status(page, status);
+    page.headers_mut().insert(header::RETRY_AFTER, retry_after);
+    page
+}
+
+/// A form that is to be sent again after this time at the earliest.
+#[must_use]
+pub fn retry_later(form: Response, wait: Duration) -> Response {
+    failed_with(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
 }
 
 /// A form with what was typed, as the answer while the database is away: people need not type it again.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{self, App, LARGE_REQUESTS};
+use crate::app::{self, App};
 use crate::blocking::BlockingPool;
 use crate::bodies::MarkdownCache;
 use crate::cli::{Registration, ServeArgs};
@@ -24,6 +24,7 @@ use crate::page::Site;
 use crate::password::Passwords;
 use crate::patience::migrate_within;
 use crate::proxies::Proxies;
+use crate::request_body::Places;
 use crate::server::{self, Phase};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
@@ -111,7 +112,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: traces.clone(),
-        large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
+        places: Places::default(),
         guesses: Guesses::default(),
         registrations: Registrations::per_minute(args.registrations_per_minute),
         proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },

@@ -116,6 +116,12 @@ impl Sessions {
         (now < expires).then_some(session)
     }
 
+    /// Whether one of our keys signed it, however old it is: a member was logged in with it.
+    #[must_use]
+    pub fn is_ours(&self, value: &str) -> bool {
+        self.verified::<Session>("", value).is_some()
+    }
+
     /// The value of the cookie that tells a browser that a user has used.
     #[must_use]
     pub fn seal_browser(&self, browser: &KnownBrowser) -> String {

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::source::Source;
 use super::{Progress, open};
+use crate::characters::{printable, without_forbidden};
 use crate::cli::ImportArgs;
 use crate::cursor;
 use crate::db::Database;
@@ -30,6 +31,8 @@ struct Findings {
     present: HashSet<(bool, i64)>,
     orphans: HashSet<i64>,
     authors: HashSet<i64>,
+    /// Rows with characters that are left out.
+    cleaned: usize,
     problems: usize,
     listed: Vec<String>,
 }
@@ -67,10 +70,13 @@ pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
     if args.dry_run {
         println!("would import {users} users and {posts} posts");
     } else {
-        write(&database, &args.file, findings).await?;
+        write(&database, &args.file, &findings).await?;
         println!("imported {users} users and {posts} posts");
     }
     println!("{present} rows were there already");
+    if findings.cleaned > 0 {
+        println!("{} rows have characters that can't be shown; these are left out", findings.cleaned);
+    }
     if orphans > 0 {
         println!("{orphans} posts without an author, which Flaskr doesn't show, were left out");
     }
@@ -88,6 +94,8 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
         }
         for record in batch {
             seen += 1;
+            let (record, is_changed) = cleaned(record);
+            findings.cleaned += usize::from(is_changed);
             match record {
                 Record::User(user) => look_at_user(database, user, &mut findings).await?,
                 Record::Post(post) => look_at_post(database, post, &mut findings).await?,
@@ -95,6 +103,22 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
         }
         progress.at(seen);
     }
+}
+
+/// The row without characters that no page or feed can carry, and whether it had any.
+fn cleaned(record: Record) -> (Record, bool) {
+    let clean = |text: &str| without_forbidden(text).into_owned();
+    let clean = match &record {
+        Record::User(user) => Record::User(UserRow { username: clean(&user.username), ..user.clone() }),
+        Record::Post(post) => Record::Post(clean_post(post)),
+    };
+    let is_changed = clean != record;
+    (clean, is_changed)
+}
+
+fn clean_post(post: &PostRow) -> PostRow {
+    let clean = |text: &str| without_forbidden(text).into_owned();
+    PostRow { title: clean(&post.title), body: clean(&post.body), ..post.clone() }
 }
 
 async fn look_at_user(database: &Database, user: UserRow, findings: &mut Findings) -> anyhow::Result<()> {
@@ -106,12 +130,14 @@ async fn look_at_user(database: &Database, user: UserRow, findings: &mut Finding
     } else {
         match transfer::user_like(database, &user).await? {
             None => findings.new_users += 1,
-            Some(there) if there.id == *id && there.username == *username => {
+            Some(there) if there.id == *id && without_forbidden(&there.username) == *username => {
                 findings.present.insert((true, *id));
             }
             Some(there) => findings.problem(format!(
-                "user {id} ({username}): the blog has user {} ({}) already",
-                there.id, there.username
+                "user {id} ({}): the blog has user {} ({}) already",
+                printable(username),
+                there.id,
+                printable(&there.username)
             )),
         }
     }
@@ -131,7 +157,7 @@ async fn look_at_post(database: &Database, post: PostRow, findings: &mut Finding
     } else {
         match transfer::post_like(database, id).await? {
             None => findings.new_posts += 1,
-            Some(there) if there == post => {
+            Some(there) if clean_post(&there) == post => {
                 findings.present.insert((false, id));
             }
             Some(_) => findings.problem(format!("post {id}: the blog has another post of this id already")),
@@ -140,7 +166,7 @@ async fn look_at_post(database: &Database, post: PostRow, findings: &mut Finding
     Ok(())
 }
 
-async fn write(database: &Database, file: &Path, findings: Findings) -> anyhow::Result<()> {
+async fn write(database: &Database, file: &Path, findings: &Findings) -> anyhow::Result<()> {
     let mut source = Source::open(file)?;
     let (sender, receiver) = mpsc::channel(2);
     let reading = async move {
@@ -148,6 +174,7 @@ async fn write(database: &Database, file: &Path, findings: Findings) -> anyhow::
             let mut batch = source.batch().await?;
             let at_end = batch.is_empty();
             batch.retain(|record| findings.is_wanted(record));
+            let batch = batch.into_iter().map(|record| cleaned(record).0).collect();
             let sent = sender.send((!at_end).then_some(batch)).await;
             // If there is nobody to send to, the writer has failed and says why itself.
             if at_end || sent.is_err() {

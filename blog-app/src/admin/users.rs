@@ -8,6 +8,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::{Context, bail};
 
 use super::open;
+use crate::characters::printable;
 use crate::cli::{UserArgs, UserCommand};
 use crate::db::Database;
 use crate::forms::{self, Login};
@@ -49,7 +50,7 @@ async fn add(database: &Database, name: &str) -> anyhow::Result<()> {
 async fn list(database: &Database) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{:>8}  {:>8}  {:<8}  NAME", "ID", "POSTS", "STATE")?;
-    let mut after = 0;
+    let mut after = transfer::BEFORE_ALL;
     loop {
         let batch = transfer::users_after(database, after).await?;
         let Some(last) = batch.last() else { return Ok(()) };
@@ -57,7 +58,7 @@ async fn list(database: &Database) -> anyhow::Result<()> {
         for user in batch {
             let posts = transfer::posts_of(database, user.id).await?;
             let state = if user.password.starts_with(DISABLED) { "disabled" } else { "active" };
-            writeln!(out, "{:>8}  {posts:>8}  {state:<8}  {}", user.id, user.username)?;
+            writeln!(out, "{:>8}  {posts:>8}  {state:<8}  {}", user.id, printable(&user.username))?;
         }
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops and says where")]
 
 mod backend;
+mod connections;
 mod docs;
 mod process;
 #[path = "../program/mod.rs"]

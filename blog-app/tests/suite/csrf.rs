@@ -69,6 +69,7 @@ async fn no_route_takes_a_forged_post() {
         "/auth/login",
         "/auth/logout",
         "/auth/password",
+        "/auth/resume",
         "/create",
         "/1/update",
         "/1/delete",

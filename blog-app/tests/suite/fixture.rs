@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use blog_app::app::{App, LARGE_REQUESTS, router};
+use blog_app::app::{App, router};
 use blog_app::blocking::BlockingPool;
 use blog_app::bodies::MarkdownCache;
 use blog_app::db::Database;
@@ -14,6 +14,7 @@ use blog_app::metrics::Metrics;
 use blog_app::page::Site;
 use blog_app::password::Passwords;
 use blog_app::proxies::Proxies;
+use blog_app::request_body::Places;
 use blog_app::session::{Key, Keys, Sessions};
 use blog_app::shelf::Shelf;
 use blog_app::store::migrate::migrate;
@@ -21,7 +22,6 @@ use blog_app::throttle::{Guesses, Registrations};
 use blog_app::traces::Traces;
 use http_body_util::BodyExt;
 use sqlx::{AssertSqlSafe, Executor};
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::backend::TestDatabase;
@@ -158,7 +158,7 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
         pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: Traces::default(),
-        large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
+        places: Places::default(),
         guesses: Guesses::default(),
         registrations: Registrations::per_minute(0),
         proxies,
@@ -295,7 +295,10 @@ impl Answer {
             // Parsers drop the line break right after the tag.
             return between(&self.body, "<textarea name=\"body\" id=\"body\">\n", "</textarea>");
         }
-        let input = &self.body[self.body.find(&format!("<input name=\"{name}\"")).unwrap()..];
+        let at = ["<input name", "<input type=\"hidden\" name"]
+            .iter()
+            .find_map(|tag| self.body.find(&format!("{tag}=\"{name}\"")));
+        let input = &self.body[at.unwrap()..];
         between(input, "value=\"", "\"")
     }
 }
