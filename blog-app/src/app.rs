@@ -10,7 +10,6 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::csrf::CsrfLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::blocking::BlockingPool;
@@ -18,6 +17,7 @@ use crate::bodies::MarkdownCache;
 use crate::db::Database;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::names::NameIndex;
 use crate::page::{self, Page, Site};
 use crate::password::Passwords;
 use crate::proxies::{Proxies, is_plain, is_secure};
@@ -26,7 +26,7 @@ use crate::session::Sessions;
 use crate::shelf::Shelf;
 use crate::throttle::{Guesses, Registrations};
 use crate::traces::Traces;
-use crate::{assets, auth, blog, reading, resume, telemetry};
+use crate::{assets, auth, blog, logout, origin, reading, resume, telemetry};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,6 +56,8 @@ pub struct App {
     pub guesses: Guesses,
     /// Bounds registrations.
     pub registrations: Registrations,
+    /// The names that are taken.
+    pub names: NameIndex,
     /// Who may say who the client is.
     pub proxies: Proxies,
 }
@@ -90,6 +92,7 @@ impl App {
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(auth::routes())
+        .merge(logout::routes())
         .merge(blog::routes())
         .merge(resume::routes())
         .merge(reading::routes())
@@ -97,7 +100,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/static/{name}", get(assets::asset))
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
-        .layer(CsrfLayer::new())
+        .layer(origin::csrf_layer(app.site.address.as_deref()))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::check))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), page::frame))

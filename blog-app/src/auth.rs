@@ -7,7 +7,7 @@ use askama::Template;
 use axum::Router;
 use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 
@@ -15,12 +15,13 @@ use crate::app::{App, found};
 use crate::blog::misfit;
 use crate::error::Error;
 use crate::forms::{self, Login};
+use crate::names;
 use crate::page::{Page, html, kept, retry_later, signed_in};
 use crate::password::Verdict;
 use crate::request_body::SmallForm;
 use crate::session::{self, KnownBrowser, Session};
-use crate::store;
 use crate::store::users::{self, Credentials, User};
+use crate::store::{self, sessions};
 use crate::throttle::Tries;
 use crate::words;
 
@@ -29,7 +30,6 @@ pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/auth/register", get(show_registration).post(register))
         .route("/auth/login", get(show_login).post(log_in))
-        .route("/auth/logout", get(show_logout).post(log_out))
         .route("/auth/password", get(show_password).post(change_password))
 }
 
@@ -45,12 +45,6 @@ struct RegisterPage<'a> {
 struct LoginPage<'a> {
     page: Page,
     username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "auth/logout.html")]
-struct LogoutPage {
-    page: Page,
 }
 
 #[derive(Template)]
@@ -87,10 +81,15 @@ async fn register(
     if !page.site.registration_open {
         return Err(Error::RegistrationClosed);
     }
-    let login = Login::from_form(body.form()?).map_err(Error::Form)?;
-    let problem = match login.registration_problem() {
-        Some(problem) => problem,
-        None => {
+    let login = Login::from_form(body.form()?).map_err(Error::Form)?.for_registration();
+    let problem = match problem_of(&app, &login).await {
+        Err(error) if error.is_unavailable() => {
+            let page = page.flash(AWAY.to_owned());
+            return Ok(kept(html(&RegisterPage { page, username: &login.username })?, &error));
+        }
+        Err(error) => return Err(error),
+        Ok(Some(problem)) => problem,
+        Ok(None) => {
             if let Err(wait) = app.registrations.begin() {
                 let text = "Too many people are registering at the moment. Please try again in a while.";
                 let page = RegisterPage { page: page.flash(text.to_owned()), username: &login.username };
@@ -117,6 +116,27 @@ async fn register(
     html(&RegisterPage { page: page.flash(problem), username: &login.username })
 }
 
+/// What keeps this name and password from being registered.
+async fn problem_of(app: &App, login: &Login) -> Result<Option<String>, Error> {
+    if let Some(problem) = login.registration_problem() {
+        return Ok(Some(problem));
+    }
+    let similar = app.names.similar(&app.database, &login.username).await.map_err(Error::Store)?;
+    // An equal name is found out by the database, for good.
+    let similar = similar.filter(|similar| *similar != login.username);
+    Ok(similar.map(|_| forms::SIMILAR_NAME.to_owned()))
+}
+
+/// The user of this name as it was typed, else of its plain form, in which new names are stored.
+async fn find_by_name(app: &App, name: &str) -> Result<Option<Credentials>, Error> {
+    let found = users::find_by_name(&app.database, name).await.map_err(Error::Store)?;
+    let plain = names::normalized(name);
+    if found.is_some() || plain == name {
+        return Ok(found);
+    }
+    users::find_by_name(&app.database, &plain).await.map_err(Error::Store)
+}
+
 async fn show_login(page: Page) -> Result<Response, Error> {
     html(&LoginPage { page, username: "" })
 }
@@ -132,7 +152,7 @@ async fn log_in(
     let username = login.username.clone();
     let again = |text| html(&LoginPage { page: page.flash(text), username: &username });
     match log_in_as(&app, &headers, login).await? {
-        Attempt::In(user) => Ok((start_session(&app, &headers, &user), found("/")).into_response()),
+        Attempt::In(user) => Ok((start_session(&app, &headers, &user).await?, found("/")).into_response()),
         Attempt::Failed(problem) => again(problem),
         Attempt::Wait(text, wait) => Ok(retry_later(again(text)?, wait)),
         Attempt::Away(text, error) => Ok(kept(again(text)?, &error)),
@@ -154,7 +174,7 @@ pub enum Attempt {
 /// Tries to log in.
 pub async fn log_in_as(app: &App, headers: &HeaderMap, login: Login) -> Result<Attempt, Error> {
     let Login { username, password } = login;
-    let found_user = match users::find_by_name(&app.database, &username).await.map_err(Error::Store) {
+    let found_user = match find_by_name(app, &username).await {
         Ok(found) => found,
         Err(error) if error.is_unavailable() => return Ok(Attempt::Away(AWAY.to_owned(), error)),
         Err(error) => return Err(error),
@@ -208,13 +228,14 @@ async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credenti
 }
 
 /// The cookies of a new session.
-pub fn start_session(
+pub async fn start_session(
     app: &App,
     headers: &HeaderMap,
     of: &Credentials,
-) -> AppendHeaders<Vec<(HeaderName, String)>> {
-    let proof = session::proof(&of.hash);
-    let value = app.sessions.seal(&Session { user: of.user.id, issued: session::now(), proof });
+) -> Result<AppendHeaders<Vec<(HeaderName, String)>>, Error> {
+    let number = sessions::number_of(&app.database, of.user.id).await.map_err(Error::Store)?;
+    let (user, issued, proof) = (of.user.id, session::now(), session::proof(&of.hash));
+    let value = app.sessions.seal(&Session { user, issued, proof, id: rand::random(), number });
     let secure = app.is_secure(headers);
     let mut cookies = AppendHeaders(vec![(header::SET_COOKIE, session::set_cookie(&value, secure))]);
     if known_browser(app, headers, of.user.id).is_none() {
@@ -222,7 +243,7 @@ pub fn start_session(
         let known = session::set_known_cookie(&app.sessions.seal_browser(&known), secure);
         cookies.0.push((header::SET_COOKIE, known));
     }
-    cookies
+    Ok(cookies)
 }
 
 async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
@@ -267,31 +288,8 @@ async fn change_password(
         let problem = "The password was changed elsewhere at the same time. Please log in again.";
         return html(&PasswordPage { page: page.flash(problem.to_owned()) });
     }
-    let session = start_session(&app, &headers, &Credentials { hash, ..known });
+    let session = start_session(&app, &headers, &Credentials { hash, ..known }).await?;
     Ok((session, found("/")).into_response())
-}
-
-/// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
-/// the button, since a foreign page could have made it.
-async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
-    if page.viewer.is_none() {
-        return Ok(found("/"));
-    }
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if matches!(site, Some(b"same-origin" | b"none")) {
-        return Ok(end_session(&app, &headers));
-    }
-    html(&LogoutPage { page })
-}
-
-/// Works without the database: who wants to leave can.
-async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    end_session(&app, &headers)
-}
-
-fn end_session(app: &App, headers: &HeaderMap) -> Response {
-    let cookie = session::clear_cookie(app.is_secure(headers));
-    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
 }
 
 /// The page's frame for somebody who is logged in; everybody else is sent to log in.

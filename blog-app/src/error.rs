@@ -59,6 +59,9 @@ pub enum Error {
     /// The password hash.
     #[error(transparent)]
     Password(password::Error),
+    /// The schema is too old for this.
+    #[error("the database's schema is too old for this; run `blog-app migrate`")]
+    NotMigrated,
     /// Work in another thread ended early, by a bug.
     #[error("failed to finish work in another thread")]
     Panicked,
@@ -84,7 +87,7 @@ impl Error {
             Self::SmallBodyTooLong | Self::PostTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             unavailable if unavailable.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Busy | Self::Full | Self::Password(password::Error::Busy) => {
+            Self::Busy | Self::Full | Self::NotMigrated | Self::Password(password::Error::Busy) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Panicked | Self::Render(_) => {
@@ -121,6 +124,9 @@ impl Error {
                 "This is more than the blog takes at once: a post may have at most {BODY_LIMIT} characters. Your text is \
                  still in the form: please go back in your browser and shorten it."
             )),
+            Self::NotMigrated => {
+                Some("This needs a newer database. The blog's owner can update it with `blog-app migrate`.".to_owned())
+            }
             Self::RegistrationClosed => Some("This blog takes no new users.".to_owned()),
             _ => None,
         }

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode;
 use thiserror::Error;
 
 use crate::characters::{first_forbidden, without_forbidden};
+use crate::names;
 
 /// Longest name and title, in characters, as wide as their columns.
 pub const NAME_LIMIT: usize = 255;
@@ -13,6 +14,10 @@ pub const NAME_LIMIT: usize = 255;
 pub const BODY_LIMIT: usize = 65_536;
 /// Longest password, in bytes: enough for any phrase, and hashing stays cheap.
 pub const PASSWORD_LIMIT: usize = 1024;
+
+/// The sentence for a name that could be taken for another user's.
+pub const SIMILAR_NAME: &str =
+    "This name looks like another user's. Please choose one that can't be taken for it.";
 
 /// The form isn't one that our pages send.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -70,6 +75,16 @@ impl Login {
         Ok(Self { username: form.take("username")?, password: form.take("password")? })
     }
 
+    /// With the name in the form in which it is stored.
+    #[must_use]
+    pub fn for_registration(self) -> Self {
+        // A control character stays, to be refused in words.
+        if self.username.contains(char::is_control) {
+            return self;
+        }
+        Self { username: names::normalized(&self.username), ..self }
+    }
+
     /// What keeps these from being registered, as a sentence for the page.
     #[must_use]
     pub fn registration_problem(&self) -> Option<String> {
@@ -84,6 +99,10 @@ impl Login {
         }
         if self.username.chars().any(char::is_control) {
             return Some("Username must not contain control characters.".to_owned());
+        }
+        if let Some(character) = self.username.chars().find(|character| names::is_invisible(*character)) {
+            let code = u32::from(character);
+            return Some(format!("Username must not contain invisible characters such as U+{code:04X}."));
         }
         password_problem(&self.password)
     }

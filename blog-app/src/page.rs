@@ -15,7 +15,8 @@ use crate::error::{Cause, Detail, Error, RETRY_AFTER, chain};
 use crate::markup::Markup;
 use crate::session::{self, Session};
 use crate::store::posts::Post;
-use crate::store::users::{self, User};
+use crate::store::sessions;
+use crate::store::users::User;
 
 /// The site as every page shows it.
 #[derive(Clone, Debug)]
@@ -95,9 +96,11 @@ impl FromRequestParts<Arc<App>> for Page {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let viewer = match signed_in(&parts.headers, app) {
-            Some(session) => users::find(&app.database, session.user)
+            Some(session) => sessions::find_user(&app.database, session.user, session.key())
                 .await
                 .map_err(Error::Store)?
+                .filter(|found| !found.is_ended && found.number == session.number)
+                .map(|found| found.credentials)
                 .filter(|found| session::proof(&found.hash) == session.proof)
                 .map(|found| found.user),
             None => None,

@@ -73,7 +73,7 @@ async fn resume(
                 Ok(title) => blog::form(page.flash(RESUMED.to_owned()), subject, title, draft),
                 Err(_) => blog::form(page.flash(NOT_YOURS.to_owned()), Subject::New, None, draft),
             };
-            Ok((start_session(&app, &headers, &found), form?).into_response())
+            Ok((start_session(&app, &headers, &found).await?, form?).into_response())
         }
     }
 }

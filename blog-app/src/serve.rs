@@ -20,6 +20,7 @@ use crate::db::Database;
 use crate::health::{self, Readiness};
 use crate::keys::KeySource;
 use crate::metrics::Metrics;
+use crate::names::NameIndex;
 use crate::page::Site;
 use crate::password::Passwords;
 use crate::patience::migrate_within;
@@ -114,6 +115,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         traces: traces.clone(),
         places: Places::default(),
         guesses: Guesses::default(),
+        names: NameIndex::default(),
         registrations: Registrations::per_minute(args.registrations_per_minute),
         proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },
     });

@@ -12,6 +12,7 @@ use crate::characters::printable;
 use crate::cli::{UserArgs, UserCommand};
 use crate::db::Database;
 use crate::forms::{self, Login};
+use crate::names::NameIndex;
 use crate::password::Passwords;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, transfer};
@@ -34,9 +35,15 @@ pub async fn run(args: &UserArgs) -> anyhow::Result<()> {
 }
 
 async fn add(database: &Database, name: &str) -> anyhow::Result<()> {
-    let login = Login { username: name.to_owned(), password: read_password()? };
+    let login = Login { username: name.to_owned(), password: read_password()? }.for_registration();
     if let Some(problem) = login.registration_problem() {
         bail!("{problem}");
+    }
+    let name = login.username.as_str();
+    if let Some(similar) =
+        NameIndex::default().similar(database, name).await?.filter(|similar| similar != name)
+    {
+        bail!("{} It is {}.", forms::SIMILAR_NAME, printable(&similar));
     }
     let hash = Passwords::new(1).hash(login.password).await?;
     match users::insert(database, name, &hash).await {

@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, from 1, "0001_original_tables"),
     migration!(2, from 1, "0002_wide_texts"),
     migration!(3, from 1, "0003_author_pages"),
+    migration!(4, from 1, "0004_sessions"),
 ];
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS blog_schema (\

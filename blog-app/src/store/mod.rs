@@ -16,6 +16,7 @@ pub mod password;
 pub mod posts;
 pub mod probe;
 pub mod schema;
+pub mod sessions;
 pub mod transfer;
 pub mod users;
 

@@ -11,6 +11,7 @@ use blog_app::blocking::BlockingPool;
 use blog_app::bodies::MarkdownCache;
 use blog_app::db::Database;
 use blog_app::metrics::Metrics;
+use blog_app::names::NameIndex;
 use blog_app::page::Site;
 use blog_app::password::Passwords;
 use blog_app::proxies::Proxies;
@@ -160,6 +161,7 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
         traces: Traces::default(),
         places: Places::default(),
         guesses: Guesses::default(),
+        names: NameIndex::default(),
         registrations: Registrations::per_minute(0),
         proxies,
     })

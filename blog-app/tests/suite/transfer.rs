@@ -185,7 +185,7 @@ async fn check_config_says_what_the_settings_mean_and_whether_they_work() {
     assert!(output.status.success(), "{text}");
     for line in [
         "site: My Blog; registration is closed; posts are plain text",
-        "schema: version 3",
+        "schema: version 4",
         "session key: in ",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
