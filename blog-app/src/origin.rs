@@ -19,7 +19,7 @@ const LONGEST_ORIGIN: usize = 300;
 /// Refuses forms of other sites. Those of the blog's own address are accepted, also where a proxy changes `Host`.
 pub fn csrf_layer(address: Option<&str>) -> CsrfLayer {
     let own = address.and_then(origin_of);
-    own.and_then(|own| CsrfLayer::new().add_trusted_origin(own).ok()).unwrap_or_else(CsrfLayer::new)
+    own.and_then(|own| CsrfLayer::new().add_trusted_origin(own).ok()).unwrap_or_default()
 }
 
 /// The origin of an address as browsers write it.

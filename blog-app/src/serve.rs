@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::names::NameIndex;
 use crate::page::Site;
 use crate::password::Passwords;
-use crate::patience::migrate_within;
+use crate::patience::{Patience, migrate_within};
 use crate::proxies::Proxies;
 use crate::request_body::Places;
 use crate::server::{self, Phase};
@@ -45,7 +45,8 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Visitors who wait to be let in; the kernel's own limit is usually this as well.
 const QUEUE: u32 = 4096;
 
-const SQLITE_PATIENCE: Duration = Duration::from_secs(5);
+/// With a file: two that start at once on a new one get in each other's way for a moment.
+pub const SQLITE_PATIENCE: Patience = Patience { limit: Duration::from_secs(5), nobody_there: None };
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -207,7 +208,6 @@ async fn leave(
 async fn check_schema(database: &Database) -> anyhow::Result<()> {
     if let Database::Sqlite(embedded) = database {
         let file = embedded.pool().connect_options().get_filename().to_owned();
-        // Two that start at once on a new file get in each other's way for a moment.
         let done = migrate_within(database, SQLITE_PATIENCE)
             .await
             .with_context(|| format!("failed to prepare the database in {}", file.display()))?;

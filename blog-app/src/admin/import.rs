@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::source::Source;
-use super::{Progress, open};
+use super::{Progress, open_to_fill};
 use crate::characters::{printable, without_forbidden};
 use crate::cli::ImportArgs;
 use crate::cursor;
@@ -57,7 +57,9 @@ impl Findings {
 
 /// Imports the file, or says what importing it would do.
 pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
-    let database = open(&args.database).await?;
+    // A file that can't be read must not leave a new database behind.
+    drop(Source::open(&args.file)?);
+    let database = open_to_fill(&args.database, args.dry_run).await?;
     let findings = look(&database, &args.file).await?;
     for text in &findings.listed {
         eprintln!("{text}");
@@ -78,7 +80,14 @@ pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
         println!("{} rows have characters that can't be shown; these are left out", findings.cleaned);
     }
     if orphans > 0 {
-        println!("{orphans} posts without an author, which Flaskr doesn't show, were left out");
+        let mut ids: Vec<i64> = findings.orphans.iter().copied().collect();
+        ids.sort_unstable();
+        let more = if orphans > LISTED { ", …" } else { "" };
+        let named: Vec<String> = ids.iter().take(LISTED).map(i64::to_string).collect();
+        println!(
+            "{orphans} posts without an author, which Flaskr doesn't show, were left out: {}{more}",
+            named.join(", ")
+        );
     }
     database.close().await;
     Ok(())
@@ -121,9 +130,21 @@ fn clean_post(post: &PostRow) -> PostRow {
     PostRow { title: clean(&post.title), body: clean(&post.body), ..post.clone() }
 }
 
+/// Why a row of this id can't be taken: an address names a post by digits, and MySQL's ids have four bytes.
+fn id_problem(database: &Database, id: i64) -> Option<&'static str> {
+    if id < 1 {
+        return Some("its id is not positive");
+    }
+    let is_too_large = matches!(database, Database::MySql(_)) && id > i64::from(i32::MAX);
+    is_too_large.then_some("its id is larger than the database's ids can be")
+}
+
 async fn look_at_user(database: &Database, user: UserRow, findings: &mut Findings) -> anyhow::Result<()> {
     let UserRow { id, username, .. } = &user;
-    if !findings.authors.insert(*id) {
+    if let Some(problem) = id_problem(database, *id) {
+        findings.authors.insert(*id);
+        findings.problem(format!("user {id} ({}): {problem}", printable(username)));
+    } else if !findings.authors.insert(*id) {
         findings.problem(format!("user {id}: the id comes twice"));
     } else if username.chars().count() > NAME_LIMIT {
         findings.problem(format!("user {id}: the name is longer than {NAME_LIMIT} characters"));
@@ -146,7 +167,9 @@ async fn look_at_user(database: &Database, user: UserRow, findings: &mut Finding
 
 async fn look_at_post(database: &Database, post: PostRow, findings: &mut Findings) -> anyhow::Result<()> {
     let id = post.id;
-    if !findings.authors.contains(&post.author_id) {
+    if let Some(problem) = id_problem(database, id) {
+        findings.problem(format!("post {id}: {problem}"));
+    } else if !findings.authors.contains(&post.author_id) {
         findings.orphans.insert(id);
     } else if post.title.chars().count() > NAME_LIMIT {
         findings.problem(format!("post {id}: the title is longer than {NAME_LIMIT} characters"));

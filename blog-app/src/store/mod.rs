@@ -96,6 +96,12 @@ impl Error {
         self.reason().is_some_and(db::is_connection_lost)
     }
 
+    /// Whether nothing answers at the database's address, or there is no such address.
+    #[must_use]
+    pub fn is_nobody_there(&self) -> bool {
+        self.reason().is_some_and(db::is_nobody_there)
+    }
+
     fn reason(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Unavailable { reason, .. } | Self::Query { reason, .. } => Some(reason),

@@ -4,6 +4,8 @@
 mod backend;
 mod connections;
 mod docs;
+mod import;
+mod other_servers;
 mod process;
 #[path = "../program/mod.rs"]
 mod program;
