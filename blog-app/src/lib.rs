@@ -20,7 +20,7 @@ mod feed;
 pub mod forms;
 pub mod health;
 pub mod keys;
-mod logout;
+pub mod logout;
 pub mod markup;
 pub mod metrics;
 pub mod names;

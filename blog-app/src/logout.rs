@@ -1,6 +1,7 @@
 //! Logging out: of this browser, or of all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
@@ -15,6 +16,9 @@ use crate::error::Error;
 use crate::page::{Page, html, signed_in};
 use crate::session::{self, MAX_AGE};
 use crate::store::sessions;
+
+/// How often sessions are recorded that ended while the database was away.
+const RECORD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The routes that end sessions.
 pub fn routes() -> Router<Arc<App>> {
@@ -48,17 +52,34 @@ async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 }
 
 /// Ends the session here and in the database, so that a copy of its cookie is of no use at any replica. While the database
-/// is away only this process knows.
+/// is away only this process knows, and it is recorded later.
 async fn end_session(app: &App, headers: &HeaderMap) -> Response {
     if let Some(session) = signed_in(headers, app) {
         app.sessions.end(&session);
-        let now = i64::try_from(session::now()).unwrap_or(i64::MAX);
-        let before = now.saturating_sub(i64::try_from(MAX_AGE.as_secs()).unwrap_or(i64::MAX));
-        if let Err(error) = sessions::end(&app.database, session.key(), now, before).await {
-            tracing::warn!(%error, "failed to end a session at the other replicas");
-        }
+        record(app).await;
     }
     without_session(app, headers)
+}
+
+/// Records ended sessions that the database could not take before, for ever.
+pub async fn record_regularly(app: &App) {
+    loop {
+        tokio::time::sleep(RECORD_INTERVAL).await;
+        record(app).await;
+    }
+}
+
+/// Records the ended sessions that the database doesn't know yet; at the first failure the others wait.
+pub async fn record(app: &App) {
+    let now = i64::try_from(session::now()).unwrap_or(i64::MAX);
+    let before = now.saturating_sub(i64::try_from(MAX_AGE.as_secs()).unwrap_or(i64::MAX));
+    for key in app.sessions.unrecorded() {
+        if let Err(error) = sessions::end(&app.database, key, now, before).await {
+            tracing::warn!(%error, "failed to end a session at the other replicas; trying again");
+            return;
+        }
+        app.sessions.recorded(key);
+    }
 }
 
 async fn log_out_everywhere(

@@ -19,6 +19,7 @@ use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
 use crate::health::{self, Readiness};
 use crate::keys::KeySource;
+use crate::logout;
 use crate::metrics::Metrics;
 use crate::names::NameIndex;
 use crate::page::Site;
@@ -122,14 +123,14 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());
-    let rechecking = tokio::spawn({
+    let in_background = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { app.shelf.recheck_regularly(&app.database).await }
+        async move { tokio::join!(app.shelf.recheck_regularly(&app.database), logout::record_regularly(&app)) }
     });
     let drain = Duration::from_secs(args.drain_seconds);
     serve_both(&args, app, drain, &mut signals).await?;
     watching.abort();
-    rechecking.abort();
+    in_background.abort();
     traces.finish().await;
     // Connections that hang must not hang the end.
     let _ = timeout(SCHEMA_CHECK, database.close()).await;

@@ -108,14 +108,16 @@ pub struct Sessions {
     keys: Arc<RwLock<Keys>>,
     /// By their keys: also while the database, which remembers them for all replicas, is away.
     ended: Cache<i64, ()>,
+    /// Those of them that the database doesn't know yet.
+    unrecorded: Cache<i64, ()>,
 }
 
 impl Sessions {
     /// With these keys, until they are replaced.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
-        let ended = Cache::builder().max_capacity(ENDED_HERE).time_to_live(MAX_AGE).build();
-        Self { keys: Arc::new(RwLock::new(keys)), ended }
+        let memory = || Cache::builder().max_capacity(ENDED_HERE).time_to_live(MAX_AGE).build();
+        Self { keys: Arc::new(RwLock::new(keys)), ended: memory(), unrecorded: memory() }
     }
 
     /// Changes the keys under running requests, for rotation without a restart.
@@ -144,6 +146,18 @@ impl Sessions {
     /// This process opens that session no more.
     pub fn end(&self, session: &Session) {
         self.ended.insert(session.key(), ());
+        self.unrecorded.insert(session.key(), ());
+    }
+
+    /// The keys of the ended sessions that the database doesn't know yet.
+    #[must_use]
+    pub fn unrecorded(&self) -> Vec<i64> {
+        self.unrecorded.iter().map(|(key, ())| *key).collect()
+    }
+
+    /// The database knows that this one has ended.
+    pub fn recorded(&self, key: i64) {
+        self.unrecorded.invalidate(&key);
     }
 
     /// Whether one of our keys signed it, however old it is: a member was logged in with it.

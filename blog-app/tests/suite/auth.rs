@@ -269,3 +269,25 @@ async fn a_name_whose_user_is_gone_is_free_again() {
     blog.execute("DELETE FROM user").await;
     blog.register("Ada").await;
 }
+
+#[tokio::test]
+async fn a_logout_without_the_database_is_recorded_later() {
+    let blog = Blog::with_post().await;
+    let browser = blog.browser_of("test").await;
+    let replica = blog.replica(super::keys("key", None));
+    let cut = blog.replica(super::keys("key", None));
+    let app = std::sync::Arc::clone(&cut.app);
+    app.database.close().await;
+    let mut leaving = cut.browser();
+    leaving.cookie.clone_from(&browser.cookie);
+    assert_eq!(leaving.clone().post("/auth/logout", &[]).await.location(), "/");
+    assert_eq!(app.sessions.unrecorded().len(), 1);
+    assert_eq!(leaving.get("/create").await.location(), "/auth/login", "this process knows");
+    // The database is back.
+    let back = cut.configured_copy(blog.database.connect());
+    blog_app::logout::record(&back.app).await;
+    assert_eq!(back.app.sessions.unrecorded().len(), 0);
+    let mut thief = replica.browser();
+    thief.cookie.clone_from(&browser.cookie);
+    assert_eq!(thief.get("/create").await.location(), "/auth/login");
+}

@@ -76,6 +76,13 @@ impl Blog {
         Self::on(Arc::clone(&self.database), keys)
     }
 
+    /// A process that remembers the same sessions and reaches its database by these connections.
+    pub fn configured_copy(&self, connected: Database) -> Self {
+        let mut copy = Self::with(connected, Arc::clone(&self.database), keys("key", None));
+        Arc::get_mut(&mut copy.app).expect("nobody uses it yet").sessions = self.app.sessions.clone();
+        copy
+    }
+
     /// The same behind a proxy that may be trusted.
     pub fn behind_proxy(&self) -> Self {
         let app = app(self.database.connect(), keys("key", None), Proxies::All);
