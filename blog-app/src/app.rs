@@ -4,15 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::csrf::CsrfLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::blocking::BlockingPool;
@@ -20,19 +17,17 @@ use crate::bodies::MarkdownCache;
 use crate::db::Database;
 use crate::error::Error;
 use crate::metrics::Metrics;
+use crate::names::NameIndex;
 use crate::page::{self, Page, Site};
 use crate::password::Passwords;
 use crate::proxies::{Proxies, is_plain, is_secure};
+use crate::request_body::{self, Places};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
 use crate::throttle::{Guesses, Registrations};
 use crate::traces::Traces;
-use crate::{assets, auth, blog, reading, telemetry};
+use crate::{assets, auth, blog, logout, origin, reading, resume, telemetry};
 
-/// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
-const REQUEST_LIMIT: usize = 1024 * 1024;
-/// Requests with large bodies that are under way at once: with the limit above they take 32 MiB at most.
-pub const LARGE_REQUESTS: usize = 32;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
@@ -56,11 +51,13 @@ pub struct App {
     /// The spans of requests.
     pub traces: Traces,
     /// Room for large bodies.
-    pub large_bodies: Arc<Semaphore>,
+    pub places: Places,
     /// Counts tries to log in.
     pub guesses: Guesses,
     /// Bounds registrations.
     pub registrations: Registrations,
+    /// The names that are taken.
+    pub names: NameIndex,
     /// Who may say who the client is.
     pub proxies: Proxies,
 }
@@ -95,18 +92,21 @@ impl App {
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(auth::routes())
+        .merge(logout::routes())
         .merge(blog::routes())
+        .merge(resume::routes())
         .merge(reading::routes())
         .route("/hello", get(|| async { "Hello, World!" }))
         .route("/static/{name}", get(assets::asset))
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
-        .layer(DefaultBodyLimit::max(REQUEST_LIMIT))
-        .layer(CsrfLayer::new())
+        .layer(origin::csrf_layer(app.site.address.as_deref()))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::check))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), page::frame))
         .layer(middleware::map_response(secure))
+        .layer(middleware::from_fn(request_body::end_unread))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), telemetry::observe))
         .with_state(app)
 }

@@ -5,24 +5,23 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::app::{App, found};
 use crate::blog::misfit;
 use crate::error::Error;
-use crate::forms::{self, Form, Login};
-use crate::page::{Page, failed_with, html, kept, signed_in};
+use crate::forms::{self, Login};
+use crate::names;
+use crate::page::{Page, html, kept, retry_later, signed_in};
 use crate::password::Verdict;
+use crate::request_body::SmallForm;
 use crate::session::{self, KnownBrowser, Session};
-use crate::store;
 use crate::store::users::{self, Credentials, User};
+use crate::store::{self, sessions};
 use crate::throttle::Tries;
 use crate::words;
 
@@ -31,10 +30,7 @@ pub fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/auth/register", get(show_registration).post(register))
         .route("/auth/login", get(show_login).post(log_in))
-        .route("/auth/logout", get(show_logout).post(log_out))
         .route("/auth/password", get(show_password).post(change_password))
-        // Anybody may post here, so these bodies are read without a place for large ones.
-        .layer(DefaultBodyLimit::max(SMALL_BODY))
 }
 
 #[derive(Template)]
@@ -49,12 +45,6 @@ struct RegisterPage<'a> {
 struct LoginPage<'a> {
     page: Page,
     username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "auth/logout.html")]
-struct LogoutPage {
-    page: Page,
 }
 
 #[derive(Template)]
@@ -85,20 +75,25 @@ async fn show_registration(page: Page) -> Result<Response, Error> {
 async fn register(
     State(app): State<Arc<App>>,
     page: Result<Page, Error>,
-    body: FormBody,
+    body: SmallForm,
 ) -> Result<Response, Error> {
     let page = page_or_anonymous(&app, page)?;
     if !page.site.registration_open {
         return Err(Error::RegistrationClosed);
     }
-    let login = Login::from_form(body.form()?).map_err(Error::Form)?;
-    let problem = match login.registration_problem() {
-        Some(problem) => problem,
-        None => {
+    let login = Login::from_form(body.form()?).map_err(Error::Form)?.for_registration();
+    let problem = match problem_of(&app, &login).await {
+        Err(error) if error.is_unavailable() => {
+            let page = page.flash(AWAY.to_owned());
+            return Ok(kept(html(&RegisterPage { page, username: &login.username })?, &error));
+        }
+        Err(error) => return Err(error),
+        Ok(Some(problem)) => problem,
+        Ok(None) => {
             if let Err(wait) = app.registrations.begin() {
                 let text = "Too many people are registering at the moment. Please try again in a while.";
                 let page = RegisterPage { page: page.flash(text.to_owned()), username: &login.username };
-                return later(&page, wait);
+                return Ok(retry_later(html(&page)?, wait));
             }
             let hash = app.passwords.hash(login.password).await.map_err(Error::Password)?;
             let inserted = users::insert(&app.database, &login.username, &hash).await;
@@ -121,6 +116,27 @@ async fn register(
     html(&RegisterPage { page: page.flash(problem), username: &login.username })
 }
 
+/// What keeps this name and password from being registered.
+async fn problem_of(app: &App, login: &Login) -> Result<Option<String>, Error> {
+    if let Some(problem) = login.registration_problem() {
+        return Ok(Some(problem));
+    }
+    let similar = app.names.similar(&app.database, &login.username).await.map_err(Error::Store)?;
+    // An equal name is found out by the database, for good.
+    let similar = similar.filter(|similar| *similar != login.username);
+    Ok(similar.map(|_| forms::SIMILAR_NAME.to_owned()))
+}
+
+/// The user of this name as it was typed, else of its plain form, in which new names are stored.
+async fn find_by_name(app: &App, name: &str) -> Result<Option<Credentials>, Error> {
+    let found = users::find_by_name(&app.database, name).await.map_err(Error::Store)?;
+    let plain = names::normalized(name);
+    if found.is_some() || plain == name {
+        return Ok(found);
+    }
+    users::find_by_name(&app.database, &plain).await.map_err(Error::Store)
+}
+
 async fn show_login(page: Page) -> Result<Response, Error> {
     html(&LoginPage { page, username: "" })
 }
@@ -129,23 +145,45 @@ async fn log_in(
     State(app): State<Arc<App>>,
     page: Result<Page, Error>,
     headers: HeaderMap,
-    body: FormBody,
+    body: SmallForm,
 ) -> Result<Response, Error> {
     let page = page_or_anonymous(&app, page)?;
-    let Login { username, password } = Login::from_form(body.form()?).map_err(Error::Form)?;
-    let found_user = match users::find_by_name(&app.database, &username).await.map_err(Error::Store) {
+    let login = Login::from_form(body.form()?).map_err(Error::Form)?;
+    let username = login.username.clone();
+    let again = |text| html(&LoginPage { page: page.flash(text), username: &username });
+    match log_in_as(&app, &headers, login).await? {
+        Attempt::In(user) => Ok((start_session(&app, &headers, &user).await?, found("/")).into_response()),
+        Attempt::Failed(problem) => again(problem),
+        Attempt::Wait(text, wait) => Ok(retry_later(again(text)?, wait)),
+        Attempt::Away(text, error) => Ok(kept(again(text)?, &error)),
+    }
+}
+
+/// How a try to log in ended; each but the first with a sentence for the form.
+pub enum Attempt {
+    /// Name and password are right.
+    In(Credentials),
+    /// One of them is wrong.
+    Failed(String),
+    /// Too many tries came before.
+    Wait(String, Duration),
+    /// The database is away.
+    Away(String, Error),
+}
+
+/// Tries to log in.
+pub async fn log_in_as(app: &App, headers: &HeaderMap, login: Login) -> Result<Attempt, Error> {
+    let Login { username, password } = login;
+    let found_user = match find_by_name(app, &username).await {
         Ok(found) => found,
-        Err(error) if error.is_unavailable() => {
-            let page = page.flash(AWAY.to_owned());
-            return Ok(kept(html(&LoginPage { page, username: &username })?, &error));
-        }
+        Err(error) if error.is_unavailable() => return Ok(Attempt::Away(AWAY.to_owned(), error)),
         Err(error) => return Err(error),
     };
-    let tries = tries(&app, &headers, &username, found_user.as_ref());
+    let tries = tries(app, headers, &username, found_user.as_ref());
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many failed logins. Please try again in {}.", words::span(wait));
-        return later(&LoginPage { page: page.flash(text), username: &username }, wait);
+        return Ok(Attempt::Wait(text, wait));
     }
     let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
     // Without a user a hash is computed all the same: the messages tell who exists, as Flaskr's do, the time doesn't.
@@ -157,12 +195,11 @@ async fn log_in(
             app.guesses.forget(tries);
             app.metrics.logins("ok");
             let outdated = verdict == Verdict::RightButOutdated;
-            let user = if outdated { with_new_hash(&app, user, password).await } else { user };
-            return Ok(start_session(&app, &headers, &user));
+            return Ok(Attempt::In(if outdated { with_new_hash(app, user, password).await } else { user }));
         }
     };
     app.metrics.logins("failed");
-    html(&LoginPage { page: page.flash(problem.to_owned()), username: &username })
+    Ok(Attempt::Failed(problem.to_owned()))
 }
 
 /// As whose tries this one counts.
@@ -174,12 +211,6 @@ fn tries<'a>(app: &App, headers: &HeaderMap, name: &'a str, user: Option<&Creden
 fn known_browser(app: &App, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
     let mut values = session::cookies(headers, session::KNOWN_COOKIE);
     values.find_map(|value| app.sessions.open_browser(value).filter(|known| known.user == user))
-}
-
-/// The page for who has to wait.
-fn later(page: &impl Template, wait: Duration) -> Result<Response, Error> {
-    let seconds = HeaderValue::from(wait.as_secs() + 1);
-    Ok(failed_with(html(page)?, StatusCode::TOO_MANY_REQUESTS, seconds))
 }
 
 /// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
@@ -196,9 +227,15 @@ async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credenti
     }
 }
 
-fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
-    let proof = session::proof(&of.hash);
-    let value = app.sessions.seal(&Session { user: of.user.id, issued: session::now(), proof });
+/// The cookies of a new session.
+pub async fn start_session(
+    app: &App,
+    headers: &HeaderMap,
+    of: &Credentials,
+) -> Result<AppendHeaders<Vec<(HeaderName, String)>>, Error> {
+    let number = sessions::number_of(&app.database, of.user.id).await.map_err(Error::Store)?;
+    let (user, issued, proof) = (of.user.id, session::now(), session::proof(&of.hash));
+    let value = app.sessions.seal(&Session { user, issued, proof, id: rand::random(), number });
     let secure = app.is_secure(headers);
     let mut cookies = AppendHeaders(vec![(header::SET_COOKIE, session::set_cookie(&value, secure))]);
     if known_browser(app, headers, of.user.id).is_none() {
@@ -206,7 +243,7 @@ fn start_session(app: &App, headers: &HeaderMap, of: &Credentials) -> Response {
         let known = session::set_known_cookie(&app.sessions.seal_browser(&known), secure);
         cookies.0.push((header::SET_COOKIE, known));
     }
-    (cookies, found("/")).into_response()
+    Ok(cookies)
 }
 
 async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
@@ -218,22 +255,22 @@ async fn change_password(
     State(app): State<Arc<App>>,
     Member { page, user }: Member,
     headers: HeaderMap,
-    body: FormBody,
+    body: SmallForm,
 ) -> Result<Response, Error> {
     let mut form = body.form()?;
     let mut field = |name| form.take(name).map_err(Error::Form);
     let (current, new) = (field("current")?, field("new")?);
-    let Some(found) = users::find(&app.database, user.id).await.map_err(Error::Store)? else {
+    let Some(known) = users::find(&app.database, user.id).await.map_err(Error::Store)? else {
         return Err(Error::Forbidden);
     };
     // Who has found a session, on a lent computer for example, could guess here.
-    let tries = Tries::OfKnownBrowser(session::proof(&found.hash), user.id);
+    let tries = Tries::OfKnownBrowser(session::proof(&known.hash), user.id);
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many wrong passwords. Please try again in {}.", words::span(wait));
-        return later(&PasswordPage { page: page.flash(text) }, wait);
+        return Ok(retry_later(html(&PasswordPage { page: page.flash(text) })?, wait));
     }
-    let verdict = app.passwords.verify(current, Some(found.hash.clone())).await.map_err(Error::Password)?;
+    let verdict = app.passwords.verify(current, Some(known.hash.clone())).await.map_err(Error::Password)?;
     if verdict != Verdict::Wrong {
         app.guesses.forget(tries);
     }
@@ -246,35 +283,13 @@ async fn change_password(
         return html(&PasswordPage { page: page.flash(problem) });
     }
     let hash = app.passwords.hash(new).await.map_err(Error::Password)?;
-    let replaced = users::replace_hash(&app.database, user.id, &found.hash, &hash).await;
+    let replaced = users::replace_hash(&app.database, user.id, &known.hash, &hash).await;
     if !replaced.map_err(Error::Store)? {
         let problem = "The password was changed elsewhere at the same time. Please log in again.";
         return html(&PasswordPage { page: page.flash(problem.to_owned()) });
     }
-    Ok(start_session(&app, &headers, &Credentials { hash, ..found }))
-}
-
-/// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
-/// the button, since a foreign page could have made it.
-async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
-    if page.viewer.is_none() {
-        return Ok(found("/"));
-    }
-    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if matches!(site, Some(b"same-origin" | b"none")) {
-        return Ok(end_session(&app, &headers));
-    }
-    html(&LogoutPage { page })
-}
-
-/// Works without the database: who wants to leave can.
-async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    end_session(&app, &headers)
-}
-
-fn end_session(app: &App, headers: &HeaderMap) -> Response {
-    let cookie = session::clear_cookie(app.is_secure(headers));
-    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+    let session = start_session(&app, &headers, &Credentials { hash, ..known }).await?;
+    Ok((session, found("/")).into_response())
 }
 
 /// The page's frame for somebody who is logged in; everybody else is sent to log in.
@@ -313,42 +328,5 @@ impl FromRequestParts<Arc<App>> for Member {
         let page = Page::from_request_parts(parts, app).await.map_err(NotMember::Failed)?;
         let user = page.viewer.clone().ok_or(NotMember::LogIn)?;
         Ok(Self { page, user })
-    }
-}
-
-/// Larger ones need one of the few places for large bodies. Names and passwords at their longest are smaller.
-const SMALL_BODY: usize = 16 * 1024;
-
-/// The bytes of a form. They are parsed by the handler, after it has found out whether the request is allowed at all:
-/// to a stranger's post the answer is 403, whatever the form says.
-pub struct FormBody {
-    bytes: Bytes,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl FormBody {
-    /// The fields.
-    pub fn form(&self) -> Result<Form, Error> {
-        Form::parse(&self.bytes).map_err(Error::Form)
-    }
-}
-
-/// Whether the body is announced as small. One of unknown length counts as large.
-fn is_small(headers: &HeaderMap) -> bool {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    length.is_some_and(|length: usize| length <= SMALL_BODY)
-}
-
-impl FromRequest<Arc<App>> for FormBody {
-    type Rejection = Error;
-
-    async fn from_request(request: Request, app: &Arc<App>) -> Result<Self, Error> {
-        let place = if is_small(request.headers()) {
-            None
-        } else {
-            Some(Arc::clone(&app.large_bodies).try_acquire_owned().map_err(|_| Error::Busy)?)
-        };
-        let bytes: Result<Bytes, BytesRejection> = Bytes::from_request(request, app).await;
-        Ok(Self { bytes: bytes.map_err(Error::Body)?, _place: place })
     }
 }

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::app::{App, found};
-use crate::auth::{FormBody, Member, NotMember};
+use crate::auth::{Member, NotMember};
 use crate::error::Error;
 use crate::forms::Draft;
 use crate::page::{self, Page, html};
 use crate::reading::number;
+use crate::request_body::LargeForm;
+use crate::resume;
 use crate::session::SET_WROTE_COOKIE;
 use crate::store;
 use crate::store::posts::{self, Post};
@@ -49,13 +51,17 @@ struct UpdatePage {
 
 /// What a writer's request is about: a new post, or the one of this id.
 #[derive(Clone, Copy)]
-enum Subject {
+pub enum Subject {
+    /// A new post.
     New,
+    /// The post of this id.
     Existing(i64),
 }
 
 impl Subject {
-    fn id(self) -> Option<i64> {
+    /// The post's id, if there is one.
+    #[must_use]
+    pub fn id(self) -> Option<i64> {
         match self {
             Self::New => None,
             Self::Existing(id) => Some(id),
@@ -100,8 +106,8 @@ async fn update_post(
     saved.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Saves what a member wrote. Who isn't one is sent away before anything of the body is read; but a member who can't be
-/// recognised, since the database is away, gets the form back with what was typed.
+/// Saves what a member wrote. A member who isn't logged in any more, or can't be recognised since the database is away, gets
+/// back what was typed.
 async fn save(
     app: &Arc<App>,
     member: Result<Member, NotMember>,
@@ -111,25 +117,23 @@ async fn save(
     let Member { page, user } = match member {
         Ok(member) => member,
         Err(NotMember::Failed(error)) if error.is_unavailable() => {
-            let draft = draft_in(app, request).await?;
+            let (draft, _) = draft_in(app, request, true).await?;
             return kept(Page::anonymous(app), subject, draft, &error);
         }
+        Err(NotMember::LogIn) => return Ok(without_member(app, subject, request).await),
         Err(refusal) => return Ok(refusal.into_response()),
     };
-    let owned = match subject {
-        Subject::Existing(id) => Some(own_post(app, &user, id).await),
-        Subject::New => None,
-    };
-    let title = match owned.transpose() {
-        Ok(post) => post.map(|post| post.title),
+    let title = match own_post_of(app, &user, subject).await {
+        Ok(title) => title,
         Err(error) if error.is_unavailable() => {
-            return kept(page, subject, draft_in(app, request).await?, &error);
+            return kept(page, subject, draft_in(app, request, true).await?.0, &error);
         }
         Err(error) => return Err(error),
     };
-    let draft = draft_in(app, request).await?;
-    if let Some(problem) = draft.problem() {
-        return form(page.flash(problem), subject, title, draft);
+    let (mut draft, is_oversize) = draft_in(app, request, true).await?;
+    if let Some(problem) = draft.remove_forbidden().or_else(|| draft.problem()) {
+        let form = form(page.flash(problem), subject, title, draft)?;
+        return Ok(if is_oversize { page::with_status(form, StatusCode::PAYLOAD_TOO_LARGE) } else { form });
     }
     match store_draft(app, &user, subject, &draft).await {
         Ok(()) => Ok(written()),
@@ -141,9 +145,20 @@ async fn save(
     }
 }
 
-async fn draft_in(app: &Arc<App>, request: Request) -> Result<Draft, Error> {
-    let body = FormBody::from_request(request, app).await?;
-    Draft::from_form(body.form()?).map_err(Error::Form)
+/// Nobody is logged in: what was typed comes back with a login form. A request without a text is simply sent to log in.
+async fn without_member(app: &Arc<App>, subject: Subject, request: Request) -> Response {
+    let of_member = resume::was_here_before(app, request.headers());
+    match draft_in(app, request, of_member).await {
+        Ok((draft, _)) if !draft.is_empty() => resume::ask_to_log_in(Page::anonymous(app), subject, &draft)
+            .unwrap_or_else(IntoResponse::into_response),
+        Err(error @ (Error::PostTooLong | Error::Full)) => error.into_response(),
+        Ok(_) | Err(_) => NotMember::LogIn.into_response(),
+    }
+}
+
+async fn draft_in(app: &App, request: Request, of_member: bool) -> Result<(Draft, bool), Error> {
+    let LargeForm { form, is_oversize, .. } = LargeForm::read(app, request, of_member).await?;
+    Draft::from_form(form).map(|draft| (draft, is_oversize)).map_err(Error::Form)
 }
 
 async fn store_draft(app: &App, user: &User, subject: Subject, draft: &Draft) -> Result<(), Error> {
@@ -159,7 +174,8 @@ async fn store_draft(app: &App, user: &User, subject: Subject, draft: &Draft) ->
     }
 }
 
-fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -> Result<Response, Error> {
+/// The form for a post.
+pub fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -> Result<Response, Error> {
     match subject {
         Subject::New => html(&CreatePage { page, draft }),
         Subject::Existing(id) => {
@@ -203,6 +219,14 @@ fn written() -> Response {
     let mut response = found("/");
     response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(SET_WROTE_COOKIE));
     response
+}
+
+/// The present title of the user's post, if it is about one.
+pub async fn own_post_of(app: &App, user: &User, subject: Subject) -> Result<Option<String>, Error> {
+    match subject {
+        Subject::New => Ok(None),
+        Subject::Existing(id) => own_post(app, user, id).await.map(|post| Some(post.title)),
+    }
 }
 
 /// The post, if there is one and it is the user's own.

@@ -217,7 +217,10 @@ pub struct MigrateArgs {
     /// How long to wait for the database.
     #[arg(long, env = "BLOG_MIGRATE_TIMEOUT", default_value = "5m", value_parser = duration, value_name = "DURATION")]
     pub timeout: Duration,
-    /// File that takes the schema's version when all went well, if it exists; Kubernetes mounts it into containers.
+    /// How long to wait while the database's host isn't known or refuses the connection [default: as long as --timeout].
+    #[arg(long, env = "BLOG_MIGRATE_PATIENCE", value_parser = duration, value_name = "DURATION")]
+    pub patience: Option<Duration>,
+    /// File that takes the schema's version at the end, or why there is none, if it exists; Kubernetes mounts it into containers.
     #[arg(long, env = "BLOG_TERMINATION_LOG", default_value = "/dev/termination-log", value_name = "FILE")]
     pub termination_log: PathBuf,
     /// The database.

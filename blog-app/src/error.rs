@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
+use crate::forms::BODY_LIMIT;
+use crate::request_body::{LARGE_BODY, SMALL_BODY};
 use crate::{cursor, forms, password, store};
 
 /// Seconds after which a client may try again while the database is away.
@@ -31,9 +32,18 @@ pub enum Error {
     /// The form isn't one of ours.
     #[error("failed to read the form")]
     Form(#[source] forms::Error),
-    /// The body didn't arrive, or is too large.
+    /// The body didn't arrive.
     #[error("failed to read the body")]
-    Body(#[source] BytesRejection),
+    Body(#[source] axum::Error),
+    /// A login or registration is longer than names and passwords can be.
+    #[error("the form is longer than {SMALL_BODY} bytes")]
+    SmallBodyTooLong,
+    /// A post is longer than the blog reads.
+    #[error("the form is longer than {LARGE_BODY} bytes")]
+    PostTooLong,
+    /// All places for large bodies are taken.
+    #[error("too many large requests are under way")]
+    Full,
     /// Too much is under way already.
     #[error("too many requests of this kind are under way")]
     Busy,
@@ -49,6 +59,9 @@ pub enum Error {
     /// The password hash.
     #[error(transparent)]
     Password(password::Error),
+    /// The schema is too old for this.
+    #[error("the database's schema is too old for this; run `blog-app migrate`")]
+    NotMigrated,
     /// Work in another thread ended early, by a bug.
     #[error("failed to finish work in another thread")]
     Panicked,
@@ -71,12 +84,12 @@ impl Error {
             Self::NoSuchPost(_) | Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden | Self::RegistrationClosed => StatusCode::FORBIDDEN,
             Self::Form(_) | Self::Cursor(_) => StatusCode::BAD_REQUEST,
-            Self::Body(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-                StatusCode::PAYLOAD_TOO_LARGE
-            }
+            Self::SmallBodyTooLong | Self::PostTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             unavailable if unavailable.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Busy | Self::Password(password::Error::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Full | Self::NotMigrated | Self::Password(password::Error::Busy) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Panicked | Self::Render(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
@@ -99,6 +112,21 @@ impl Error {
             Self::Busy | Self::Password(password::Error::Busy) => Some(
                 "Too many people are doing this at the moment. Please try again in a few seconds.".to_owned(),
             ),
+            Self::Full => Some(
+                "Too many people are sending long texts at the moment. Yours was not read: please go back in your browser, \
+                 where it is still in the form, and press Save again in a few seconds."
+                    .to_owned(),
+            ),
+            Self::SmallBodyTooLong => {
+                Some(format!("This form takes at most {SMALL_BODY} bytes, and this was more."))
+            }
+            Self::PostTooLong => Some(format!(
+                "This is more than the blog takes at once: a post may have at most {BODY_LIMIT} characters. Your text is \
+                 still in the form: please go back in your browser and shorten it."
+            )),
+            Self::NotMigrated => {
+                Some("This needs a newer database. The blog's owner can update it with `blog-app migrate`.".to_owned())
+            }
             Self::RegistrationClosed => Some("This blog takes no new users.".to_owned()),
             _ => None,
         }

@@ -3,6 +3,7 @@
 use atom_syndication::{Content, Entry, Feed, Link, Person, Text};
 
 use crate::bodies::Bodies;
+use crate::characters::without_forbidden;
 use crate::page::Site;
 use crate::store::posts::{Listing, Post};
 
@@ -11,7 +12,7 @@ use crate::store::posts::{Listing, Post};
 pub fn atom(site: &Site, address: &str, listing: &Listing, bodies: &Bodies) -> String {
     let updated = listing.posts.first().map_or("1970-01-01 00:00:00", |post| post.created.as_str());
     let feed = Feed {
-        title: Text::plain(site.title.clone()),
+        title: Text::plain(carried(&site.title)),
         id: format!("{address}/"),
         updated: time(updated),
         links: vec![link("alternate", format!("{address}/")), link("self", format!("{address}/feed.atom"))],
@@ -25,24 +26,29 @@ fn entry(address: &str, post: &Post, bodies: &Bodies) -> Entry {
     let created = time(&post.created);
     let body = match bodies.html(post) {
         Some(html) => {
-            Content { value: Some(html.to_owned()), content_type: Some("html".into()), ..Content::default() }
+            Content { value: Some(carried(html)), content_type: Some("html".into()), ..Content::default() }
         }
         None => Content {
-            value: Some(post.body.clone()),
+            value: Some(carried(&post.body)),
             content_type: Some("text".into()),
             ..Content::default()
         },
     };
     Entry {
-        title: Text::plain(post.title.clone()),
+        title: Text::plain(carried(&post.title)),
         id: format!("{address}/{}", post.id),
         published: Some(created),
         updated: created,
-        authors: vec![Person { name: post.author.clone(), ..Person::default() }],
+        authors: vec![Person { name: carried(&post.author), ..Person::default() }],
         links: vec![link("alternate", format!("{address}/{}", post.id))],
         content: Some(body),
         ..Entry::default()
     }
+}
+
+/// What XML forbids would make the whole feed unreadable. It can come from before it was refused, or by an import.
+fn carried(text: &str) -> String {
+    without_forbidden(text).into_owned()
 }
 
 fn link(rel: &str, href: String) -> Link {

@@ -5,12 +5,19 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use thiserror::Error;
 
+use crate::characters::{first_forbidden, without_forbidden};
+use crate::names;
+
 /// Longest name and title, in characters, as wide as their columns.
 pub const NAME_LIMIT: usize = 255;
 /// Longest text of a post, in characters.
 pub const BODY_LIMIT: usize = 65_536;
 /// Longest password, in bytes: enough for any phrase, and hashing stays cheap.
 pub const PASSWORD_LIMIT: usize = 1024;
+
+/// The sentence for a name that could be taken for another user's.
+pub const SIMILAR_NAME: &str =
+    "This name looks like another user's. Please choose one that can't be taken for it.";
 
 /// The form isn't one that our pages send.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -68,6 +75,16 @@ impl Login {
         Ok(Self { username: form.take("username")?, password: form.take("password")? })
     }
 
+    /// With the name in the form in which it is stored.
+    #[must_use]
+    pub fn for_registration(self) -> Self {
+        // A control character stays, to be refused in words.
+        if self.username.contains(char::is_control) {
+            return self;
+        }
+        Self { username: names::normalized(&self.username), ..self }
+    }
+
     /// What keeps these from being registered, as a sentence for the page.
     #[must_use]
     pub fn registration_problem(&self) -> Option<String> {
@@ -82,6 +99,10 @@ impl Login {
         }
         if self.username.chars().any(char::is_control) {
             return Some("Username must not contain control characters.".to_owned());
+        }
+        if let Some(character) = self.username.chars().find(|character| names::is_invisible(*character)) {
+            let code = u32::from(character);
+            return Some(format!("Username must not contain invisible characters such as U+{code:04X}."));
         }
         password_problem(&self.password)
     }
@@ -110,6 +131,28 @@ impl Draft {
     /// Takes the fields out of a form.
     pub fn from_form(mut form: Form) -> Result<Self, Error> {
         Ok(Self { title: form.take("title")?, body: form.take("body")? })
+    }
+
+    /// Whether nothing was typed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.title.is_empty() && self.body.is_empty()
+    }
+
+    /// Removes what no page or feed can carry, and says so in a sentence for the page.
+    pub fn remove_forbidden(&mut self) -> Option<String> {
+        let found = [("Title", &self.title), ("Body", &self.body)]
+            .into_iter()
+            .find_map(|(field, text)| first_forbidden(text).map(|found| (field, found)));
+        let (field, (character, line)) = found?;
+        for text in [&mut self.title, &mut self.body] {
+            *text = without_forbidden(text).into_owned();
+        }
+        Some(format!(
+            "{field} had characters that can't be shown, the first one U+{:04X} in line {line}. They are removed below: \
+             please look at the text and press Save again.",
+            u32::from(character)
+        ))
     }
 
     /// What keeps these from being saved, as a sentence for the page.

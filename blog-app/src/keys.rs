@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::session::{Session, Sessions};
 
-    const SESSION: Session = Session { user: 1, issued: 0, proof: 0 };
+    const SESSION: Session = Session { user: 1, issued: 0, proof: 0, id: 0, number: 0 };
 
     fn agree(one: Keys, other: Keys) -> bool {
         Sessions::new(other).open(&Sessions::new(one).seal(&SESSION), 0).is_some()

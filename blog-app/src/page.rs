@@ -1,6 +1,7 @@
 //! What all pages share: the site's name, who looks at them, and how an error looks.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{FromRequestParts, Request, State};
@@ -14,7 +15,8 @@ use crate::error::{Cause, Detail, Error, RETRY_AFTER, chain};
 use crate::markup::Markup;
 use crate::session::{self, Session};
 use crate::store::posts::Post;
-use crate::store::users::{self, User};
+use crate::store::sessions;
+use crate::store::users::User;
 
 /// The site as every page shows it.
 #[derive(Clone, Debug)]
@@ -94,9 +96,11 @@ impl FromRequestParts<Arc<App>> for Page {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
         let viewer = match signed_in(&parts.headers, app) {
-            Some(session) => users::find(&app.database, session.user)
+            Some(session) => sessions::find_user(&app.database, session.user, session.key())
                 .await
                 .map_err(Error::Store)?
+                .filter(|found| !found.is_ended && found.number == session.number)
+                .map(|found| found.credentials)
                 .filter(|found| session::proof(&found.hash) == session.proof)
                 .map(|found| found.user),
             None => None,
@@ -132,13 +136,26 @@ struct ErrorPage<'a> {
 #[derive(Clone)]
 struct Finished;
 
-/// Sends a page of its own under a status that says that something failed, and when to come back.
+/// Sends a page of its own under a status that says that something failed.
 #[must_use]
-pub fn failed_with(mut page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+pub fn with_status(mut page: Response, status: StatusCode) -> Response {
     *page.status_mut() = status;
-    page.headers_mut().insert(header::RETRY_AFTER, retry_after);
     page.extensions_mut().insert(Finished);
     page
+}
+
+/// The same, and when to come back.
+#[must_use]
+pub fn failed_with(page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+    let mut page = with_status(page, status);
+    page.headers_mut().insert(header::RETRY_AFTER, retry_after);
+    page
+}
+
+/// A form that is to be sent again after this time at the earliest.
+#[must_use]
+pub fn retry_later(form: Response, wait: Duration) -> Response {
+    failed_with(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
 }
 
 /// A form with what was typed, as the answer while the database is away: people need not type it again.

@@ -46,6 +46,26 @@ impl Error {
         }
     }
 
+    /// Whether nothing answers at the address of the settings.
+    fn is_nobody_there(&self) -> bool {
+        match self {
+            Self::Password(password::Error::Store(error)) | Self::Migrate(migrate::Error::Store(error)) => {
+                error.is_nobody_there()
+            }
+            Self::Password(_) | Self::Migrate(_) => false,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        if self.is_refused() {
+            Kind::Refused
+        } else if self.is_nobody_there() {
+            Kind::NobodyThere
+        } else {
+            Kind::Away
+        }
+    }
+
     /// What somebody can do about it.
     fn advice(&self, waited: Duration) -> String {
         let seconds = waited.as_secs();
@@ -54,30 +74,64 @@ impl Error {
                 "gave up after the server had refused the account for {seconds} s; check user, password and database"
             );
         }
+        if self.is_nobody_there() {
+            return format!(
+                "gave up on the database after {seconds} s without anybody at its address; check host and port"
+            );
+        }
         format!("gave up on the database after {seconds} s")
     }
 }
 
-/// How long we wait in all, from the first error or from the first refusal in a row.
-fn patience(error: &Error, limit: Duration) -> Duration {
-    if error.is_refused() { REFUSAL_PATIENCE.min(limit) } else { limit }
+/// What keeps the database from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It doesn't want us.
+    Refused,
+    /// Its host isn't known, or nothing listens there.
+    NobodyThere,
+    /// Something else that may pass.
+    Away,
+}
+
+/// How long the database is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From the start.
+    pub limit: Duration,
+    /// While nothing answers at its address; as long as the limit if it isn't set.
+    pub nobody_there: Option<Duration>,
+}
+
+impl Patience {
+    /// How long an error of this kind may last.
+    fn with(&self, kind: Kind) -> Duration {
+        let longest = match kind {
+            Kind::Refused => Some(REFUSAL_PATIENCE),
+            Kind::NobodyThere => self.nobody_there,
+            Kind::Away => None,
+        };
+        longest.map_or(self.limit, |longest| longest.min(self.limit))
+    }
 }
 
 /// Migrates as soon as the database answers, with a new password if there is one, and gives up after this time.
-pub async fn migrate_within(database: &Database, limit: Duration) -> anyhow::Result<Outcome> {
+pub async fn migrate_within(database: &Database, patience: Patience) -> anyhow::Result<Outcome> {
     let started = Instant::now();
-    let mut refused_since = None;
+    let mut lasting: Option<(Kind, Instant)> = None;
     let mut wait = FIRST_WAIT;
     loop {
+        let begun = Instant::now();
         let error = match attempt(database).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) if !error.is_unavailable() => return Err(error.into()),
             Err(error) => error,
         };
-        refused_since = error.is_refused().then(|| refused_since.unwrap_or_else(Instant::now));
-        let patience = patience(&error, limit);
-        let over = |since: Instant, patience| (since.elapsed() + wait >= patience).then_some(patience);
-        if let Some(waited) = over(started, limit).or_else(|| over(refused_since?, patience)) {
+        let kind = error.kind();
+        let since = lasting.filter(|(before, _)| *before == kind).map_or(begun, |(_, since)| since);
+        lasting = Some((kind, since));
+        let over = |since: Instant, limit: Duration| (since.elapsed() + wait >= limit).then_some(limit);
+        if let Some(waited) = over(started, patience.limit).or_else(|| over(since, patience.with(kind))) {
             let advice = error.advice(waited);
             return Err(error).context(advice);
         }
@@ -109,14 +163,15 @@ mod tests {
     #[test]
     fn a_server_that_refuses_us_is_waited_for_less_long_than_one_that_is_away_and_the_end_says_why() {
         let limit = Duration::from_secs(300);
+        let patience = Patience { limit, nobody_there: None };
         let away = Error::Migrate(migrate::Error::Store(crate::store::Error::Unavailable {
             operation: "connect",
             reason: sqlx::Error::PoolClosed,
         }));
-        assert_eq!(patience(&away, limit), limit);
+        assert_eq!(patience.with(away.kind()), limit);
         assert_eq!(away.advice(limit), "gave up on the database after 300 s");
         let refused = Error::Password(password::Error::BothRefused);
-        assert_eq!(patience(&refused, limit), REFUSAL_PATIENCE);
+        assert_eq!(patience.with(refused.kind()), REFUSAL_PATIENCE);
         assert!(refused.advice(REFUSAL_PATIENCE).contains("check user, password and database"));
     }
 }

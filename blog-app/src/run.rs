@@ -10,7 +10,7 @@ use crate::admin;
 use crate::cli::{Cli, Command, DiscardArgs, LogArgs, MigrateArgs};
 use crate::config::{DatabaseConfig, process_env};
 use crate::db::Database;
-use crate::patience::migrate_within;
+use crate::patience::{Patience, migrate_within};
 use crate::serve::{self, Signals};
 use crate::store::migrate::Outcome;
 use crate::store::password;
@@ -54,23 +54,28 @@ fn start_log(args: &LogArgs) -> anyhow::Result<()> {
 /// As process 1 of an init container, a signal ends us only if we listen for it.
 async fn migrate_or_stop(args: &MigrateArgs) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    tokio::select! {
+    let outcome = tokio::select! {
         outcome = migrate_database(args) => outcome,
         _ = signals.next() => bail!("stopped by a signal before the migration was done"),
+    };
+    if let Err(error) = &outcome {
+        leave_last_words(&args.termination_log, &format!("{error:#}"));
     }
+    outcome
 }
 
 async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
     let config = DatabaseConfig::resolve(&args.database, &process_env)?;
     let database = Database::lazy(&config);
-    let Outcome { from, to } = migrate_within(&database, args.timeout).await?;
+    let patience = Patience { limit: args.timeout, nobody_there: args.patience };
+    let Outcome { from, to } = migrate_within(&database, patience).await?;
     if from == to {
         tracing::info!(version = to, "the schema is up to date");
     } else {
         tracing::info!(from, to, "migrated");
     }
     database.close().await;
-    leave_last_words(&args.termination_log, to);
+    leave_last_words(&args.termination_log, &format!("schema version {to}"));
     Ok(())
 }
 
@@ -82,12 +87,13 @@ async fn discard_previous_password(args: &DiscardArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The operator learns the schema's version from the container's termination message. The file exists only in a pod.
-fn leave_last_words(path: &Path, version: u32) {
+/// The operator learns the schema's version, or why there is none, from the container's termination message. The file exists
+/// only in a pod.
+fn leave_last_words(path: &Path, words: &str) {
     if !path.is_file() {
         return;
     }
-    if let Err(error) = fs::write(path, format!("schema version {version}\n")) {
+    if let Err(error) = fs::write(path, format!("{words}\n")) {
         tracing::warn!(%error, path = %path.display(), "failed to write the termination message");
     }
 }

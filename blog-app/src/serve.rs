@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{self, App, LARGE_REQUESTS};
+use crate::app::{self, App};
 use crate::blocking::BlockingPool;
 use crate::bodies::MarkdownCache;
 use crate::cli::{Registration, ServeArgs};
@@ -19,11 +19,14 @@ use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
 use crate::health::{self, Readiness};
 use crate::keys::KeySource;
+use crate::logout;
 use crate::metrics::Metrics;
+use crate::names::NameIndex;
 use crate::page::Site;
 use crate::password::Passwords;
-use crate::patience::migrate_within;
+use crate::patience::{Patience, migrate_within};
 use crate::proxies::Proxies;
+use crate::request_body::Places;
 use crate::server::{self, Phase};
 use crate::session::Sessions;
 use crate::shelf::Shelf;
@@ -43,7 +46,8 @@ const QUIET: Duration = Duration::from_secs(3);
 /// Visitors who wait to be let in; the kernel's own limit is usually this as well.
 const QUEUE: u32 = 4096;
 
-const SQLITE_PATIENCE: Duration = Duration::from_secs(5);
+/// With a file: two that start at once on a new one get in each other's way for a moment.
+pub const SQLITE_PATIENCE: Patience = Patience { limit: Duration::from_secs(5), nobody_there: None };
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,21 +115,22 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: traces.clone(),
-        large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
+        places: Places::default(),
         guesses: Guesses::default(),
+        names: NameIndex::default(),
         registrations: Registrations::per_minute(args.registrations_per_minute),
         proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());
-    let rechecking = tokio::spawn({
+    let in_background = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { app.shelf.recheck_regularly(&app.database).await }
+        async move { tokio::join!(app.shelf.recheck_regularly(&app.database), logout::record_regularly(&app)) }
     });
     let drain = Duration::from_secs(args.drain_seconds);
     serve_both(&args, app, drain, &mut signals).await?;
     watching.abort();
-    rechecking.abort();
+    in_background.abort();
     traces.finish().await;
     // Connections that hang must not hang the end.
     let _ = timeout(SCHEMA_CHECK, database.close()).await;
@@ -204,7 +209,6 @@ async fn leave(
 async fn check_schema(database: &Database) -> anyhow::Result<()> {
     if let Database::Sqlite(embedded) = database {
         let file = embedded.pool().connect_options().get_filename().to_owned();
-        // Two that start at once on a new file get in each other's way for a moment.
         let done = migrate_within(database, SQLITE_PATIENCE)
             .await
             .with_context(|| format!("failed to prepare the database in {}", file.display()))?;

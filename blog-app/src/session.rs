@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
+use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -63,6 +64,22 @@ pub struct Session {
     /// [`proof`] of the user's password hash at that time.
     #[serde(default)]
     pub proof: u64,
+    /// A random number, so that of two logins in one second each has its own session.
+    #[serde(default)]
+    pub id: u64,
+    /// How often the user had logged out everywhere.
+    #[serde(default)]
+    pub number: i64,
+}
+
+impl Session {
+    /// Names the session in the database. A digest, so that the cookies of a release without numbers have one too.
+    #[must_use]
+    pub fn key(&self) -> i64 {
+        let text = format!("{} {} {} {} {}", self.user, self.issued, self.proof, self.id, self.number);
+        let digest = Sha256::digest(text);
+        digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
+    }
 }
 
 /// A browser in which a user has logged in.
@@ -82,24 +99,34 @@ pub fn proof(password_hash: &str) -> u64 {
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
+/// Sessions that this process remembers as ended.
+const ENDED_HERE: u64 = 10_000;
+
 /// Signs and opens cookies. Cloning shares the keys.
 #[derive(Clone)]
-pub struct Sessions(Arc<RwLock<Keys>>);
+pub struct Sessions {
+    keys: Arc<RwLock<Keys>>,
+    /// By their keys: also while the database, which remembers them for all replicas, is away.
+    ended: Cache<i64, ()>,
+    /// Those of them that the database doesn't know yet.
+    unrecorded: Cache<i64, ()>,
+}
 
 impl Sessions {
     /// With these keys, until they are replaced.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
-        Self(Arc::new(RwLock::new(keys)))
+        let memory = || Cache::builder().max_capacity(ENDED_HERE).time_to_live(MAX_AGE).build();
+        Self { keys: Arc::new(RwLock::new(keys)), ended: memory(), unrecorded: memory() }
     }
 
     /// Changes the keys under running requests, for rotation without a restart.
     pub fn replace_keys(&self, keys: Keys) {
-        *self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
     }
 
     fn keys(&self) -> Keys {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// The value of the cookie.
@@ -113,7 +140,30 @@ impl Sessions {
     pub fn open(&self, value: &str, now: u64) -> Option<Session> {
         let session: Session = self.verified("", value)?;
         let expires = session.issued.checked_add(MAX_AGE.as_secs())?;
-        (now < expires).then_some(session)
+        (now < expires && !self.ended.contains_key(&session.key())).then_some(session)
+    }
+
+    /// This process opens that session no more.
+    pub fn end(&self, session: &Session) {
+        self.ended.insert(session.key(), ());
+        self.unrecorded.insert(session.key(), ());
+    }
+
+    /// The keys of the ended sessions that the database doesn't know yet.
+    #[must_use]
+    pub fn unrecorded(&self) -> Vec<i64> {
+        self.unrecorded.iter().map(|(key, ())| *key).collect()
+    }
+
+    /// The database knows that this one has ended.
+    pub fn recorded(&self, key: i64) {
+        self.unrecorded.invalidate(&key);
+    }
+
+    /// Whether one of our keys signed it, however old it is: a member was logged in with it.
+    #[must_use]
+    pub fn is_ours(&self, value: &str) -> bool {
+        self.verified::<Session>("", value).is_some()
     }
 
     /// The value of the cookie that tells a browser that a user has used.
@@ -204,7 +254,7 @@ mod tests {
         Sessions::new(Keys { current: derive(current), previous: previous.map(derive) })
     }
 
-    const SESSION: Session = Session { user: 7, issued: 1000, proof: 3 };
+    const SESSION: Session = Session { user: 7, issued: 1000, proof: 3, id: 9, number: 0 };
 
     #[test]
     fn a_sealed_session_opens_with_the_same_key_elsewhere() {

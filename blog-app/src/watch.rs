@@ -161,7 +161,7 @@ mod tests {
     use crate::cli::DatabaseArgs;
     use crate::session::{Key, Keys, Session};
 
-    const SESSION: Session = Session { user: 1, issued: 0, proof: 0 };
+    const SESSION: Session = Session { user: 1, issued: 0, proof: 0, id: 0, number: 0 };
 
     #[tokio::test(start_paused = true)]
     async fn rotated_keys_are_in_force_without_a_restart_and_half_a_rotation_changes_nothing() {

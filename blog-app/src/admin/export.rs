@@ -6,8 +6,10 @@ use std::path::Path;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use serde_json::ser::Formatter;
 
 use super::{Progress, open};
+use crate::characters::is_forbidden;
 use crate::cli::ExportArgs;
 use crate::store::transfer::{self, Record};
 
@@ -30,6 +32,12 @@ pub struct Trailer {
     pub posts: usize,
 }
 
+impl std::fmt::Display for Trailer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} users and {} posts", self.users, self.posts)
+    }
+}
+
 /// The last line as it is written.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct End {
@@ -43,7 +51,7 @@ pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut out = output(args.file.as_deref())?;
     let mut progress = Progress::new("exported");
     line(&mut out, &Header { flaskblog_export: FORMAT })?;
-    let (mut users, mut posts, mut after) = (0, 0, 0);
+    let (mut users, mut posts, mut after) = (0, 0, transfer::BEFORE_ALL);
     // Noted before the users are read, so that no post comes without its author, who may register meanwhile.
     let last_post = transfer::last_post(&database).await?;
     loop {
@@ -54,7 +62,7 @@ pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
         batch.into_iter().try_for_each(|user| line(&mut out, &Record::User(user)))?;
         progress.at(users);
     }
-    after = 0;
+    after = transfer::BEFORE_ALL;
     'posts: loop {
         let batch = transfer::posts_after(&database, after).await?;
         let Some(last) = batch.last() else { break };
@@ -75,6 +83,28 @@ pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// JSON may hold any character above U+001F as it is. Those that a terminal acts on are escaped too, since an export can go
+/// to one.
+struct TerminalSafe;
+
+impl Formatter for TerminalSafe {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> std::io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_forbidden) {
+            out.write_all(&rest.as_bytes()[..at])?;
+            let mut left = rest[at..].chars();
+            // All of them are in the first plane, so that one escape is enough.
+            write!(out, "\\u{:04x}", left.next().map_or(0, u32::from))?;
+            rest = left.as_str();
+        }
+        out.write_all(rest.as_bytes())
+    }
+}
+
 /// A file that is there already is not overwritten: it may be the only copy of something.
 fn output(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
     match file.filter(|file| file.as_os_str() != "-") {
@@ -88,6 +118,7 @@ fn output(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
 }
 
 fn line(out: &mut impl Write, value: &impl Serialize) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, value).context("failed to write the export")?;
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, TerminalSafe);
+    value.serialize(&mut serializer).context("failed to write the export")?;
     out.write_all(b"\n").context("failed to write the export")
 }

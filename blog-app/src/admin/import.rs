@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::source::Source;
-use super::{Progress, open};
+use super::{Progress, open_to_fill};
+use crate::characters::{printable, without_forbidden};
 use crate::cli::ImportArgs;
 use crate::cursor;
 use crate::db::Database;
@@ -30,6 +31,8 @@ struct Findings {
     present: HashSet<(bool, i64)>,
     orphans: HashSet<i64>,
     authors: HashSet<i64>,
+    /// Rows with characters that are left out.
+    cleaned: usize,
     problems: usize,
     listed: Vec<String>,
 }
@@ -54,7 +57,9 @@ impl Findings {
 
 /// Imports the file, or says what importing it would do.
 pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
-    let database = open(&args.database).await?;
+    // A file that can't be read must not leave a new database behind.
+    drop(Source::open(&args.file)?);
+    let database = open_to_fill(&args.database, args.dry_run).await?;
     let findings = look(&database, &args.file).await?;
     for text in &findings.listed {
         eprintln!("{text}");
@@ -67,12 +72,22 @@ pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
     if args.dry_run {
         println!("would import {users} users and {posts} posts");
     } else {
-        write(&database, &args.file, findings).await?;
+        write(&database, &args.file, &findings).await?;
         println!("imported {users} users and {posts} posts");
     }
     println!("{present} rows were there already");
+    if findings.cleaned > 0 {
+        println!("{} rows have characters that can't be shown; these are left out", findings.cleaned);
+    }
     if orphans > 0 {
-        println!("{orphans} posts without an author, which Flaskr doesn't show, were left out");
+        let mut ids: Vec<i64> = findings.orphans.iter().copied().collect();
+        ids.sort_unstable();
+        let more = if orphans > LISTED { ", …" } else { "" };
+        let named: Vec<String> = ids.iter().take(LISTED).map(i64::to_string).collect();
+        println!(
+            "{orphans} posts without an author, which Flaskr doesn't show, were left out: {}{more}",
+            named.join(", ")
+        );
     }
     database.close().await;
     Ok(())
@@ -88,6 +103,8 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
         }
         for record in batch {
             seen += 1;
+            let (record, is_changed) = cleaned(record);
+            findings.cleaned += usize::from(is_changed);
             match record {
                 Record::User(user) => look_at_user(database, user, &mut findings).await?,
                 Record::Post(post) => look_at_post(database, post, &mut findings).await?,
@@ -97,21 +114,51 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
     }
 }
 
+/// The row without characters that no page or feed can carry, and whether it had any.
+fn cleaned(record: Record) -> (Record, bool) {
+    let clean = |text: &str| without_forbidden(text).into_owned();
+    let clean = match &record {
+        Record::User(user) => Record::User(UserRow { username: clean(&user.username), ..user.clone() }),
+        Record::Post(post) => Record::Post(clean_post(post)),
+    };
+    let is_changed = clean != record;
+    (clean, is_changed)
+}
+
+fn clean_post(post: &PostRow) -> PostRow {
+    let clean = |text: &str| without_forbidden(text).into_owned();
+    PostRow { title: clean(&post.title), body: clean(&post.body), ..post.clone() }
+}
+
+/// Why a row of this id can't be taken: an address names a post by digits, and MySQL's ids have four bytes.
+fn id_problem(database: &Database, id: i64) -> Option<&'static str> {
+    if id < 1 {
+        return Some("its id is not positive");
+    }
+    let is_too_large = matches!(database, Database::MySql(_)) && id > i64::from(i32::MAX);
+    is_too_large.then_some("its id is larger than the database's ids can be")
+}
+
 async fn look_at_user(database: &Database, user: UserRow, findings: &mut Findings) -> anyhow::Result<()> {
     let UserRow { id, username, .. } = &user;
-    if !findings.authors.insert(*id) {
+    if let Some(problem) = id_problem(database, *id) {
+        findings.authors.insert(*id);
+        findings.problem(format!("user {id} ({}): {problem}", printable(username)));
+    } else if !findings.authors.insert(*id) {
         findings.problem(format!("user {id}: the id comes twice"));
     } else if username.chars().count() > NAME_LIMIT {
         findings.problem(format!("user {id}: the name is longer than {NAME_LIMIT} characters"));
     } else {
         match transfer::user_like(database, &user).await? {
             None => findings.new_users += 1,
-            Some(there) if there.id == *id && there.username == *username => {
+            Some(there) if there.id == *id && without_forbidden(&there.username) == *username => {
                 findings.present.insert((true, *id));
             }
             Some(there) => findings.problem(format!(
-                "user {id} ({username}): the blog has user {} ({}) already",
-                there.id, there.username
+                "user {id} ({}): the blog has user {} ({}) already",
+                printable(username),
+                there.id,
+                printable(&there.username)
             )),
         }
     }
@@ -120,7 +167,9 @@ async fn look_at_user(database: &Database, user: UserRow, findings: &mut Finding
 
 async fn look_at_post(database: &Database, post: PostRow, findings: &mut Findings) -> anyhow::Result<()> {
     let id = post.id;
-    if !findings.authors.contains(&post.author_id) {
+    if let Some(problem) = id_problem(database, id) {
+        findings.problem(format!("post {id}: {problem}"));
+    } else if !findings.authors.contains(&post.author_id) {
         findings.orphans.insert(id);
     } else if post.title.chars().count() > NAME_LIMIT {
         findings.problem(format!("post {id}: the title is longer than {NAME_LIMIT} characters"));
@@ -131,7 +180,7 @@ async fn look_at_post(database: &Database, post: PostRow, findings: &mut Finding
     } else {
         match transfer::post_like(database, id).await? {
             None => findings.new_posts += 1,
-            Some(there) if there == post => {
+            Some(there) if clean_post(&there) == post => {
                 findings.present.insert((false, id));
             }
             Some(_) => findings.problem(format!("post {id}: the blog has another post of this id already")),
@@ -140,7 +189,7 @@ async fn look_at_post(database: &Database, post: PostRow, findings: &mut Finding
     Ok(())
 }
 
-async fn write(database: &Database, file: &Path, findings: Findings) -> anyhow::Result<()> {
+async fn write(database: &Database, file: &Path, findings: &Findings) -> anyhow::Result<()> {
     let mut source = Source::open(file)?;
     let (sender, receiver) = mpsc::channel(2);
     let reading = async move {
@@ -148,6 +197,7 @@ async fn write(database: &Database, file: &Path, findings: Findings) -> anyhow::
             let mut batch = source.batch().await?;
             let at_end = batch.is_empty();
             batch.retain(|record| findings.is_wanted(record));
+            let batch = batch.into_iter().map(|record| cleaned(record).0).collect();
             let sent = sender.send((!at_end).then_some(batch)).await;
             // If there is nobody to send to, the writer has failed and says why itself.
             if at_end || sent.is_err() {

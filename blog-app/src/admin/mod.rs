@@ -14,16 +14,54 @@ use anyhow::{Context, bail};
 
 use crate::cli::DatabaseArgs;
 use crate::config::{DatabaseConfig, process_env};
-use crate::db::Database;
+use crate::db::{Database, Target};
+use crate::patience::migrate_within;
+use crate::serve::SQLITE_PATIENCE;
 use crate::store::schema;
 
 /// The database of the settings, found to be there and to have a schema.
 pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Database> {
     let config = DatabaseConfig::resolve(args, &process_env)?;
+    if let Target::Sqlite(file) = &config.target
+        && !file.exists()
+    {
+        bail!(
+            "there is no database in {}: start the blog there once, or run `blog-app migrate`",
+            file.display()
+        );
+    }
     let database = Database::lazy(&config);
     let found = schema::inspect(&database).await.context("failed to open the database")?;
     if let Some(problem) = found.problem {
         bail!(problem);
+    }
+    Ok(database)
+}
+
+/// The database of the settings, to be filled. A file is brought to this program's schema first, as `serve` does it; for a
+/// trial it is only looked at, and one that isn't there is taken as empty.
+pub async fn open_to_fill(args: &DatabaseArgs, is_trial: bool) -> anyhow::Result<Database> {
+    let config = DatabaseConfig::resolve(args, &process_env)?;
+    let Target::Sqlite(file) = &config.target else { return open(args).await };
+    let database = match (is_trial, file.exists()) {
+        (false, _) => Database::lazy(&config),
+        (true, true) => Database::read_only(file),
+        (true, false) => Database::in_memory(),
+    };
+    let found = schema::inspect(&database).await.context("failed to open the database")?;
+    match found.problem {
+        Some(problem) if !found.is_migratable => bail!(problem),
+        // It has no rows yet, so that another empty one is as good.
+        Some(_) if is_trial => {
+            let empty = Database::in_memory();
+            migrate_within(&empty, SQLITE_PATIENCE).await?;
+            return Ok(empty);
+        }
+        _ if is_trial => {}
+        _ => {
+            let migrated = migrate_within(&database, SQLITE_PATIENCE).await;
+            migrated.with_context(|| format!("failed to prepare the database in {}", file.display()))?;
+        }
     }
     Ok(database)
 }

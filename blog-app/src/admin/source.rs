@@ -47,7 +47,7 @@ impl Source {
         let mut magic = [0; SQLITE_MAGIC.len()];
         let is_sqlite = file.read_exact(&mut magic).is_ok() && magic == SQLITE_MAGIC;
         if is_sqlite {
-            return Ok(Self::Tables(Database::read_only(path), Position::Users(0)));
+            return Ok(Self::Tables(Database::read_only(path), Position::Users(transfer::BEFORE_ALL)));
         }
         let mut lines = Lines {
             reader: BufReader::new(File::open(path).with_context(describe)?),
@@ -82,7 +82,7 @@ async fn tables(database: &Database, position: &mut Position) -> anyhow::Result<
             *position = Position::Users(last.id);
             return Ok(users.into_iter().map(Record::User).collect());
         }
-        *position = Position::Posts(0);
+        *position = Position::Posts(transfer::BEFORE_ALL);
     }
     let Position::Posts(after) = *position else { return Ok(Vec::new()) };
     let posts = transfer::posts_after(database, after).await?;
@@ -115,7 +115,7 @@ impl Lines {
             if let Ok(End { end }) = serde_json::from_str(&text) {
                 ensure!(
                     end == self.seen,
-                    "the export is incomplete: it should hold {end:?} and holds {:?}",
+                    "the export is incomplete: it should hold {end} and holds {}",
                     self.seen
                 );
                 self.ended = true;

@@ -8,9 +8,11 @@ use std::io::{IsTerminal, Write};
 use anyhow::{Context, bail};
 
 use super::open;
+use crate::characters::printable;
 use crate::cli::{UserArgs, UserCommand};
 use crate::db::Database;
 use crate::forms::{self, Login};
+use crate::names::NameIndex;
 use crate::password::Passwords;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, transfer};
@@ -33,9 +35,15 @@ pub async fn run(args: &UserArgs) -> anyhow::Result<()> {
 }
 
 async fn add(database: &Database, name: &str) -> anyhow::Result<()> {
-    let login = Login { username: name.to_owned(), password: read_password()? };
+    let login = Login { username: name.to_owned(), password: read_password()? }.for_registration();
     if let Some(problem) = login.registration_problem() {
         bail!("{problem}");
+    }
+    let name = login.username.as_str();
+    if let Some(similar) =
+        NameIndex::default().similar(database, name).await?.filter(|similar| similar != name)
+    {
+        bail!("{} It is {}.", forms::SIMILAR_NAME, printable(&similar));
     }
     let hash = Passwords::new(1).hash(login.password).await?;
     match users::insert(database, name, &hash).await {
@@ -49,7 +57,7 @@ async fn add(database: &Database, name: &str) -> anyhow::Result<()> {
 async fn list(database: &Database) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{:>8}  {:>8}  {:<8}  NAME", "ID", "POSTS", "STATE")?;
-    let mut after = 0;
+    let mut after = transfer::BEFORE_ALL;
     loop {
         let batch = transfer::users_after(database, after).await?;
         let Some(last) = batch.last() else { return Ok(()) };
@@ -57,7 +65,7 @@ async fn list(database: &Database) -> anyhow::Result<()> {
         for user in batch {
             let posts = transfer::posts_of(database, user.id).await?;
             let state = if user.password.starts_with(DISABLED) { "disabled" } else { "active" };
-            writeln!(out, "{:>8}  {posts:>8}  {state:<8}  {}", user.id, user.username)?;
+            writeln!(out, "{:>8}  {posts:>8}  {state:<8}  {}", user.id, printable(&user.username))?;
         }
     }
 }

@@ -9,14 +9,44 @@ use crate::tls;
 const LOOKUP_FAILED: &str = "failed to lookup address information";
 
 /// Why no connection came in time, as found by a connection outside of the pool.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{cause}")]
+pub(super) struct NoConnection {
+    pub(super) cause: String,
+    /// Nothing answers at the address, or there is no such address.
+    pub(super) is_nobody_there: bool,
+}
+
+impl NoConnection {
+    pub(super) fn because(cause: impl Into<String>) -> Self {
+        Self { cause: cause.into(), is_nobody_there: false }
+    }
+
+    /// The pool's time-out, with its cause.
+    pub(super) fn into_error(self) -> sqlx::Error {
+        sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, self))
+    }
+}
+
+/// The server is none that this program can work on.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct NoConnection(String);
+struct WrongServer(String);
 
-/// The pool's time-out, with its cause.
+pub(super) fn wrong_server(cause: String) -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(WrongServer(cause)))
+}
+
+/// Why a server of this version can't be used, if it can't.
 #[must_use]
-pub(super) fn pool_timed_out(cause: String) -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, NoConnection(cause)))
+pub fn server_problem(version: &str) -> Option<String> {
+    const OLDEST: u32 = 8;
+    let needed = format!("this blog needs MySQL {OLDEST}.0 or newer");
+    if version.contains("MariaDB") {
+        return Some(format!("the database server is MariaDB (version {version}): {needed}"));
+    }
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major < OLDEST).then(|| format!("the database server has version {version}: {needed}"))
 }
 
 /// Whether no connection came in time: a second try would wait as long again.
@@ -24,11 +54,13 @@ pub(super) fn pool_timed_out(cause: String) -> sqlx::Error {
 pub fn is_pool_timeout(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut => true,
-        sqlx::Error::Io(io) => {
-            io.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<NoConnection>)
-        }
+        sqlx::Error::Io(io) => no_connection_in(io).is_some(),
         _ => false,
     }
+}
+
+fn no_connection_in(error: &io::Error) -> Option<&NoConnection> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// Whether the server takes no writes, as one that was the primary until a failover: another connection may lead to the new
@@ -81,6 +113,7 @@ pub fn loggable(error: &sqlx::Error) -> String {
             format!("database error {} ({})", reason.code().unwrap_or_default(), reason.message())
         }
         sqlx::Error::PoolTimedOut => no_connection(),
+        sqlx::Error::Configuration(reason) if reason.is::<WrongServer>() => reason.to_string(),
         sqlx::Error::Io(io) => tls::refusal(error).unwrap_or_else(|| network(io)),
         other => other.to_string(),
     }
@@ -144,6 +177,9 @@ fn network(error: &io::Error) -> String {
 #[must_use]
 pub fn is_nobody_there(error: &sqlx::Error) -> bool {
     let sqlx::Error::Io(io) = error else { return false };
+    if let Some(found) = no_connection_in(io) {
+        return found.is_nobody_there;
+    }
     io.kind() == io::ErrorKind::ConnectionRefused || io.to_string().starts_with(LOOKUP_FAILED)
 }
 
@@ -167,9 +203,24 @@ mod tests {
 
     #[test]
     fn a_pool_timeout_keeps_its_cause_and_is_known_as_one() {
-        let error = pool_timed_out("the cause".to_owned());
+        let error = NoConnection::because("the cause").into_error();
         assert!(is_pool_timeout(&error) && is_pool_timeout(&sqlx::Error::PoolTimedOut));
         assert_eq!(loggable(&error), "the cause");
         assert!(!is_pool_timeout(&sqlx::Error::Io(io::ErrorKind::TimedOut.into())));
+        assert!(!is_nobody_there(&error));
+        let nobody = NoConnection { is_nobody_there: true, ..NoConnection::because("x") };
+        assert!(is_nobody_there(&nobody.into_error()));
+    }
+
+    #[test]
+    fn a_server_of_another_kind_is_named() {
+        let mariadb = server_problem("11.4.2-MariaDB-ubu2404").unwrap();
+        assert!(
+            mariadb.contains("is MariaDB (version 11.4.2") && mariadb.contains("needs MySQL 8.0"),
+            "{mariadb}"
+        );
+        assert!(server_problem("5.7.44-log").unwrap().contains("version 5.7.44-log"));
+        assert_eq!(server_problem("8.0.36-28 Percona"), None);
+        assert_eq!(server_problem("9.7.0"), None);
     }
 }

@@ -15,7 +15,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Executor};
 
-pub use self::cause::{is_nobody_there, is_out_of_space, is_pool_timeout, is_read_only, loggable};
+pub use self::cause::{
+    is_nobody_there, is_out_of_space, is_pool_timeout, is_read_only, loggable, server_problem,
+};
 pub(crate) use self::held::{Held, acquire, acquire_checked};
 pub use self::mysql::{MySql, RenewError};
 pub(crate) use self::mysql::{close, connect};
@@ -85,6 +87,16 @@ impl Database {
     pub fn read_only(file: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
         Self::Sqlite(Sqlite::new(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options)))
+    }
+
+    /// An empty SQLite in memory, for trials.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let options =
+            SqliteConnectOptions::new().in_memory(true).foreign_keys(true).disable_statement_logging();
+        // It is gone with its only connection.
+        let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        Self::Sqlite(Sqlite::new(pool.connect_lazy_with(options)))
     }
 
     /// Connections that exist, and how many of them are idle.

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool};
-use sqlx::{Connection, MySql as MySqlKind};
+use sqlx::{Connection, Executor, MySql as MySqlKind, Row};
 use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::cause::{no_connection, pool_timed_out};
+use super::cause::{NoConnection, no_connection, wrong_server};
 use super::writes::Writes;
 use super::{
-    ACQUIRE_TIMEOUT, Held, POOL_SIZE, Redacted, Target, held, is_login_outdated, is_password_refused,
-    is_pool_timeout, loggable,
+    ACQUIRE_TIMEOUT, Held, MYSQL_SESSION, POOL_SIZE, Redacted, Target, held, is_login_outdated,
+    is_nobody_there, is_password_refused, is_pool_timeout, loggable, server_problem,
 };
 use crate::config::{self, DatabaseConfig, Rotation};
 
@@ -49,7 +49,7 @@ struct Login {
     /// When nothing that the files held was accepted.
     failed: Mutex<Option<Instant>>,
     /// Why the last connection didn't come, and when that was found.
-    absence: std::sync::Mutex<Option<(Instant, String)>>,
+    absence: std::sync::Mutex<Option<(Instant, NoConnection)>>,
     writes: Writes,
 }
 
@@ -103,12 +103,16 @@ impl MySql {
 
     /// Why connections don't come, if that was found a moment ago.
     pub(super) fn absence(&self) -> Option<String> {
+        self.absence_found().map(|found| found.cause)
+    }
+
+    fn absence_found(&self) -> Option<NoConnection> {
         let found = self.lock_absence();
         let (when, cause) = found.as_ref()?;
         (when.elapsed() < ABSENCE_LIFETIME).then(|| cause.clone())
     }
 
-    fn lock_absence(&self) -> std::sync::MutexGuard<'_, Option<(Instant, String)>> {
+    fn lock_absence(&self) -> std::sync::MutexGuard<'_, Option<(Instant, NoConnection)>> {
         self.login.absence.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -146,38 +150,45 @@ impl MySql {
         let mut waiting = pin!(timeout(ACQUIRE_TIMEOUT, trying));
         let outcome = tokio::select! {
             outcome = waiting.as_mut() => outcome,
-            () = self.look_for_absence() => waiting.await,
+            wrong = self.look_for_absence() => match wrong {
+                Some(wrong) => return Err(wrong),
+                None => waiting.await,
+            },
         };
         match outcome.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
             Err(error) if is_pool_timeout(&error) => {
-                Err(pool_timed_out(self.absence().unwrap_or_else(no_connection)))
+                let found = self.absence_found().unwrap_or_else(|| NoConnection::because(no_connection()));
+                Err(found.into_error())
             }
             outcome => outcome,
         }
     }
 
-    /// Connects once outside of the pool, to learn why no connection comes. Many who wait cost one such connection.
-    async fn look_for_absence(&self) {
+    /// Connects once outside of the pool, to learn why no connection comes. Many who wait cost one such connection. Only a
+    /// server that will never do is an error at once.
+    async fn look_for_absence(&self) -> Option<sqlx::Error> {
         sleep(SUSPICIOUS).await;
         if self.pool.size() >= POOL_SIZE && self.pool.num_idle() == 0 {
             let busy = format!("all {POOL_SIZE} connections to the database are in use");
-            *self.lock_absence() = Some((Instant::now(), busy));
-            return;
+            *self.lock_absence() = Some((Instant::now(), NoConnection::because(busy)));
+            return None;
         }
         if self.absence().is_some() {
-            return;
+            return None;
         }
         let options = self.pool.connect_options();
-        let cause = match timeout(LOOK_TIMEOUT, MySqlConnection::connect_with(&options)).await {
+        let found = match timeout(LOOK_TIMEOUT, MySqlConnection::connect_with(&options)).await {
             Ok(Ok(connection)) => {
                 *self.lock_absence() = None;
-                close(connection).await;
-                return;
+                return timeout(LOOK_TIMEOUT, mismatch(connection)).await.ok().flatten();
             }
-            Ok(Err(error)) => loggable(&error),
-            Err(_) => "the database's host does not answer".to_owned(),
+            Ok(Err(error)) => {
+                NoConnection { cause: loggable(&error), is_nobody_there: is_nobody_there(&error) }
+            }
+            Err(_) => NoConnection::because("the database's host does not answer"),
         };
-        *self.lock_absence() = Some((Instant::now(), cause));
+        *self.lock_absence() = Some((Instant::now(), found));
+        None
     }
 
     /// Whether there is another login than this one, which somebody else may have found meanwhile.
@@ -228,6 +239,19 @@ impl MySql {
         }
         Ok(())
     }
+}
+
+/// Why the server refuses the settings that every connection of ours gets, if it is of another kind.
+async fn mismatch(mut connection: MySqlConnection) -> Option<sqlx::Error> {
+    let refused = connection.execute(MYSQL_SESSION).await.is_err();
+    let problem = if refused {
+        let version = connection.fetch_one("SELECT VERSION()").await.ok()?;
+        server_problem(version.try_get::<&str, _>(0).ok()?)
+    } else {
+        None
+    };
+    close(connection).await;
+    problem.map(wrong_server)
 }
 
 async fn try_out(options: &MySqlConnectOptions) -> sqlx::Result<()> {

@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, from 1, "0001_original_tables"),
     migration!(2, from 1, "0002_wide_texts"),
     migration!(3, from 1, "0003_author_pages"),
+    migration!(4, from 1, "0004_sessions"),
 ];
 
 const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS blog_schema (\
@@ -80,6 +81,9 @@ pub enum Error {
         /// Its schema.
         found: Schema,
     },
+    /// The server is of a kind or version that the migrations aren't written for.
+    #[error("failed to migrate: {0}")]
+    WrongServer(String),
     /// Its tables aren't those of the recorded version.
     #[error("failed to migrate: {0}")]
     Damaged(String),
@@ -95,7 +99,9 @@ impl Error {
         match self {
             Self::Store(error) => error.is_unavailable(),
             Self::Apply { source, .. } => db::is_unavailable(source),
-            Self::Locked | Self::Newer { .. } | Self::Damaged(_) | Self::Stopped => false,
+            Self::Locked | Self::Newer { .. } | Self::WrongServer(_) | Self::Damaged(_) | Self::Stopped => {
+                false
+            }
         }
     }
 }
@@ -184,6 +190,11 @@ async fn migrate_mysql_on(
     connection: &mut MySqlConnection,
     observer: Observer<'_>,
 ) -> Result<Outcome, Error> {
+    let version = query_scalar("SELECT VERSION()").fetch_one(&mut *connection);
+    let version: String = soon("read the server's version", STATEMENT_TIMEOUT, version).await?;
+    if let Some(problem) = db::server_problem(&version) {
+        return Err(Error::WrongServer(problem));
+    }
     // One lock a database, not one a server; a lock's name has at most 64 characters.
     const LOCK: &str = "SELECT GET_LOCK(CONCAT('blog-migrate-', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
     let wait = i64::try_from(LOCK_WAIT.as_secs()).unwrap_or(i64::MAX);

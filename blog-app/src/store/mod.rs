@@ -16,6 +16,7 @@ pub mod password;
 pub mod posts;
 pub mod probe;
 pub mod schema;
+pub mod sessions;
 pub mod transfer;
 pub mod users;
 
@@ -93,6 +94,12 @@ impl Error {
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         self.reason().is_some_and(db::is_connection_lost)
+    }
+
+    /// Whether nothing answers at the database's address, or there is no such address.
+    #[must_use]
+    pub fn is_nobody_there(&self) -> bool {
+        self.reason().is_some_and(db::is_nobody_there)
     }
 
     fn reason(&self) -> Option<&sqlx::Error> {

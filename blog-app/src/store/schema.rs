@@ -9,7 +9,7 @@ use crate::db::{Database, mysql_number};
 
 /// The schema versions that this program's statements are written for. Version 1, the original's tables, is narrower:
 /// what doesn't fit into its columns is refused by the server and told in the form.
-pub const SUPPORTED_SCHEMA: RangeInclusive<u32> = 1..=3;
+pub const SUPPORTED_SCHEMA: RangeInclusive<u32> = 1..=4;
 
 pub(super) const CURRENT_VERSION: &str =
     "SELECT version, compatible_from FROM blog_schema ORDER BY version DESC LIMIT 1";
@@ -190,7 +190,7 @@ fn named(error: &sqlx::Error) -> &'static str {
 }
 
 /// Whether a table isn't there, as opposed to can't be read.
-fn is_table_missing(error: &sqlx::Error) -> bool {
+pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
     is_missing(error, &[NO_SUCH_TABLE, TABLE_DENIED], "no such table")
 }
 
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_newer_schema_is_served_if_it_says_that_it_can_be() {
         let newer = |compatible_from| Schema { version: 9, compatible_from };
-        assert!(newer(1).is_supported() && newer(3).is_supported() && !newer(4).is_supported());
+        assert!(newer(1).is_supported() && newer(4).is_supported() && !newer(5).is_supported());
         assert!(Schema::unrecorded(1).is_supported() && Schema::unrecorded(2).is_supported());
         assert!(!Schema::unrecorded(0).is_supported());
     }
@@ -221,7 +221,7 @@ mod tests {
     fn the_refusal_names_both_versions_and_the_command() {
         assert_eq!(
             Schema::unrecorded(0).refusal(),
-            "the database's schema is version 0, this blog-app supports 1 to 3: \
+            "the database's schema is version 0, this blog-app supports 1 to 4: \
              run `blog-app migrate` with the same database settings"
         );
         assert!(Schema::unrecorded(9).refusal().contains("newer blog-app"));

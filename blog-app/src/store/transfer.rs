@@ -9,6 +9,9 @@ use crate::db::{Database, acquire_checked};
 /// Rows that are read or written in one go.
 pub const BATCH: usize = 500;
 
+/// Below every id that there can be, also those that this program never gives.
+pub const BEFORE_ALL: i64 = i64::MIN;
+
 /// A user as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(deny_unknown_fields)]

@@ -52,4 +52,4 @@ pub const ORIGINAL_SCHEMA: &[&str] = &[
 ];
 
 /// Statements that all migrations together have.
-pub const STATEMENTS: usize = 4;
+pub const STATEMENTS: usize = 7;

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on stops and says where")]
 
 mod backend;
+mod connections;
 mod docs;
+mod import;
+mod other_servers;
 mod process;
 #[path = "../program/mod.rs"]
 mod program;

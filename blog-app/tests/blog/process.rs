@@ -205,7 +205,7 @@ async fn a_schema_from_the_future_is_refused() {
     let output = run(&["serve"], &[("BLOG_DATABASE_URL", &place.url)]);
     assert_eq!(output.status.code(), Some(1));
     let message = text(&output.stderr);
-    assert!(message.contains("version 99") && message.contains("supports 1 to 3"), "{message}");
+    assert!(message.contains("version 99") && message.contains("supports 1 to 4"), "{message}");
 }
 
 #[test]

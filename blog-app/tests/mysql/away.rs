@@ -88,11 +88,9 @@ async fn what_was_written_comes_back_in_the_form_when_it_cannot_be_saved() {
             ("My <title>", "hours\nof work")
         );
     }
-    assert_eq!(
-        blog.browser().post("/create", &typed).await.location(),
-        "/auth/login",
-        "a stranger gets no form"
-    );
+    let stranger = blog.browser().post("/create", &typed).await;
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED, "a stranger gets a login form");
+    assert_eq!(stranger.field("body"), "hours\nof work");
     proxy.mend();
     for path in ["/create", "/1/update"] {
         assert_eq!(member.post(path, &typed).await.location(), "/", "{path}");

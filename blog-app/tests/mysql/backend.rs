@@ -134,4 +134,4 @@ pub const ORIGINAL_SCHEMA: &[&str] = &[
 ];
 
 /// Statements that all migrations together have.
-pub const STATEMENTS: usize = 6;
+pub const STATEMENTS: usize = 8;

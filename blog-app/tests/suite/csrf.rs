@@ -41,6 +41,10 @@ const CASES: &[(&[(&str, &str)], bool)] = &[
         ],
         true,
     ),
+    // Old browsers send neither, but say which page they come from.
+    (&[("host", "192.168.1.7:30423"), ("referer", "http://192.168.1.7:30423/create")], true),
+    (&[("host", "192.168.1.7:30423"), ("referer", "http://evil.example/192.168.1.7:30423")], false),
+    (&[("host", "192.168.1.7:30423"), ("referer", "about:blank")], false),
 ];
 
 #[tokio::test]
@@ -69,6 +73,8 @@ async fn no_route_takes_a_forged_post() {
         "/auth/login",
         "/auth/logout",
         "/auth/password",
+        "/auth/resume",
+        "/auth/logout-everywhere",
         "/create",
         "/1/update",
         "/1/delete",
@@ -87,4 +93,63 @@ async fn links_from_other_sites_work() {
     let blog = Blog::with_post().await;
     let mut browser = blog.browser().with("sec-fetch-site", "cross-site");
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
+}
+
+/// Behind a proxy that changes the host, over plain HTTP, so that browsers send the origin only.
+#[tokio::test]
+async fn forms_of_the_configured_address_are_accepted_under_any_host() {
+    let blog = Blog::with_post().await.configured(|app| {
+        std::sync::Arc::make_mut(&mut app.site).address = Some("https://Blog.example:443/".to_owned());
+    });
+    let member = blog.browser_of("test").await;
+    for (headers, allowed) in [
+        (&[("host", "backend"), ("origin", "https://blog.example")][..], true),
+        (&[("host", "backend"), ("origin", "https://blog.example:8443")], false),
+        (&[("host", "backend"), ("origin", "http://blog.example")], false),
+        (&[("host", "backend"), ("origin", "https://evil.example")], false),
+        (&[("host", "backend"), ("referer", "https://blog.example/create")], true),
+        (&[("host", "backend"), ("referer", "https://evil.example/")], false),
+        (
+            &[("host", "backend"), ("origin", "https://evil.example"), ("x-forwarded-host", "evil.example")],
+            false,
+        ),
+    ] {
+        let mut browser =
+            headers.iter().fold(member.clone(), |browser, (name, value)| browser.with(name, value));
+        let answer = browser.post("/create", &[("title", "t"), ("body", "")]).await;
+        assert_eq!(answer.status == StatusCode::FOUND, allowed, "{headers:?}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_form_over_another_scheme_is_refused_where_the_scheme_is_known() {
+    let (blog, form) = (Blog::with_post().await, [("title", "t"), ("body", "")]);
+    let trusted = blog.behind_proxy();
+    let headers = [("host", "blog.example.org"), ("origin", "http://blog.example.org")];
+    for (process, proto, status) in [
+        (&trusted, "https", StatusCode::FORBIDDEN),
+        (&trusted, "http", StatusCode::FOUND),
+        (&blog, "https", StatusCode::FOUND),
+    ] {
+        let member = process.browser_of("test").await.with("x-forwarded-proto", proto);
+        let mut browser = headers.iter().fold(member, |browser, (name, value)| browser.with(name, value));
+        assert_eq!(browser.post("/create", &form).await.status, status, "{proto}");
+    }
+}
+
+#[tokio::test]
+async fn a_refused_form_names_both_addresses_and_the_way_out() {
+    let blog = Blog::with_post().await;
+    let post = async |origin: &str| {
+        let mut browser = blog.browser().with("host", "backend:5000").with("origin", origin);
+        browser.post("/auth/login", &[("username", "test"), ("password", "test")]).await
+    };
+    let answer = post("https://blog.example").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    for words in ["came from https://blog.example, and the blog is at http://backend:5000", "BLOG_ADDRESS"] {
+        assert!(answer.contains(words), "{words} is not in {}", answer.body);
+    }
+    for odd in ["null", "x", "https://x\"><script>"] {
+        assert!(post(odd).await.contains("came from a page that doesn&#39;t tell its address"), "{odd}");
+    }
 }

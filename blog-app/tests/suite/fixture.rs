@@ -6,14 +6,16 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use blog_app::app::{App, LARGE_REQUESTS, router};
+use blog_app::app::{App, router};
 use blog_app::blocking::BlockingPool;
 use blog_app::bodies::MarkdownCache;
 use blog_app::db::Database;
 use blog_app::metrics::Metrics;
+use blog_app::names::NameIndex;
 use blog_app::page::Site;
 use blog_app::password::Passwords;
 use blog_app::proxies::Proxies;
+use blog_app::request_body::Places;
 use blog_app::session::{Key, Keys, Sessions};
 use blog_app::shelf::Shelf;
 use blog_app::store::migrate::migrate;
@@ -21,7 +23,6 @@ use blog_app::throttle::{Guesses, Registrations};
 use blog_app::traces::Traces;
 use http_body_util::BodyExt;
 use sqlx::{AssertSqlSafe, Executor};
-use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
 use crate::backend::TestDatabase;
@@ -73,6 +74,13 @@ impl Blog {
     /// Another process on the same database.
     pub fn replica(&self, keys: Keys) -> Self {
         Self::on(Arc::clone(&self.database), keys)
+    }
+
+    /// A process that remembers the same sessions and reaches its database by these connections.
+    pub fn configured_copy(&self, connected: Database) -> Self {
+        let mut copy = Self::with(connected, Arc::clone(&self.database), keys("key", None));
+        Arc::get_mut(&mut copy.app).expect("nobody uses it yet").sessions = self.app.sessions.clone();
+        copy
     }
 
     /// The same behind a proxy that may be trusted.
@@ -158,8 +166,9 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
         pool: BlockingPool::default(),
         metrics: Metrics::default(),
         traces: Traces::default(),
-        large_bodies: Arc::new(Semaphore::new(LARGE_REQUESTS)),
+        places: Places::default(),
         guesses: Guesses::default(),
+        names: NameIndex::default(),
         registrations: Registrations::per_minute(0),
         proxies,
     })
@@ -295,7 +304,10 @@ impl Answer {
             // Parsers drop the line break right after the tag.
             return between(&self.body, "<textarea name=\"body\" id=\"body\">\n", "</textarea>");
         }
-        let input = &self.body[self.body.find(&format!("<input name=\"{name}\"")).unwrap()..];
+        let at = ["<input name", "<input type=\"hidden\" name"]
+            .iter()
+            .find_map(|tag| self.body.find(&format!("{tag}=\"{name}\"")));
+        let input = &self.body[at.unwrap()..];
         between(input, "value=\"", "\"")
     }
 }

@@ -55,13 +55,58 @@ async fn names_and_passwords_have_limits_too() {
 }
 
 #[tokio::test]
-async fn a_request_over_a_mebibyte_is_too_large() {
+async fn a_request_over_a_mebibyte_comes_back_in_its_form() {
     let blog = Blog::with_post().await;
     let mut browser = blog.browser_of("test").await;
-    let answer = browser.post("/create", &[("title", "t"), ("body", &"x".repeat(1024 * 1024))]).await;
-    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
-    assert!(answer.contains("<h1>Too Large</h1>"));
+    let body = "x".repeat(1024 * 1024);
+    for path in ["/create", "/1/update"] {
+        let answer = browser.post(path, &[("title", "t"), ("body", &body)]).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(answer.flash(), "Body must be at most 65536 characters long; it has 1048576.");
+        assert_eq!(answer.field("body"), body, "no text is lost");
+    }
     assert_eq!(blog.count("SELECT COUNT(*) FROM post").await, 1);
+}
+
+#[tokio::test]
+async fn a_request_over_four_mebibytes_is_refused_with_the_limit() {
+    let blog = Blog::with_post().await;
+    let mut browser = blog.browser_of("test").await;
+    let answer = browser.post("/create", &[("title", "t"), ("body", &"x".repeat(4 * 1024 * 1024))]).await;
+    assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert!(
+        answer.contains("<h1>Too Large</h1>") && answer.contains("at most 65536 characters"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.header("connection"), Some("close"));
+}
+
+fn stalled() -> Body {
+    Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>())
+}
+
+#[tokio::test]
+async fn strangers_never_take_a_members_place() {
+    let blog = Blog::with_post().await;
+    let mut member = blog.browser_of("test").await;
+    let paths = ["/auth/login", "/auth/register", "/auth/resume", "/create", "/1/update"];
+    let strangers: Vec<_> = (0..blog_app::request_body::MEMBERS)
+        .flat_map(|_| paths)
+        .map(|path| {
+            let mut browser = blog.browser();
+            tokio::spawn(async move { browser.post_raw(path, stalled()).await })
+        })
+        .collect();
+    while blog.app.places.strangers.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(blog.app.places.members.available_permits(), blog_app::request_body::MEMBERS);
+    let body = "x".repeat(60_000);
+    assert_eq!(member.post("/create", &[("title", "large"), ("body", &body)]).await.location(), "/");
+    for one in strangers {
+        one.abort();
+    }
 }
 
 #[tokio::test]
@@ -77,14 +122,14 @@ async fn a_login_needs_no_more_than_sixteen_kibibytes() {
 async fn large_bodies_under_way_are_counted_and_small_ones_pass_by() {
     let blog = Blog::with_post().await;
     let browser = blog.browser_of("test").await;
-    let stalled: Vec<_> = (0..blog_app::app::LARGE_REQUESTS)
+    let stalled: Vec<_> = (0..blog_app::request_body::MEMBERS)
         .map(|_| {
             let mut browser = browser.clone();
             let never = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
             tokio::spawn(async move { browser.post_raw("/create", never).await })
         })
         .collect();
-    while blog.app.large_bodies.available_permits() > 0 {
+    while blog.app.places.members.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
     let body = "x".repeat(60_000);
@@ -99,7 +144,7 @@ async fn large_bodies_under_way_are_counted_and_small_ones_pass_by() {
     for one in &stalled {
         one.abort();
     }
-    while blog.app.large_bodies.available_permits() < blog_app::app::LARGE_REQUESTS {
+    while blog.app.places.members.available_permits() < blog_app::request_body::MEMBERS {
         tokio::task::yield_now().await;
     }
     assert_eq!(browser.clone().post("/create", &[("title", "large"), ("body", &body)]).await.location(), "/");

@@ -13,6 +13,7 @@ mod pages;
 mod passwords;
 mod reading;
 mod rendering;
+mod resume;
 mod sessions;
 pub mod transfer;
 

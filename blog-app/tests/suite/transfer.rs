@@ -185,7 +185,7 @@ async fn check_config_says_what_the_settings_mean_and_whether_they_work() {
     assert!(output.status.success(), "{text}");
     for line in [
         "site: My Blog; registration is closed; posts are plain text",
-        "schema: version 3",
+        "schema: version 4",
         "session key: in ",
     ] {
         assert!(text.contains(line), "{line} is not in {text}");
@@ -198,4 +198,32 @@ async fn check_config_says_what_the_settings_mean_and_whether_they_work() {
     let output = run(&["check-config"], &away);
     let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
     assert!(text.contains("FAIL  schema:") && !text.contains("s3cret"), "{text}");
+}
+
+#[tokio::test]
+async fn an_export_holds_nothing_that_a_terminal_acts_on() {
+    let (database, directory) = empty().await;
+    let blog = Blog::on(Arc::new(database), keys("key", None));
+    let odd = "a\u{1b}[2J\u{9b}2J\u{7f}\u{b}b \u{1f363}";
+    blog.execute(&format!("INSERT INTO user (id, username, password) VALUES (1, '{odd}', 'x')")).await;
+    blog.execute(&format!("INSERT INTO post (id, author_id, title, body) VALUES (1, 1, '{odd}', '{odd}')"))
+        .await;
+    let bad = |character: char| character.is_control() && character != '\n';
+    let (ok, listed) = program(&blog.database, &["user", "list"]);
+    assert!(ok && !listed.contains(bad) && listed.contains("a\\u{1b}[2J"), "{listed:?}");
+    let (ok, export) = program(&blog.database, &["export"]);
+    assert!(ok && !export.contains(bad), "{export:?}");
+    let file = directory.path().join("odd.jsonl");
+    let lines = export.lines().filter(|line| line.starts_with('{'));
+    std::fs::write(&file, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let (other, _directory) = empty().await;
+    for expected in
+        ["imported 1 users and 1 posts", "imported 0 users and 0 posts\n2 rows were there already"]
+    {
+        let (ok, text) = program(&other, &["import", file.to_str().unwrap()]);
+        assert!(ok && text.contains(expected), "{text}");
+        assert!(text.contains("2 rows have characters that can't be shown"), "{text}");
+    }
+    let other = Blog::on(Arc::new(other), keys("key", None));
+    assert_eq!(other.text("SELECT title FROM post").await, "a[2J2Jb \u{1f363}");
 }

@@ -1,0 +1,100 @@
+//! Logging out: of this browser, or of all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use crate::app::{App, found};
+use crate::auth::Member;
+use crate::error::Error;
+use crate::page::{Page, html, signed_in};
+use crate::session::{self, MAX_AGE};
+use crate::store::sessions;
+
+/// How often sessions are recorded that ended while the database was away.
+const RECORD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The routes that end sessions.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/auth/logout", get(show_logout).post(log_out))
+        .route("/auth/logout-everywhere", post(log_out_everywhere))
+}
+
+#[derive(Template)]
+#[template(path = "auth/logout.html")]
+struct LogoutPage {
+    page: Page,
+}
+
+/// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
+/// the button, since a foreign page could have made it.
+async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
+    if page.viewer.is_none() {
+        return Ok(found("/"));
+    }
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if matches!(site, Some(b"same-origin" | b"none")) {
+        return Ok(end_session(&app, &headers).await);
+    }
+    html(&LogoutPage { page })
+}
+
+/// Works without the database: who wants to leave can.
+async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    end_session(&app, &headers).await
+}
+
+/// Ends the session here and in the database, so that a copy of its cookie is of no use at any replica. While the database
+/// is away only this process knows, and it is recorded later.
+async fn end_session(app: &App, headers: &HeaderMap) -> Response {
+    if let Some(session) = signed_in(headers, app) {
+        app.sessions.end(&session);
+        record(app).await;
+    }
+    without_session(app, headers)
+}
+
+/// Records ended sessions that the database could not take before, for ever.
+pub async fn record_regularly(app: &App) {
+    loop {
+        tokio::time::sleep(RECORD_INTERVAL).await;
+        record(app).await;
+    }
+}
+
+/// Records the ended sessions that the database doesn't know yet; at the first failure the others wait.
+pub async fn record(app: &App) {
+    let now = i64::try_from(session::now()).unwrap_or(i64::MAX);
+    let before = now.saturating_sub(i64::try_from(MAX_AGE.as_secs()).unwrap_or(i64::MAX));
+    for key in app.sessions.unrecorded() {
+        if let Err(error) = sessions::end(&app.database, key, now, before).await {
+            tracing::warn!(%error, "failed to end a session at the other replicas; trying again");
+            return;
+        }
+        app.sessions.recorded(key);
+    }
+}
+
+async fn log_out_everywhere(
+    State(app): State<Arc<App>>,
+    Member { user, .. }: Member,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    if sessions::end_all(&app.database, user.id).await.map_err(Error::Store)? {
+        Ok(without_session(&app, &headers))
+    } else {
+        Err(Error::NotMigrated)
+    }
+}
+
+fn without_session(app: &App, headers: &HeaderMap) -> Response {
+    let cookie = session::clear_cookie(app.is_secure(headers));
+    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+}

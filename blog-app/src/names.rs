@@ -1,0 +1,139 @@
+//! Names of new users: one form for each, nothing invisible, nothing that looks like another's.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+use unicode_normalization::UnicodeNormalization;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
+
+use crate::db::Database;
+use crate::store::{self, transfer, users};
+
+/// Names with lower ids can come by an import, so all are read again from time to time.
+const REREAD_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// Chooses the coloured form of the character before it, in emoji.
+const EMOJI_PRESENTATION: char = '\u{FE0F}';
+
+/// The form in which a new name is stored: compatibility forms as their plain ones, single spaces between words.
+#[must_use]
+pub fn normalized(name: &str) -> String {
+    let plain: String = name.nfkc().collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a character shows nothing, or steers those around it.
+#[must_use]
+pub fn is_invisible(character: char) -> bool {
+    match character {
+        EMOJI_PRESENTATION => false,
+        // Fillers and selectors, which Unicode calls letters, marks or symbols.
+        '\u{34F}'
+        | '\u{115F}'
+        | '\u{1160}'
+        | '\u{17B4}'
+        | '\u{17B5}'
+        | '\u{180B}'..='\u{180F}'
+        | '\u{2800}'
+        | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0E}'
+        | '\u{FFA0}'
+        | '\u{E0100}'..='\u{E01EF}' => true,
+        other => matches!(
+            other.general_category(),
+            GeneralCategory::Control
+                | GeneralCategory::Format
+                | GeneralCategory::LineSeparator
+                | GeneralCategory::ParagraphSeparator
+                | GeneralCategory::PrivateUse
+                | GeneralCategory::Surrogate
+                | GeneralCategory::Unassigned
+        ),
+    }
+}
+
+/// What two names have in common that look alike (UTS #39), whatever their case.
+fn skeleton(name: &str) -> String {
+    // Upper and then lower case folds also those letters that have only one of them.
+    let folded = name.to_uppercase().to_lowercase();
+    let visible: String = folded.chars().filter(|character| *character != EMOJI_PRESENTATION).collect();
+    unicode_security::skeleton(&visible).collect()
+}
+
+/// The skeletons of all users' names, read from the database as they are needed.
+#[derive(Default)]
+pub struct NameIndex {
+    known: Mutex<Known>,
+    hasher: RandomState,
+}
+
+#[derive(Default)]
+struct Known {
+    /// By the skeleton's hash, the user's id: a name is read again before it counts.
+    users: HashMap<u64, i64>,
+    last: i64,
+    begun: Option<Instant>,
+}
+
+impl NameIndex {
+    /// A user's name that looks like this one.
+    pub async fn similar(&self, database: &Database, name: &str) -> Result<Option<String>, store::Error> {
+        let mut known = self.known.lock().await;
+        if known.begun.is_none_or(|begun| begun.elapsed() > REREAD_INTERVAL) {
+            *known = Known { last: transfer::BEFORE_ALL, begun: Some(Instant::now()), users: HashMap::new() };
+        }
+        self.read_on(database, &mut known).await?;
+        let wanted = skeleton(name);
+        let Some(id) = known.users.get(&self.hasher.hash_one(&wanted)) else { return Ok(None) };
+        let found = users::find(database, *id).await?.map(|found| found.user.name);
+        Ok(found.filter(|found| skeleton(found) == wanted))
+    }
+
+    async fn read_on(&self, database: &Database, known: &mut Known) -> Result<(), store::Error> {
+        loop {
+            let batch = transfer::users_after(database, known.last).await?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            known.last = last.id;
+            for user in &batch {
+                known.users.insert(self.hasher.hash_one(skeleton(&user.username)), user.id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_form() {
+        for name in ["ada ", " ada", "\u{ff41}\u{ff44}\u{ff41}", "ada\u{a0}", "\u{3000}ada"] {
+            assert_eq!(normalized(name), "ada", "{name:?}");
+        }
+        assert_eq!(normalized("a\u{301}da  x"), "\u{e1}da x");
+        assert_eq!(normalized(" \u{2003}"), "");
+    }
+
+    #[test]
+    fn names_that_look_alike_have_one_skeleton() {
+        for name in ["Ada", "ADA", "\u{430}da", "\u{430}d\u{430}"] {
+            assert_eq!(skeleton(name), skeleton("ada"), "{name:?}");
+        }
+        for name in ["\u{e1}da", "ade", "\u{1f363}", "a da"] {
+            assert_ne!(skeleton(name), skeleton("ada"), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_invisible() {
+        for character in
+            ['\u{200B}', '\u{202E}', '\u{2028}', '\u{3164}', '\u{AD}', '\u{FEFF}', '\u{E000}', '\0']
+        {
+            assert!(is_invisible(character), "{character:?}");
+        }
+        assert!(
+            "a\u{e9}\u{1f363}\u{2764}\u{FE0F} \u{4e2d}".chars().all(|character| !is_invisible(character))
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! A text whose author turned out not to be logged in: it comes back with a login form, and after the login in its own.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+use crate::app::App;
+use crate::auth::{Attempt, log_in_as, start_session};
+use crate::blog::{self, Subject};
+use crate::error::Error;
+use crate::forms::{Draft, Form, Login};
+use crate::page::{self, Page, html};
+use crate::request_body::LargeForm;
+use crate::session;
+
+/// Where the login form with the text leads.
+const PATH: &str = "/auth/resume";
+const ENDED: &str = "You are not logged in any more, so this is not saved yet. What you wrote is below: log in here to go on.";
+const RESUMED: &str = "You are logged in. What you wrote is below and not saved yet: please press Save.";
+const NOT_YOURS: &str = "You are logged in, but the post that this text belongs to is not yours or is gone. \
+                         Save makes a new post of it.";
+
+/// The route of that form.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route(PATH, post(resume))
+}
+
+#[derive(Template)]
+#[template(path = "auth/resume.html")]
+struct ResumePage<'a> {
+    page: Page,
+    username: &'a str,
+    post: Option<i64>,
+    draft: &'a Draft,
+}
+
+/// The answer to a text of somebody who isn't logged in.
+pub fn ask_to_log_in(page: Page, subject: Subject, draft: &Draft) -> Result<Response, Error> {
+    let form = ResumePage { page: page.flash(ENDED.to_owned()), username: "", post: subject.id(), draft };
+    let mut response = page::with_status(html(&form)?, StatusCode::UNAUTHORIZED);
+    let headers = response.headers_mut();
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie form-action=\"/auth/resume\""));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(response)
+}
+
+async fn resume(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, Error> {
+    let LargeForm { mut form, .. } = LargeForm::read(&app, request, was_here_before(&app, &headers)).await?;
+    let subject = subject(&mut form)?;
+    let login = Login { username: take(&mut form, "username")?, password: take(&mut form, "password")? };
+    let draft = Draft::from_form(form).map_err(Error::Form)?;
+    let username = login.username.clone();
+    let again = |text: String| {
+        let page = Page::anonymous(&app).flash(text);
+        html(&ResumePage { page, username: &username, post: subject.id(), draft: &draft })
+    };
+    match log_in_as(&app, &headers, login).await? {
+        Attempt::Failed(problem) => again(problem),
+        Attempt::Wait(text, wait) => Ok(page::retry_later(again(text)?, wait)),
+        Attempt::Away(text, error) => Ok(page::kept(again(text)?, &error)),
+        Attempt::In(found) => {
+            let page = Page { viewer: Some(found.user.clone()), ..Page::anonymous(&app) };
+            let form = match blog::own_post_of(&app, &found.user, subject).await {
+                Ok(title) => blog::form(page.flash(RESUMED.to_owned()), subject, title, draft),
+                Err(_) => blog::form(page.flash(NOT_YOURS.to_owned()), Subject::New, None, draft),
+            };
+            Ok((start_session(&app, &headers, &found).await?, form?).into_response())
+        }
+    }
+}
+
+fn take(form: &mut Form, field: &'static str) -> Result<String, Error> {
+    form.take(field).map_err(Error::Form)
+}
+
+fn subject(form: &mut Form) -> Result<Subject, Error> {
+    let id = take(form, "post")?;
+    if id.is_empty() { Ok(Subject::New) } else { crate::reading::number(&id).map(Subject::Existing) }
+}
+
+/// Whether a cookie of ours tells that a member has used this browser, whatever became of the session.
+pub fn was_here_before(app: &App, headers: &HeaderMap) -> bool {
+    session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
+        || session::cookies(headers, session::KNOWN_COOKIE)
+            .any(|value| app.sessions.open_browser(value).is_some())
+}
