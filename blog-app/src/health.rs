@@ -89,7 +89,7 @@ impl Readiness {
         match &state {
             State::Good { .. } | State::TakesNoWrites(_) => self.proven.store(true, Ordering::Relaxed),
             State::Away(_) => {}
-            State::Wrong(_) => self.proven.store(false, Ordering::Relaxed),
+            State::Wrong { .. } => self.proven.store(false, Ordering::Relaxed),
         }
         *last = Some((Instant::now(), state.clone()));
         state
@@ -105,15 +105,24 @@ enum State {
     TakesNoWrites(String),
     /// Waiting may help.
     Away(String),
-    /// It answered, and what it said won't change by waiting: the account is refused, the schema isn't ours.
-    Wrong(String),
+    /// It answered, and waiting changes nothing: the account is refused, the schema isn't ours.
+    Wrong { reason: String, version: Option<u32> },
 }
 
 impl State {
     fn reason(&self) -> Option<&str> {
         match self {
             Self::Good { .. } => None,
-            Self::TakesNoWrites(reason) | Self::Away(reason) | Self::Wrong(reason) => Some(reason),
+            Self::TakesNoWrites(reason) | Self::Away(reason) | Self::Wrong { reason, .. } => Some(reason),
+        }
+    }
+
+    /// The version of the schema that was found, if one was.
+    fn version(&self) -> Option<u32> {
+        match self {
+            Self::Good { version } => Some(*version),
+            Self::Wrong { version, .. } => *version,
+            Self::TakesNoWrites(_) | Self::Away(_) => None,
         }
     }
 }
@@ -129,11 +138,11 @@ async fn check(database: &Database) -> State {
             return away(&database.absence().unwrap_or_else(silent));
         }
         Ok(Err(error)) if error.is_unavailable() && !error.is_refused() => return away(&error.cause()),
-        Ok(Err(error)) => return State::Wrong(error.cause()),
+        Ok(Err(error)) => return State::Wrong { reason: error.cause(), version: None },
         Ok(Ok(inspection)) => inspection,
     };
     match inspection.problem {
-        Some(problem) => State::Wrong(problem),
+        Some(reason) => State::Wrong { reason, version: Some(inspection.schema.version) },
         None => check_writes(database, inspection.schema.version).await,
     }
 }
@@ -181,7 +190,9 @@ async fn readyz(extract::State(admin): extract::State<Admin>) -> Response {
     match admin.readiness.report().await {
         Ok(version) => format!("ready\nschema version {version}\n").into_response(),
         Err(reasons) => {
-            let lines: String = reasons.iter().map(|reason| format!("{reason}\n")).collect();
+            let found = admin.readiness.look().await.version();
+            let version = found.map(|version| format!("schema version {version}"));
+            let lines: String = reasons.into_iter().chain(version).map(|line| line + "\n").collect();
             (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
         }
     }

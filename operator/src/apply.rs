@@ -321,10 +321,9 @@ fn with_remembered_node_port(
 
 /// Whether nothing is to be written.
 fn is_unchanged(role: Child, wanted: &DynamicObject, live: &DynamicObject) -> bool {
-    is_as_wanted(wanted, live)
-        && !holds_by_update(role.kind(), live)
-        && !shares_data(wanted, live)
-        && !(role == Child::App && is_stopped_for_autoscaler(wanted, live))
+    let is_stopped = role == Child::App && is_stopped_for_autoscaler(wanted, live);
+    let is_foreign = holds_by_update(role.kind(), live) || shares_data(wanted, live);
+    is_as_wanted(wanted, live) && !is_stopped && !is_foreign
 }
 
 /// Deletes this very object and not one that took its name since it was read.

@@ -101,12 +101,17 @@ fn pod_spec(plan: &Plan) -> PodSpec {
 }
 
 fn migrate_container(plan: &Plan) -> Container {
+    let mut variables = database_access::variables(plan);
+    // A wrong host is reported soon; the blog's own MySQL is waited for, as it starts at the same time.
+    if plan.database.managed().is_none() {
+        variables.push(env("BLOG_MIGRATE_PATIENCE", "20"));
+    }
     Container {
         name: "migrate".into(),
         image: Some(plan.app.image.clone()),
         image_pull_policy: Some(plan.app.image_pull_policy.as_str().into()),
         args: Some(vec!["migrate".into()]),
-        env: Some(database_access::variables(plan)),
+        env: Some(variables),
         resources: Some(app_resources(plan)),
         security_context: Some(restricted()),
         volume_mounts: Some(vec![database_access::mount()]),

@@ -40,7 +40,7 @@ impl Right {
     }
 
     pub fn is_of_a_watch(&self) -> bool {
-        matches!(self.verb.as_str(), "list" | "watch") && self.resource != "pods"
+        matches!(self.verb.as_str(), "list" | "watch") && !matches!(self.resource.as_str(), "pods" | "events")
     }
 
     /// What the API server says, so what somebody must be able to read somewhere.
@@ -51,4 +51,23 @@ impl Right {
     pub fn namespace(&self) -> String {
         format!("no-{}-{}", self.verb, self.resource.replace('/', "-"))
     }
+}
+
+/// A spec that asks for every child.
+pub fn whole() -> Value {
+    json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
+        "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true},
+        "database": {"managed": {"recommendResources": true}}})
+}
+
+/// The same, and the data goes with the blog.
+pub fn owned() -> Value {
+    let mut spec = whole();
+    spec["deletionPolicy"] = "Delete".into();
+    spec
+}
+
+/// A spec that asks for no more than it must.
+pub fn bare() -> Value {
+    json!({"replicas": 1, "networkPolicy": {"enabled": false}})
 }

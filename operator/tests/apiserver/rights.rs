@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use crate::{
     database::{bound_claim, sized},
     house::House,
-    right::Right,
+    right::{Right, bare, owned, whole},
 };
 
 /// So many operators live side by side, each in a namespace of its own.
@@ -348,25 +348,6 @@ impl Case {
         };
         self.house.eventually("the Event is a series", series).await;
     }
-}
-
-/// A spec that asks for every child.
-fn whole() -> Value {
-    json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
-        "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true},
-        "database": {"managed": {"recommendResources": true}}})
-}
-
-/// The same, and the data goes with the blog.
-fn owned() -> Value {
-    let mut spec = whole();
-    spec["deletionPolicy"] = "Delete".into();
-    spec
-}
-
-/// A spec that asks for no more than it must.
-fn bare() -> Value {
-    json!({"replicas": 1, "networkPolicy": {"enabled": false}})
 }
 
 #[tokio::test]

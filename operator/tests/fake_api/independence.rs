@@ -152,7 +152,11 @@ async fn deleted_service_gets_its_node_port_again() {
 async fn zero_replicas_under_autoscaling_are_repaired() {
     let fake = fake_with(json!({"autoscaling": {"minReplicas": 2, "maxReplicas": 4}}));
     step(&fake).await.unwrap();
-    fake.edit(&format!("{APPS}/deployments/daily"), |deployment| deployment["spec"]["replicas"] = 0.into());
+    workloads_become_ready(&fake, 2);
+    fake.edit(&format!("{APPS}/deployments/daily"), |deployment| {
+        deployment["spec"]["replicas"] = 0.into();
+        deployment["status"]["replicas"] = 0.into();
+    });
     step(&fake).await.unwrap();
     assert_eq!(fake.get(&format!("{APPS}/deployments/daily")).unwrap()["spec"]["replicas"], 2);
     assert_eq!(condition(&fake, "Ready")["status"], "False");

@@ -157,7 +157,7 @@ impl MySql {
         settings.push(("BLOG_LISTEN", format!("127.0.0.1:{port}")));
         settings.push(("BLOG_ADMIN_LISTEN", format!("127.0.0.1:{admin}")));
         let process = Process::start(&self.program().display().to_string(), &["serve".into()], &settings);
-        until("the blog is ready", || get(admin, "/readyz").filter(|text| text == "ready\n"));
+        until("the blog is ready", || get(admin, "/readyz").filter(|text| text.starts_with("ready\n")));
         Blog { _process: process, port, admin }
     }
 
