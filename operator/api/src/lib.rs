@@ -2,6 +2,7 @@
 //!
 //! No client and no async runtime in here, so that a tool can use the types without either.
 
+pub mod annotations;
 mod bounded;
 pub mod children;
 pub mod conditions;
