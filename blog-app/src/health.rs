@@ -117,13 +117,9 @@ impl State {
         }
     }
 
-    /// The version of the schema that was found, if one was.
-    fn version(&self) -> Option<u32> {
-        match self {
-            Self::Good { version } => Some(*version),
-            Self::Wrong { version, .. } => *version,
-            Self::TakesNoWrites(_) | Self::Away(_) => None,
-        }
+    /// The version of a schema that this program can't serve.
+    fn unsupported_version(&self) -> Option<u32> {
+        if let Self::Wrong { version, .. } = self { *version } else { None }
     }
 }
 
@@ -190,7 +186,7 @@ async fn readyz(extract::State(admin): extract::State<Admin>) -> Response {
     match admin.readiness.report().await {
         Ok(version) => format!("ready\nschema version {version}\n").into_response(),
         Err(reasons) => {
-            let found = admin.readiness.look().await.version();
+            let found = admin.readiness.look().await.unsupported_version();
             let version = found.map(|version| format!("schema version {version}"));
             let lines: String = reasons.into_iter().chain(version).map(|line| line + "\n").collect();
             (StatusCode::SERVICE_UNAVAILABLE, lines).into_response()
