@@ -9,6 +9,7 @@ use kube::Client;
 
 use crate::{
     backoff::Backoff,
+    certificates::CheckedSecrets,
     claims::ChangedClaims,
     config::Settings,
     contests::Contests,
@@ -41,6 +42,8 @@ pub struct Context {
     pub watches: Watches,
     /// What is known of the children without asking.
     pub seen: Seen,
+    /// Versions of Secrets whose certificates are good.
+    pub certificates: CheckedSecrets,
     /// What replicas report of their database.
     pub replicas: ReplicaHealth,
     /// Claims that are read again.
@@ -87,6 +90,7 @@ impl Context {
             backoff: Backoff::default(),
             watches: Watches::default(),
             seen: Seen::default(),
+            certificates: CheckedSecrets::default(),
             replicas: ReplicaHealth::default(),
             claims: ChangedClaims::default(),
             served: Served::default(),
@@ -145,6 +149,7 @@ impl Context {
     /// Nothing is kept of a blog that is gone.
     pub fn forget(&self, uid: &str) {
         self.replicas.forget(uid);
+        self.certificates.forget(uid);
         self.forget_failures(uid);
         self.seen.forget(uid);
         self.settled.forget(uid);

@@ -35,6 +35,7 @@ use crate::{
     pace::while_unsettled,
     pending::{Held, held, pending},
     refusals::Refusals,
+    replica_health::ReplicaReport,
     rotation::{root_waits, rotate, steps},
     status::{self, Done, Published},
     storage::{Growth, grow},
@@ -231,7 +232,7 @@ async fn converge(
     refusals.collect(record_served_data(ctx, id, &observed, &applied).await)?; // client required
     let storage = plan.database.managed().map(|managed| &managed.spec.storage);
     let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required
-    maintain_secrets(blog, id, ctx, &applied, changes, &mut refusals).await?; // client required
+    maintain_secrets(blog, id, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
     let (growth, held) = (growth.unwrap_or(Growth::None), held.lines);
     let contested = ctx.contests.words(&id.uid);
     Ok(Done { observed, plan, applied, growth, held, contested, suspended: None, refusals })
@@ -242,15 +243,17 @@ async fn maintain_secrets(
     blog: &FlaskBlog,
     id: &Identity,
     ctx: &Context,
+    observed: &Observed,
     applied: &Objects<Applied>,
     changes: &mut Vec<Change>,
     refusals: &mut Refusals,
 ) -> Result<(), Error> {
+    let is_failing = matches!(observed.replica_report, Some(ReplicaReport::Failing { .. }));
     let now = Timestamp::now();
     let steps = steps(blog, applied, now); // no client required
     ctx.pace.plan(&id.uid, root_waits(blog, applied, now));
     refusals.collect(rotate(ctx, id, steps, changes).await)?; // client required
-    refusals.collect(renew(ctx, id, blog, applied, now, changes).await)?; // client required
+    refusals.collect(renew(ctx, id, blog, applied, is_failing, now, changes).await)?; // client required
     Ok(())
 }
 

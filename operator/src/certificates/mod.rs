@@ -11,6 +11,7 @@
 //! How far it has come stands in annotations of the Secret, so an operator that starts in the middle goes on where another
 //! one ended. The authority's key never leaves the Secret; no pod mounts it.
 
+mod check;
 mod issue;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
+pub use self::check::CheckedSecrets;
+use self::check::{Defect, defect};
 use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, SKEW, UNATTENDED_LIFE, authority, server};
 use crate::{
     apply::Change,
@@ -62,6 +65,8 @@ pub enum Step {
     Sign,
     /// The old authority goes.
     Forget,
+    /// Everything is generated again, since the authority is unusable.
+    Replace,
 }
 
 /// The next step (no client required).
@@ -178,17 +183,22 @@ pub async fn renew(
     id: &Identity,
     blog: &FlaskBlog,
     applied: &Objects<Applied>,
+    is_failing: bool,
     now: Timestamp,
     changes: &mut Vec<Change>,
 ) -> Result<(), Error> {
     let Some(known) = applied.get(Child::DatabaseCertificates) else { return Ok(()) };
-    if step(blog, &known.metadata, now).is_none() {
+    let is_doubtful = ctx.certificates.has_changed(&id.uid, known.resource_version()) || is_failing;
+    if step(blog, &known.metadata, now).is_none() && !is_doubtful {
         return Ok(());
     }
     let name = Child::DatabaseCertificates.name(&id.name);
     let secret = read(ctx, id, Child::DatabaseCertificates).await?;
-    let Some(step) = step(blog, &secret.metadata, now) else { return Ok(()) };
     let data = secret.data.clone().unwrap_or_default();
+    let repair = || defect(&Child::DatabaseService.name(&id.name), &data, now).map(repair);
+    let Some(step) = step(blog, &secret.metadata, now).or_else(|| repair().filter(|_| is_doubtful)) else {
+        return Ok(());
+    };
     let patch =
         changed(id, &step, &data, now).map_err(|source| Error::Certificate { name: name.clone(), source })?;
     revise(ctx, id, Child::DatabaseCertificates, &secret, "renew", patch).await?;
@@ -196,10 +206,17 @@ pub async fn renew(
     Ok(())
 }
 
+fn repair(defect: Defect) -> Step {
+    match defect {
+        Defect::Authority => Step::Replace,
+        Defect::Certificate => Step::Sign,
+    }
+}
+
 fn told(step: &Step) -> &'static str {
     match step {
         Step::Introduce(_) => "Rotating",
-        Step::Sign => "Renewed",
+        Step::Sign | Step::Replace => "Renewed",
         Step::Forget => "Rotated",
     }
 }
@@ -229,6 +246,10 @@ fn changed(
             }
         }
         // Whoever has emptied the Secret gets all of it anew.
+        Step::Replace => {
+            annotations[ROTATION_UNDER_WAY] = Value::Null;
+            first(id, now)?
+        }
         Step::Sign if believed.is_empty() || text("ca.key").is_empty() => first(id, now)?,
         Step::Sign => {
             let overlapping = text("ca.crt") != believed;

@@ -176,3 +176,33 @@ async fn load_balancer_without_an_address_is_named() {
     step(&fake).await.unwrap();
     assert_eq!(message(), "2 of 2 replicas serve");
 }
+
+/// Row 3: the Secret holds garbage, and nothing is due.
+#[tokio::test]
+async fn broken_certificate_is_generated_again() {
+    for (key, is_authority) in [("tls.crt", false), ("ca.crt", true)] {
+        let tls = format!("{NS}/secrets/daily-mysql-tls");
+        let fake = fake_with(json!({}));
+        let ctx = context(&fake);
+        look(&fake, &ctx).await;
+        fake.edit(&tls, |secret| {
+            let text = secret["stringData"].as_object().unwrap().clone();
+            let encode = |value: &str| json!(k8s_openapi::ByteString(value.into()));
+            let data = text.into_iter().map(|(key, value)| (key, encode(value.as_str().unwrap())));
+            secret["data"] = data.collect::<serde_json::Map<_, _>>().into();
+            secret["data"][key] = encode("garbage");
+            secret["metadata"]["resourceVersion"] = "1000000".into();
+        });
+        let before = fake.get(&tls).unwrap()["data"].clone();
+        ctx.seen.doubt("blog-uid");
+        look(&fake, &ctx).await;
+        let after = fake.get(&tls).unwrap()["data"].clone();
+        assert_ne!(after["tls.crt"], before["tls.crt"], "{key}");
+        assert_eq!(after["ca.crt"] != before["ca.crt"], is_authority, "{key}");
+        assert_ne!(after[key], json!(k8s_openapi::ByteString(b"garbage".to_vec())), "{key}");
+        fake.take_writes();
+        look(&fake, &ctx).await;
+        look(&fake, &ctx).await;
+        assert_eq!(fake.take_writes(), Vec::<String>::new(), "{key}");
+    }
+}
