@@ -1,21 +1,26 @@
 //! A request for `/readyz`. One plain HTTP/1.0 request (RFC 1945) needs no client library.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
+
+/// A connection within a cluster takes milliseconds; an address of a lost node never answers.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Most that is read of an answer, in bytes.
 const ANSWER_LIMIT: u64 = 64 * 1024;
 
-/// Status code and body. The caller sets the time limit.
+/// Status code and body. The caller sets the time limit of the answer.
 ///
 /// # Errors
 /// When the connection fails, or the answer isn't HTTP.
 pub(crate) async fn get_readyz(address: &str) -> io::Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address).await?;
+    let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let mut stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
     let mut answer = Vec::new();
     stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;

@@ -22,4 +22,5 @@ mod readme;
 mod reboots;
 mod recommendation;
 mod sample;
+mod truth;
 mod without_cluster;
