@@ -145,7 +145,7 @@ async fn save(
     }
 }
 
-/// Nobody is logged in: what was typed comes back with a login form. A request without a text is simply sent to log in.
+/// Without a login the typed text comes back with a login form. A request without a text is redirected to the login.
 async fn without_member(app: &Arc<App>, subject: Subject, request: Request) -> Response {
     let of_member = resume::was_here_before(app, request.headers());
     match draft_in(app, request, of_member).await {

@@ -64,7 +64,7 @@ impl MarkdownCache {
         Ok(Bodies(made))
     }
 
-    /// Many who ask for one text at once wait for one thread.
+    /// Concurrent requests for one text share one rendering.
     async fn make(&self, pool: &BlockingPool, text: &str) -> Result<Arc<Outcome>, Error> {
         let key: Key = Sha256::digest(text).into();
         if let Some(made) = self.0.get(&key).await {

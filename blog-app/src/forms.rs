@@ -139,7 +139,7 @@ impl Draft {
         self.title.is_empty() && self.body.is_empty()
     }
 
-    /// Removes what no page or feed can carry, and says so in a sentence for the page.
+    /// Removes what no page or feed can carry; returns a sentence for the page.
     pub fn remove_forbidden(&mut self) -> Option<String> {
         let found = [("Title", &self.title), ("Body", &self.body)]
             .into_iter()

@@ -46,7 +46,7 @@ async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap
     html(&LogoutPage { page })
 }
 
-/// Works without the database: who wants to leave can.
+/// Works without the database: a logout never fails.
 async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     end_session(&app, &headers).await
 }

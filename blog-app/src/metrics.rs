@@ -104,7 +104,7 @@ impl Metrics {
         self.logins.get_or_create(&LoginLabels { outcome }).inc();
     }
 
-    /// Notes whether posts can be written, and what the server says of itself if they can be read.
+    /// Records whether posts can be written, and the server's own metrics if they can be read.
     pub async fn look(&self, database: &Database, can_write: bool, can_read: bool) {
         self.database_up.set(i64::from(can_write));
         if can_read {

@@ -1,4 +1,4 @@
-//! Which site a form came from, and what is said about one that isn't ours.
+//! Which site a form came from, and the refusal of a form from another one.
 
 use std::sync::Arc;
 
@@ -60,10 +60,10 @@ fn take_referer(headers: &mut HeaderMap) {
     headers.insert(header::ORIGIN, origin.unwrap_or(HeaderValue::from_static("null")));
 }
 
-/// Whether the form came over HTTP and the blog is reached over HTTPS, or the other way round. A proxy that nobody trusts
-/// may well say that there is no TLS in front of itself, so that proves nothing.
+/// Whether the form came over HTTP and the blog is reached over HTTPS, or the other way round. A proxy that isn't trusted
+/// may report that there is no TLS in front of itself, so that proves nothing.
 fn is_of_another_scheme(app: &App, headers: &HeaderMap) -> bool {
-    // A browser that says where the form came from has compared the scheme itself.
+    // A browser that reports where the form came from has compared the scheme itself.
     if headers.contains_key("sec-fetch-site") {
         return false;
     }
@@ -89,7 +89,7 @@ fn is_of_another_scheme(app: &App, headers: &HeaderMap) -> bool {
 fn from(headers: &HeaderMap) -> String {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let address = origin.filter(|origin| origin.len() <= LONGEST_ORIGIN).and_then(origin_of);
-    address.unwrap_or_else(|| "a page that doesn't tell its address".to_owned())
+    address.unwrap_or_else(|| "a page that sends no address".to_owned())
 }
 
 fn refused(mut response: Response, from: &str, here: &str) -> Response {

@@ -136,7 +136,7 @@ struct ErrorPage<'a> {
 #[derive(Clone)]
 struct Finished;
 
-/// Sends a page of its own under a status that says that something failed.
+/// Sends a page of its own with an error status.
 #[must_use]
 pub fn with_status(mut page: Response, status: StatusCode) -> Response {
     *page.status_mut() = status;

@@ -39,7 +39,7 @@ struct ResumePage<'a> {
     draft: &'a Draft,
 }
 
-/// The answer to a text of somebody who isn't logged in.
+/// The answer to a text without a login.
 pub fn ask_to_log_in(page: Page, subject: Subject, draft: &Draft) -> Result<Response, Error> {
     let form = ResumePage { page: page.flash(ENDED.to_owned()), username: "", post: subject.id(), draft };
     let mut response = page::with_status(html(&form)?, StatusCode::UNAUTHORIZED);
@@ -87,7 +87,7 @@ fn subject(form: &mut Form) -> Result<Subject, Error> {
     if id.is_empty() { Ok(Subject::New) } else { crate::reading::number(&id).map(Subject::Existing) }
 }
 
-/// Whether a cookie of ours tells that a member has used this browser, whatever became of the session.
+/// Whether a cookie of ours proves that a member has used this browser, also after the session.
 pub fn was_here_before(app: &App, headers: &HeaderMap) -> bool {
     session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
         || session::cookies(headers, session::KNOWN_COOKIE)

@@ -232,7 +232,7 @@ impl Shelf {
         }
     }
 
-    /// Reads those last known pages again that nobody has read for so long. While the database is away nothing is learnt.
+    /// Reads last known pages again that were not requested for that long. Without the database it changes nothing.
     pub async fn recheck(&self, database: &Database, unread_for: Duration) {
         let mut due: Vec<(Duration, View)> = self
             .last

@@ -1,6 +1,6 @@
 //! What the replicas report of their database, read from `/readyz` of their admin port.
 //!
-//! Kubernetes' readiness says that a replica serves pages, if need be the last known ones. Whether a post can be written and
+//! Kubernetes' readiness means that a replica serves pages, if need be the last known ones. Whether a post can be written and
 //! read is a question that only a replica can answer, with its own login over its own connection.
 
 use std::{

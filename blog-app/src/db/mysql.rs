@@ -25,11 +25,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// After a look at the files that didn't help, the next one.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// After so long without a connection its cause is looked for. The pool itself goes on trying, and doesn't say why.
+/// After this long without a connection its cause is looked up. The pool itself retries without a reason.
 const SUSPICIOUS: Duration = Duration::from_millis(400);
-/// How long a connection outside of the pool may take; who waits for one has little longer.
+/// Time limit of a connection outside of the pool; requests wait little longer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a cause that was found is told.
+/// How long a found cause is reported.
 const ABSENCE_LIFETIME: Duration = Duration::from_secs(5);
 
 /// A pool, and where its login comes from. Cloning shares both.
@@ -164,7 +164,7 @@ impl MySql {
         }
     }
 
-    /// Connects once outside of the pool, to learn why no connection comes. Many who wait cost one such connection. Only a
+    /// Connects once outside of the pool, to learn why no connection comes. Concurrent requests share one such connection. Only a
     /// server that will never do is an error at once.
     async fn look_for_absence(&self) -> Option<sqlx::Error> {
         sleep(SUSPICIOUS).await;

@@ -1,4 +1,4 @@
-//! What `/readyz` says of a file that can't be written.
+//! What `/readyz` reports of a file that can't be written.
 
 use blog_app::db::Database;
 use blog_app::health::Readiness;

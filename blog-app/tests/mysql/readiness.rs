@@ -1,4 +1,4 @@
-//! What `/readyz` says of a server that refuses.
+//! What `/readyz` reports of a server that refuses.
 
 use blog_app::db::Database;
 use blog_app::health::Readiness;

@@ -41,7 +41,7 @@ const CASES: &[(&[(&str, &str)], bool)] = &[
         ],
         true,
     ),
-    // Old browsers send neither, but say which page they come from.
+    // Old browsers send neither, but the address of their page.
     (&[("host", "192.168.1.7:30423"), ("referer", "http://192.168.1.7:30423/create")], true),
     (&[("host", "192.168.1.7:30423"), ("referer", "http://evil.example/192.168.1.7:30423")], false),
     (&[("host", "192.168.1.7:30423"), ("referer", "about:blank")], false),
@@ -150,6 +150,6 @@ async fn a_refused_form_names_both_addresses_and_the_way_out() {
         assert!(answer.contains(words), "{words} is not in {}", answer.body);
     }
     for odd in ["null", "x", "https://x\"><script>"] {
-        assert!(post(odd).await.contains("came from a page that doesn&#39;t tell its address"), "{odd}");
+        assert!(post(odd).await.contains("came from a page that sends no address"), "{odd}");
     }
 }

@@ -89,7 +89,7 @@ async fn the_figures_tell_that_the_database_is_not_usable() {
     assert!(text.contains("blog_database_up 0") && !text.contains("blog_mysql_"), "{text}");
 }
 
-/// What `/readyz` says of a database after these statements, line by line.
+/// What `/readyz` reports of a database after these statements, line by line.
 async fn reasons_after(statements: &[&str]) -> Vec<String> {
     let blog = Blog::with_post().await;
     for statement in statements {

@@ -32,7 +32,7 @@ async fn pages_showing(blog: &Blog, text: &str) -> Vec<&'static str> {
     let mut showing = Vec::new();
     for path in PAGES {
         let mut browser = blog.browser();
-        // As who has just written: nothing that is a moment old.
+        // A client that has just written receives nothing older.
         browser.wrote = Some("1".to_owned());
         let answer = browser.get(path).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}: {}", answer.body);

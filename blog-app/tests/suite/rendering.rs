@@ -1,4 +1,4 @@
-//! What hostile texts cost those who read something else.
+//! What hostile texts cost the readers of other pages.
 
 use std::sync::{Arc, mpsc};
 

@@ -41,11 +41,13 @@ fn mysql_that_takes_no_writes_ends_ready_within_thirty_seconds() {
 fn deleted_claim_is_kept_by_the_advised_commands() {
     let namespace = "kept-claim";
     let guard = Namespace::new(namespace);
-    let manifest = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: kept}, spec: {replicas: 1}}";
+    let manifest =
+        "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: kept}, spec: {replicas: 1}}";
     assert!(kubectl_apply(namespace, manifest).0);
     wait_ready(namespace, "kept");
     let sql = |statement: &str| {
-        let script = format!("MYSQL_PWD=$(</etc/mysql-credentials/root-password) mysql -u root -N -e '{statement}'");
+        let script =
+            format!("MYSQL_PWD=$(</etc/mysql-credentials/root-password) mysql -u root -N -e '{statement}'");
         kubectl(&["exec", "kept-mysql-0", "-n", namespace, "-c", "mysql", "--", "bash", "-c", &script])
     };
     let _ = sql("CREATE TABLE flaskr.marker (x INT); INSERT INTO flaskr.marker VALUES (7)");

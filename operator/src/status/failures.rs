@@ -160,7 +160,7 @@ fn end_of(state: &ContainerState) -> Option<String> {
     Some(format!("exit code {}: {}", end.exit_code, last_words(words)))
 }
 
-/// Of a log, what says why it ended: lines marked as errors, else lines for people, else all; of those the last ones.
+/// The lines of a log that name why it ended: those marked as errors, else lines for people, else all; of those the last ones.
 fn last_words(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let marked = |line: &&str| line.contains("[ERROR]");

@@ -137,7 +137,7 @@ fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Sett
     }
 }
 
-/// A refused object means that the blog isn't as the spec says, however well its replicas serve.
+/// A refused object means that the spec isn't in effect, however well the replicas serve.
 fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, refusals: &Refusals) {
     let Some(first) = refusals.first() else { return };
     let mut messages: Vec<String> = refusals.iter().map(ToString::to_string).collect();

@@ -37,7 +37,7 @@ enum Served {
     Nothing,
     /// An image, or a version alone.
     By(String),
-    /// The data is older than the FlaskBlog, and no record says what has served it.
+    /// The data is older than the FlaskBlog, and no record names what has served it.
     Unknown,
 }
 
