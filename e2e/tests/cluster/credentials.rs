@@ -84,6 +84,12 @@ fn is_denied(answer: &Output) -> bool {
     !answer.status.success() && String::from_utf8_lossy(&answer.stderr).contains("Access denied")
 }
 
+/// The next rotation of root begins three minutes after the last one.
+fn date_back_the_last_rotation_of_root() {
+    let past = "flaskblog.dev/root-rotated-at=2020-01-01T00:00:00Z";
+    let _ = kubectl(&["annotate", "secret", "blog-mysql", "-n", "default", "--overwrite", past]);
+}
+
 /// A kubelet brings the changed Secret to MySQL's pod within about a minute; the keeper there does the rest.
 fn root_has(new: &str, old: &str) {
     eventually("root has its new password and not the old one", "default", || {
@@ -97,6 +103,7 @@ async fn root_gets_new_passwords_by_word_and_by_hand_and_nothing_is_restarted() 
     let before = incarnations();
     let visitors = [Visitors::readers(3), Visitors::writer(Person::registered().await)];
     let first = decoded("root-password");
+    date_back_the_last_rotation_of_root();
     ask_for(&[&format!("flaskblog.dev/rotate-root-password={}", e2e::browser::unique("e2e"))]);
     let second = eventually("the Secret has a new password", "default", || {
         Some(decoded("root-password")).filter(|now| *now != first)
@@ -107,9 +114,7 @@ async fn root_gets_new_passwords_by_word_and_by_hand_and_nothing_is_restarted() 
     let patch = json!({"stringData": {"root-password": by_hand}}).to_string();
     let _ = kubectl(&["patch", "secret", "blog-mysql", "-n", "default", "--type=merge", "-p", &patch]);
     root_has(by_hand, &second);
-    // The next one begins three minutes after the last; this dates that back.
-    let past = "flaskblog.dev/root-rotated-at=2020-01-01T00:00:00Z";
-    let _ = kubectl(&["annotate", "secret", "blog-mysql", "-n", "default", "--overwrite", past]);
+    date_back_the_last_rotation_of_root();
     // A keeper that was away meanwhile knows the one before from the Secret.
     ask_for(&[&format!("flaskblog.dev/rotate-root-password={}", e2e::browser::unique("e2e"))]);
     let third = eventually("the Secret has a new password", "default", || {
@@ -137,6 +142,7 @@ async fn root_gets_new_passwords_by_word_and_by_hand_and_nothing_is_restarted() 
 async fn a_rotation_of_root_that_loses_its_pod_is_finished_by_the_next_one() {
     let sample = Sample::ready();
     let first = decoded("root-password");
+    date_back_the_last_rotation_of_root();
     ask_for(&[&format!("flaskblog.dev/rotate-root-password={}", e2e::browser::unique("e2e"))]);
     let second = eventually("the Secret has a new password", "default", || {
         Some(decoded("root-password")).filter(|now| *now != first)
