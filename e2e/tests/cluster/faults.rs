@@ -115,7 +115,7 @@ async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
     let author = Person::registered().await;
     let title = format!("Outlives the mistake of {}", author.name);
     author.write(&title).await;
-    patch_spec(&json!({"database": {"managed": {"image": "mysql:no-such-version"}}}));
+    patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7.99"}}}));
     eventually("the failing pod is reported", "default", || {
         let (status, reason, message) = condition("default", "blog", "Degraded")?;
         (status == "True" && reason == "PodFailing" && message.contains("blog-mysql-0")).then_some(())

@@ -16,7 +16,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use operator::observe::claim_request;
 use serde_json::{Value, json};
@@ -198,7 +198,7 @@ impl Case {
     /// A pod whose StatefulSet is created again, as its volume grows.
     async fn growing_pod(&self) {
         self.every_child().await;
-        self.stuck_pod().await;
+        self.database_pod().await;
         bound_claim(&self.house, true).await;
         let mut spec = whole();
         spec["database"]["managed"]["storage"] = json!({"size": "2Gi"});
@@ -214,6 +214,14 @@ impl Case {
 
     /// MySQL's pod, of a template before the newest and not ready.
     async fn stuck_pod(&self) {
+        let set = self.database_pod().await;
+        let status = json!({"status": {"observedGeneration": set.metadata.generation, "replicas": 1,
+            "currentRevision": "old", "updateRevision": "new"}});
+        self.house.patch_status(Child::Database, "blog", status).await;
+    }
+
+    /// Creates MySQL's pod, and returns its StatefulSet.
+    async fn database_pod(&self) -> DynamicObject {
         let set = self.house.child("blog", Child::Database).await;
         let template = set.data["spec"]["template"].clone();
         let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
@@ -224,9 +232,7 @@ impl Case {
         pod["spec"]["volumes"].as_array_mut().unwrap().push(data);
         let pods: Api<Pod> = Api::namespaced(self.house.admin.clone(), &self.house.namespace);
         pods.create(&PostParams::default(), &serde_json::from_value(pod).unwrap()).await.unwrap();
-        let status = json!({"status": {"observedGeneration": set.metadata.generation, "replicas": 1,
-            "currentRevision": "old", "updateRevision": "new"}});
-        self.house.patch_status(Child::Database, "blog", status).await;
+        set
     }
 
     /// The failure is said where somebody looks for it, with what is lacking.
