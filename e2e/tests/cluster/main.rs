@@ -22,5 +22,4 @@ mod readme;
 mod reboots;
 mod recommendation;
 mod sample;
-mod truth;
 mod without_cluster;
