@@ -135,7 +135,7 @@ pub async fn record_served_data(
             id,
             &data_claim(&id.name),
             &claim.metadata,
-            "annotate",
+            ("annotate", "annotate"),
             patch,
         )
         .await?;
@@ -158,8 +158,15 @@ async fn write_volume(
     let encoded = volume.map(|volume| ByteString(volume.clone().into_bytes()));
     let patch =
         json!({"metadata": {"annotations": {DATA_VOLUME: volume}}, "data": {DATA_VOLUME_KEY: encoded}});
-    patch_exactly::<Secret>(ctx, id, &role.name(&id.name), &secret.metadata, "record the volume in", patch)
-        .await
+    patch_exactly::<Secret>(
+        ctx,
+        id,
+        &role.name(&id.name),
+        &secret.metadata,
+        ("record", "record the volume in"),
+        patch,
+    )
+    .await
 }
 
 async fn settle_claim(
@@ -191,16 +198,16 @@ where
     }
     let Some(owners) = wanted_owners(id, policy, metadata) else { return Ok(()) };
     let patch = json!({"metadata": {"ownerReferences": owners}});
-    patch_exactly::<K>(ctx, id, name, metadata, "set the owner of", patch).await
+    patch_exactly::<K>(ctx, id, name, metadata, ("own", "set the owner of"), patch).await
 }
 
-/// The version makes the write fail if the object has changed since it was read.
+/// Patches the version that was read and no other. The label is the metric's, the verb the error's.
 async fn patch_exactly<K>(
     ctx: &Context,
     id: &Identity,
     name: &str,
     read: &ObjectMeta,
-    verb: &'static str,
+    (label, verb): (&'static str, &'static str),
     mut patch: Value,
 ) -> Result<(), Error>
 where
@@ -213,7 +220,7 @@ where
     let api: Api<K> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
     patch["metadata"]["resourceVersion"] = json!(read.resource_version);
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    ctx.metrics.api_writes.get_or_create(&(verb, kind.clone()).into()).inc();
+    ctx.metrics.api_writes.get_or_create(&(label, kind.clone()).into()).inc();
     api.patch_metadata(name, &params, &Patch::Merge(patch)).await.map(|_| ()).map_err(|source| Error::Write {
         verb,
         kind,
