@@ -23,6 +23,13 @@ pub fn allow_empty(id: &Identity, lost: &str) -> String {
     annotate(id, ALLOW_EMPTY, lost)
 }
 
+/// Asks for a volume of that size.
+#[must_use]
+pub fn set_storage_size(id: &Identity, size: &str) -> String {
+    let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"storage":{{"size":"{size}"}}}}}}}}}}"#);
+    format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
+}
+
 /// Scales MySQL, which the operator leaves alone while its volume is in danger.
 fn scale_mysql(id: &Identity, replicas: u8) -> String {
     let set = Child::Database.name(&id.name);

@@ -70,6 +70,12 @@ pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
     requests.get("storage").map(|size| size.0.clone())
 }
 
+/// How much storage the volume of a claim has.
+#[must_use]
+pub fn claim_capacity(claim: &PersistentVolumeClaim) -> Option<String> {
+    claim.status.as_ref()?.capacity.as_ref()?.get("storage").map(|size| size.0.clone())
+}
+
 /// Reads everything that the next steps decide on. Pods are only looked at where they can tell something that the objects
 /// they belong to don't.
 ///

@@ -14,5 +14,5 @@ pub use quantity::{Quantity, ResourceList, Resources};
 pub use v1alpha1::{
     Autoscaling, Database, DeletionPolicy, ExternalDatabase, FlaskBlog, FlaskBlogSpec, FlaskBlogStatus,
     ImagePullPolicy, Ingress, ManagedDatabase, Markup, Monitoring, NetworkPolicy, PodTemplate, Registration,
-    RolloutPolicy, Rotation, Service, ServiceType, Storage, TlsMode,
+    RolloutPolicy, Rotation, Service, ServiceType, Storage, StorageStatus, TlsMode,
 };

@@ -8,7 +8,7 @@ mod recommended;
 mod workloads;
 
 use flaskblog_api::{
-    FlaskBlog, FlaskBlogStatus,
+    FlaskBlog, FlaskBlogStatus, StorageStatus,
     children::{Component, MANAGER, selector_text},
     conditions::{self as types, reasons},
 };
@@ -31,7 +31,7 @@ use crate::{
     desired::{Applied, Objects},
     error::Error,
     identity::Identity,
-    observe::Observed,
+    observe::{Observed, claim_capacity, claim_request},
     refusals::Refusals,
     storage::Growth,
     validate::{Plan, Stage},
@@ -82,6 +82,7 @@ struct Facts {
     image: String,
     schema_version: Option<i64>,
     database_version: Option<String>,
+    storage: Option<StorageStatus>,
     pending: Vec<String>,
 }
 
@@ -131,10 +132,20 @@ fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Sett
             schema_version: schema,
             database_version: database_version(&done.observed)
                 .or_else(|| before.and_then(|status| status.database_version.clone())),
+            storage: storage(&done.observed, before),
             pending: done.held.clone(),
         }),
         generation: id.generation,
     }
+}
+
+/// The volume as its claim reports it; a claim that wasn't read has not changed.
+fn storage(observed: &Observed, before: Option<&FlaskBlogStatus>) -> Option<StorageStatus> {
+    if !observed.claim_was_read {
+        return before.and_then(|status| status.storage.clone());
+    }
+    let claim = observed.data_claim.as_ref()?;
+    Some(StorageStatus { requested: claim_request(claim)?, capacity: claim_capacity(claim) })
 }
 
 /// A refused object means that the spec isn't in effect, however well the replicas serve.
@@ -271,6 +282,7 @@ pub fn merged(blog: &FlaskBlog, report: &Report) -> Option<FlaskBlogStatus> {
         next.image = Some(facts.image.clone());
         next.schema_version = facts.schema_version;
         next.database_version.clone_from(&facts.database_version);
+        next.storage.clone_from(&facts.storage);
         next.pending.clone_from(&facts.pending);
     }
     (blog.status.is_none() || next != before).then_some(next)
@@ -322,10 +334,13 @@ pub async fn publish(
 /// A merge patch keeps what it doesn't name, so what is unset has to be named.
 fn with_nulls(status: &FlaskBlogStatus) -> Value {
     let mut value = json!(status);
-    for optional in ["selector", "url", "nodePort", "image", "schemaVersion", "databaseVersion"] {
+    for optional in ["selector", "url", "nodePort", "image", "schemaVersion", "databaseVersion", "storage"] {
         if value.get(optional).is_none() {
             value[optional] = Value::Null;
         }
+    }
+    if status.storage.as_ref().is_some_and(|storage| storage.capacity.is_none()) {
+        value["storage"]["capacity"] = Value::Null;
     }
     value
 }

@@ -130,6 +130,10 @@ pub(super) fn template_size(observed: &Observed, wanted: &Storage) -> String {
         // Unread means that nothing has changed since it was.
         (Some(live), None) => live.to_owned(),
         (Some(live), Some(claim)) if !at_least(&claim, &wanted.size) => live.to_owned(),
+        // The claim is larger than the spec, and no template makes it smaller.
+        (Some(live), Some(claim)) if !at_least(&wanted.size, &claim) && at_least(live, &wanted.size) => {
+            live.to_owned()
+        }
         (Some(live), _) if same_quantity(live, &wanted.size) => live.to_owned(),
         _ => wanted.size.clone(),
     }
@@ -252,6 +256,8 @@ mod tests {
         let wanted = Storage { size: "2Gi".into(), ..Storage::default() };
         assert_eq!(template_size(&observed("1Gi", "1Gi"), &wanted), "1Gi");
         assert_eq!(template_size(&observed("1Gi", "2Gi"), &wanted), "2Gi");
+        assert_eq!(template_size(&observed("3Gi", "3Gi"), &wanted), "3Gi", "a smaller spec changes nothing");
+        assert_eq!(template_size(&observed("3Gi", "2Gi"), &wanted), "2Gi", "a growth that was taken back");
         assert_eq!(
             template_size(&observed("2048Mi", "2Gi"), &wanted),
             "2048Mi",

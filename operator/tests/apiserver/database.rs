@@ -7,7 +7,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{Patch, PatchParams, PostParams},
+    api::{DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 
@@ -34,9 +34,27 @@ pub async fn bound_claim(house: &House, expands: bool) -> Api<PersistentVolumeCl
     claims
 }
 
-fn template_size(set: &kube::api::DynamicObject) -> String {
+fn template_size(set: &DynamicObject) -> String {
     let size = set.data.pointer("/spec/volumeClaimTemplates/0/spec/resources/requests/storage");
     size.and_then(Value::as_str).unwrap().to_owned()
+}
+
+/// The StatefulSet that follows one without its pod. The test stands in for the garbage collector, which takes the finalizer.
+async fn recreated(house: &House, before: &DynamicObject) -> DynamicObject {
+    let sets = house.objects(Child::Database.kind());
+    house
+        .eventually("the old StatefulSet is going without its pod", || async {
+            let old = sets.get_opt("blog-mysql").await.unwrap().filter(|set| set.uid() == before.uid())?;
+            old.finalizers().iter().any(|one| one == "orphan").then_some(())
+        })
+        .await;
+    let released = json!({"metadata": {"finalizers": null}});
+    sets.patch("blog-mysql", &PatchParams::default(), &Patch::Merge(released)).await.unwrap();
+    house
+        .eventually("it is there again", || async {
+            sets.get_opt("blog-mysql").await.unwrap().filter(|set| set.uid() != before.uid())
+        })
+        .await
 }
 
 /// The volume grows whatever state the database is in: nothing here says that MySQL is ready.
@@ -56,21 +74,7 @@ async fn a_larger_size_grows_the_claim_and_then_makes_the_statefulset_anew_as_an
         })
         .await;
     house.condition("blog", "StorageResizing", "True", "Resizing").await;
-    // The garbage collector lets the pod go and takes the finalizer.
-    let sets = house.objects(Child::Database.kind());
-    house
-        .eventually("the old StatefulSet is going without its pod", || async {
-            let old = sets.get_opt("blog-mysql").await.unwrap().filter(|set| set.uid() == before.uid())?;
-            old.finalizers().iter().any(|one| one == "orphan").then_some(())
-        })
-        .await;
-    let released = json!({"metadata": {"finalizers": null}});
-    sets.patch("blog-mysql", &PatchParams::default(), &Patch::Merge(released)).await.unwrap();
-    let after = house
-        .eventually("it is there anew", || async {
-            sets.get_opt("blog-mysql").await.unwrap().filter(|set| set.uid() != before.uid())
-        })
-        .await;
+    let after = recreated(&house, &before).await;
     assert_eq!(template_size(&after), "2Gi");
     assert_eq!(after.data["spec"]["template"], before.data["spec"]["template"], "the pod would be restarted");
     let grown = json!({"status": {"capacity": {"storage": "2Gi"}}});
@@ -98,11 +102,74 @@ async fn a_class_that_cannot_expand_is_reported_and_nothing_is_torn_down() {
 }
 
 #[tokio::test]
+async fn refused_growth_is_taken_back_and_a_real_shrink_is_not() {
+    let house = House::open("taken-back").await;
+    house.blog("blog", sized("1Gi")).await;
+    let claims = bound_claim(&house, false).await;
+    let before = house.child("blog", Child::Database).await;
+    house.apply("blog", sized("3Gi")).await.unwrap();
+    let message = house.condition("blog", "StorageResizing", "False", "ExpansionRefused").await;
+    assert!(message.contains(r#"{"storage":{"size":"1Gi"}}"#), "{message}");
+    let refused = house.apply("blog", sized("512Mi")).await.unwrap_err().to_string();
+    assert!(refused.contains("it can return to status.storage.requested"), "{refused}");
+    house.apply("blog", sized("2Gi")).await.unwrap();
+    // Leaving it all out is the default, the size of the claim.
+    house.apply("blog", json!({})).await.unwrap();
+    house.settled("blog", 2).await;
+    let status = house.blogs().get("blog").await.unwrap().status.unwrap();
+    assert!(status.conditions.iter().all(|one| one.type_ != "StorageResizing"), "{status:?}");
+    let storage = status.storage.unwrap();
+    assert_eq!((storage.requested.as_str(), storage.capacity.as_deref()), ("1Gi", Some("1Gi")));
+    let after = house.child("blog", Child::Database).await;
+    assert_eq!((after.uid(), after.metadata.generation), (before.uid(), before.metadata.generation));
+    let events = house.events().await;
+    assert!(
+        claims.get("data-blog-mysql-0").await.unwrap().metadata.deletion_timestamp.is_none(),
+        "{events:?}"
+    );
+}
+
+/// Kubernetes itself lets the request return to a size above the capacity.
+#[tokio::test]
+async fn failed_growth_returns_to_a_size_above_the_capacity() {
+    let house = House::open("failed-growth").await;
+    house.blog("blog", sized("1Gi")).await;
+    let claims = bound_claim(&house, true).await;
+    let before = house.child("blog", Child::Database).await;
+    let request = |size: &'static str| {
+        let claims = claims.clone();
+        async move {
+            let claim = claims.get("data-blog-mysql-0").await.unwrap();
+            let requests = claim.spec.unwrap().resources.unwrap().requests.unwrap();
+            (requests["storage"].0 == size).then_some(())
+        }
+    };
+    house.apply("blog", sized("4Gi")).await.unwrap();
+    house.eventually("the claim asks for more", || request("4Gi")).await;
+    let larger = recreated(&house, &before).await;
+    let failed = json!({"status": {"allocatedResources": {"storage": "4Gi"},
+        "allocatedResourceStatuses": {"storage": "ControllerResizeInfeasible"}}});
+    claims.patch_status("data-blog-mysql-0", &PatchParams::default(), &Patch::Merge(failed)).await.unwrap();
+    house
+        .eventually("the way back is named", || async {
+            let conditions = house.blogs().get("blog").await.unwrap().status.unwrap_or_default().conditions;
+            let resizing = conditions.into_iter().find(|one| one.type_ == "StorageResizing")?;
+            resizing.message.contains("set a SIZE above 1Gi and below 4Gi").then_some(())
+        })
+        .await;
+    let refused = house.apply("blog", sized("1Gi")).await.unwrap_err().to_string();
+    assert!(refused.contains("any size above status.storage.capacity"), "{refused}");
+    house.apply("blog", sized("2Gi")).await.unwrap();
+    house.eventually("the claim asks for less", || request("2Gi")).await;
+    assert_eq!(template_size(&recreated(&house, &larger).await), "2Gi");
+}
+
+#[tokio::test]
 async fn settings_of_mysql_roll_it_when_they_change_and_only_then() {
     let house = House::open("settings").await;
     let configured = |config: Value| json!({"database": {"managed": {"config": config}}});
     house.blog("blog", configured(json!({"max_connections": "200"}))).await;
-    let arguments = |set: &kube::api::DynamicObject| {
+    let arguments = |set: &DynamicObject| {
         let all = set.data["spec"]["template"]["spec"]["containers"][0]["args"].clone();
         all.as_array().unwrap()[..2].to_vec()
     };

@@ -143,6 +143,65 @@ async fn lost_secret_can_be_given_up_step_by_step() {
     assert!(fake.get(SECRET).is_some());
 }
 
+/// A claim that asks for 4Gi and has 1Gi, of which the cluster reports this.
+fn growing(report: Value) -> Value {
+    let mut growing = claim(&json!({"volumeName": "pv-1", "resources": {"requests": {"storage": "4Gi"}}}));
+    growing["status"] = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
+    growing["status"].as_object_mut().unwrap().extend(report.as_object().unwrap().clone());
+    growing
+}
+
+fn requested(fake: &FakeApi) -> Value {
+    fake.get(CLAIM).unwrap()["spec"]["resources"]["requests"]["storage"].clone()
+}
+
+#[tokio::test]
+async fn failed_growth_is_taken_back_above_the_capacity_only() {
+    let infeasible = json!({"allocatedResourceStatuses": {"storage": "ControllerResizeInfeasible"}});
+    let refused =
+        json!({"conditions": [{"type": "NodeResizeError", "status": "True", "message": "no room"}]});
+    for (report, size, expected) in [
+        (infeasible, "2Gi", "2Gi"),
+        (refused.clone(), "2Gi", "2Gi"),
+        // Kubernetes refuses the capacity itself.
+        (refused, "1Gi", "4Gi"),
+        // A growth that doesn't fail may be another program's.
+        (json!({}), "2Gi", "4Gi"),
+    ] {
+        let fake = fake_with(json!({"database": {"managed": {"storage": {"size": "4Gi"}}}}));
+        step(&fake).await.unwrap();
+        fake.put(CLAIM, growing(report.clone()));
+        workloads_become_ready(&fake, 2);
+        fake.edit(BLOG, |blog| blog["spec"]["database"]["managed"]["storage"]["size"] = size.into());
+        fake.take_writes();
+        step(&fake).await.unwrap();
+        assert_eq!(requested(&fake), expected, "{report}");
+        let writes = fake.take_writes();
+        assert!(!writes.iter().any(|write| write.contains("statefulsets")), "{writes:?}");
+        let storage = &fake.get(BLOG).unwrap()["status"]["storage"];
+        assert_eq!(storage, &json!({"requested": "4Gi", "capacity": "1Gi"}));
+    }
+}
+
+#[tokio::test]
+async fn refused_return_of_a_growth_is_reported_with_a_command() {
+    let fake = fake_with(json!({"database": {"managed": {"storage": {"size": "4Gi"}}}}));
+    step(&fake).await.unwrap();
+    fake.put(CLAIM, growing(json!({"allocatedResourceStatuses": {"storage": "NodeResizeInfeasible"}})));
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    let message = condition(&fake, "StorageResizing")["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("set a SIZE above 1Gi and below 4Gi"), "{message}");
+    fake.edit(BLOG, |blog| blog["spec"]["database"]["managed"]["storage"]["size"] = "2Gi".into());
+    fake.disturb(|write, _| write.contains("persistentvolumeclaims").then_some(Fault::Refused(422)));
+    step(&fake).await.unwrap();
+    let resizing = condition(&fake, "StorageResizing");
+    assert_eq!((&resizing["status"], &resizing["reason"]), (&json!("False"), &json!("ExpansionRefused")));
+    let message = resizing["message"].as_str().unwrap();
+    let command = r#"kubectl patch fb daily -n press --type=merge -p '{"spec":{"database":{"managed":{"storage":{"size":"4Gi"}}}}}'"#;
+    assert!(message.ends_with(command), "{message}");
+}
+
 /// F10: the collector is behind, and the new blog would keep what the old one was to take along.
 #[tokio::test]
 async fn data_of_an_earlier_blog_is_left_to_the_collector() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::KubeSchema;
+use kube::{KubeSchema, core::Rule};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +16,7 @@ use crate::quantity::Resources;
 #[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)")
     .message("a blog can't change between a managed and an external database: its posts would be left behind; make a new \
         FlaskBlog, and move the posts with blog-app export and blog-app import"))]
-// Left out is the default: 1Gi in the default class. Without these rules, leaving `managed` out later would shrink it.
-#[x_kube(validation = Rule::new(
-    "quantity(has(self.managed) ? self.managed.storage.size : '1Gi').compareTo(\
-     quantity(has(oldSelf.managed) ? oldSelf.managed.storage.size : '1Gi')) >= 0")
-    .message("storage.size can grow but never shrink: a volume can't be made smaller; write the old size or a larger one"))]
+// Left out is the default class.
 #[x_kube(validation = Rule::new(
     "(has(self.managed) && has(self.managed.storage.storageClassName) ? self.managed.storage.storageClassName : '') == \
      (has(oldSelf.managed) && has(oldSelf.managed.storage.storageClassName) ? oldSelf.managed.storage.storageClassName : '')")
@@ -33,6 +29,32 @@ pub struct Database {
     /// A MySQL server that somebody else runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalDatabase>,
+}
+
+/// The rule of the whole resource for `storage.size`: only that one sees the status.
+///
+/// A smaller size is accepted where the claim never asked for the larger one, or where the volume never reached it: Kubernetes
+/// lets a claim's request return to any size above the capacity
+/// (<https://kubernetes.io/docs/concepts/storage/persistent-volumes/#recovering-from-failure-when-expanding-volumes>).
+pub(super) fn storage_size_rule() -> Rule {
+    // Left out is the default: otherwise leaving `managed` out later would shrink the volume.
+    let size = |blog: &str| {
+        let managed = format!("{blog}.spec.database.managed");
+        format!(
+            "quantity(has({blog}.spec.database) && has({managed}) ? {managed}.storage.size : '{}')",
+            default_storage_size()
+        )
+    };
+    let (new, old) = (size("self"), size("oldSelf"));
+    Rule::new(format!(
+        "{new}.compareTo({old}) >= 0 || has(self.status) && has(self.status.storage) && \
+         ({new}.compareTo(quantity(self.status.storage.requested)) >= 0 || \
+         has(self.status.storage.capacity) && {new}.compareTo(quantity(self.status.storage.capacity)) > 0)"
+    ))
+    .message(
+        "storage.size can grow but never shrink: a volume can't be made smaller. After a refused growth it can return to \
+         status.storage.requested, after a failed one to any size above status.storage.capacity; write such a size",
+    )
 }
 
 /// A MySQL server that somebody else runs.
@@ -180,7 +202,8 @@ impl Default for ManagedDatabase {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Size of the volume. It may grow, where the class lets volumes grow, and never shrinks.
+    /// Size of the volume. It may grow, where the class lets volumes grow, and never shrinks. A growth that was refused or has
+    /// failed can be taken back, see `status.storage`.
     #[serde(default = "default_storage_size")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(Mi|Gi|Ti)$"))]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('256Mi')) >= 0")

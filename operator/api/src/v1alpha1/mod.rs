@@ -17,7 +17,7 @@ pub use self::{
     pods::{Autoscaling, PodTemplate, TaintEffect, Toleration, TolerationOperator},
     rotation::Rotation,
     service::{Ingress, NetworkPolicy, Service, ServiceType},
-    status::FlaskBlogStatus,
+    status::{FlaskBlogStatus, StorageStatus},
 };
 use crate::quantity::Resources;
 
@@ -94,7 +94,8 @@ pub const NAME_LIMIT: usize = 40;
     .message(
         "metadata.name must have at most 40 characters, begin with a letter and hold only a-z, 0-9 and '-', \
          for example my-blog"
-    )
+    ),
+    validation = database::storage_size_rule()
 )]
 #[serde(rename_all = "camelCase")]
 pub struct FlaskBlogSpec {

@@ -41,8 +41,24 @@ pub struct FlaskBlogStatus {
     /// Version of MySQL in use, as its image's tag tells it, once it has served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_version: Option<String>,
+    /// The volume of the database, where the operator runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<StorageStatus>,
     /// Changes that wait for the annotation `flaskblog.dev/approve`, under `rolloutPolicy: Manual`.
     #[serde(default)]
     #[schemars(length(max = 8))]
     pub pending: Vec<String>,
+}
+
+/// The volume that the data lies on, as its claim reports it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageStatus {
+    /// Size that the claim asks for. `storage.size` may return to it when a growth was refused.
+    #[schemars(length(max = 64))]
+    pub requested: String,
+    /// Size that the volume has, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub capacity: Option<String>,
 }
