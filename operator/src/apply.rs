@@ -305,7 +305,7 @@ impl Writer<'_> {
     }
 }
 
-/// A Service that was deleted gets the node port that the status still reports, unless another Service has it by now.
+/// A Service that was deleted gets the node port that it had, unless another Service has it by now.
 fn with_remembered_node_port(
     plan: &Plan,
     role: Child,

@@ -27,6 +27,7 @@ pub mod kubectl;
 pub mod managed_fields;
 pub mod metrics;
 pub mod monitoring;
+pub mod node_port;
 pub mod observe;
 pub mod pace;
 mod packed;

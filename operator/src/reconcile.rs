@@ -31,6 +31,7 @@ use crate::{
     events,
     identity::Identity,
     metrics::Outcome,
+    node_port::record_node_port,
     observe::{Observed, observe},
     pace::while_unsettled,
     pending::{Held, held, pending},
@@ -229,6 +230,7 @@ async fn converge(
         refusals.collect(unstick(ctx, id, &observed, &applied, changes).await)?; // client required
     }
     refusals.collect(take_data(ctx, id, policy, &observed).await)?; // client required
+    refusals.collect(record_node_port(ctx, id, policy, &applied).await)?; // client required
     refusals.collect(record_served_data(ctx, id, &observed, &applied).await)?; // client required
     let storage = plan.database.managed().map(|managed| &managed.spec.storage);
     let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required

@@ -18,6 +18,8 @@ pub const ALLOW_EMPTY: &str = "flaskblog.dev/allow-empty-database";
 pub const SERVED_IMAGE: &str = "flaskblog.dev/served-by-image";
 /// On the database's Secret: the PersistentVolume that holds the data.
 pub const DATA_VOLUME: &str = "flaskblog.dev/data-volume";
+/// On the Secret of sessions: the node port of the blog's Service, for a Service that is created again.
+pub const NODE_PORT: &str = "flaskblog.dev/node-port";
 /// The key of the database's Secret with the same value, for MySQL's pod.
 pub const DATA_VOLUME_KEY: &str = "data-volume";
 

@@ -30,6 +30,7 @@ use crate::{
     desired::{Desired, Objects},
     error::Invalid,
     identity::Identity,
+    node_port::remembered_node_port,
     observe::Observed,
     rotation::{last_rotation, template_annotation},
 };
@@ -209,7 +210,7 @@ pub fn validate(
             registration: spec.registration,
             markup: spec.markup,
             service: spec.service.clone(),
-            remembered_node_port: remembered_node_port(blog),
+            remembered_node_port: remembered_node_port(blog, observed),
             ingress: spec.ingress.clone(),
             resources: spec.resources.clone(),
             pod_template: spec.pod_template.clone().unwrap_or_default(),
@@ -289,13 +290,6 @@ fn database_plan(blog: &FlaskBlog, observed: &Observed, stage: Stage) -> Databas
         template_size,
         replicas: i32::from(stage != Stage::Asleep),
     })
-}
-
-/// A Service of type ClusterIP takes none.
-fn remembered_node_port(blog: &FlaskBlog) -> Option<i32> {
-    let service = &blog.spec.service;
-    let has_port = service.node_port.is_none() && service.type_.as_str() != "ClusterIP";
-    blog.status.as_ref().filter(|_| has_port)?.node_port
 }
 
 fn rotations(observed: &Observed) -> BTreeMap<String, String> {

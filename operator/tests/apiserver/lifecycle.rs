@@ -106,6 +106,7 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
     house.blog("blog", json!({})).await;
     house.settled("blog", 2).await;
     let secret = house.child("blog", Child::DatabaseSecret).await;
+    let node_port = house.blogs().get("blog").await.unwrap().status.unwrap().node_port;
     house.blogs().delete("blog", &DeleteParams::default()).await.unwrap();
     house
         .eventually("the blog is gone", || async {
@@ -139,6 +140,8 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
     house.settled("blog", 2).await;
     let again = house.child("blog", Child::DatabaseSecret).await;
     assert_eq!((again.uid(), &again.data["data"]), (secret.uid(), &secret.data["data"]));
+    let service = house.child("blog", Child::AppService).await;
+    assert_eq!(service.data["spec"]["ports"][0]["nodePort"], json!(node_port.unwrap()));
 }
 
 #[tokio::test]

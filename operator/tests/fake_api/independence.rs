@@ -3,6 +3,7 @@
 use flaskblog_api::{Child, OwnedKind};
 use serde_json::json;
 
+use super::volume::start_over;
 use super::*;
 
 const HPAS: &str = "/apis/autoscaling/v2/namespaces/press/horizontalpodautoscalers";
@@ -144,6 +145,35 @@ async fn deleted_service_gets_its_node_port_again() {
         });
         step(&fake).await.unwrap();
         assert_eq!(port(&fake), if is_taken { Value::Null } else { json!(30270) });
+    }
+}
+
+#[tokio::test]
+async fn node_port_stays_after_delete_and_apply() {
+    let service = format!("{NS}/services/daily");
+    let external = json!({"external": {"host": "db.example", "credentialsSecret": "theirs"}});
+    for (database, is_taken) in [(json!({}), false), (json!({}), true), (external, false)] {
+        let fake = fake_with(json!({"database": database}));
+        fake.put(&format!("{NS}/secrets/theirs"), json!({"metadata": {"name": "theirs"}}));
+        step(&fake).await.unwrap();
+        fake.edit(&service, |service| service["spec"]["ports"][0]["nodePort"] = 30270.into());
+        fake.take_writes();
+        step(&fake).await.unwrap();
+        let recorded = |line: &String| line == "PATCH secrets/daily-session";
+        assert!(fake.take_writes().iter().any(recorded));
+        step(&fake).await.unwrap();
+        assert_eq!(fake.take_writes(), [""; 0], "recorded once");
+        start_over(&fake);
+        fake.edit(BLOG, |blog| blog["spec"]["database"] = database.clone());
+        let mut refusals = usize::from(is_taken);
+        fake.disturb(move |line, _| {
+            let refused = line == "PATCH services/daily" && refusals > 0;
+            refusals -= usize::from(refused);
+            refused.then_some(Fault::Refused(422))
+        });
+        step(&fake).await.unwrap();
+        let port = fake.get(&service).unwrap()["spec"]["ports"][0]["nodePort"].clone();
+        assert_eq!(port, if is_taken { Value::Null } else { json!(30270) });
     }
 }
 

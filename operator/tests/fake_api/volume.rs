@@ -20,7 +20,8 @@ fn recorded(fake: &FakeApi) -> Value {
     fake.get(SECRET).unwrap()["metadata"]["annotations"]["flaskblog.dev/data-volume"].clone()
 }
 
-fn start_over(fake: &FakeApi) {
+/// The FlaskBlog is deleted, the collector has done its work, and one of the same name is applied.
+pub fn start_over(fake: &FakeApi) {
     for path in ["deployments/daily", "statefulsets/daily-mysql"] {
         fake.remove(&format!("{APPS}/{path}"));
     }
