@@ -21,7 +21,7 @@ use tracing::debug;
 use self::replicas_handover::bounds;
 use crate::{
     compare::{is_as_wanted, is_stopped_for_autoscaler, shares_data},
-    contests::explain,
+    contests::{explain, explain_deletion},
     context::Context,
     credentials::fresh,
     desired::{Applied, Desired, Objects},
@@ -96,8 +96,7 @@ pub async fn apply(
     for (role, live) in &observed.children {
         // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
         if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret {
-            refusals.collect(writer.delete(*role, &exactly(live.uid()), "Deleted", changes).await)?;
-            ctx.contests.deleted(&plan.id.uid, *role);
+            refusals.collect(writer.prune(ctx, *role, live, changes).await)?;
         }
     }
     Ok(Objects::applied(applied))
@@ -150,13 +149,13 @@ impl Writer<'_> {
         let written = match live {
             Some(live) if is_unchanged(role, wanted, live) => return Ok(Some(Arc::clone(live))),
             Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
-            live if ctx.contests.holds(self.id, role, wanted) => {
+            live if ctx.contests.holds(self.id, role, Some(wanted)) => {
                 explain(ctx, self.id, role, wanted).await;
                 return Ok(live.cloned());
             }
             live => {
                 let written = self.bring_about(role, wanted, live.map(Arc::as_ref), desired, changes).await?;
-                ctx.contests.wrote(self.id, role, wanted);
+                ctx.contests.wrote(self.id, role, Some(wanted));
                 written
             }
         };
@@ -285,6 +284,23 @@ impl Writer<'_> {
         created.data = json!({});
         changes.push(Change { reason: "Created", kind: kind.api_resource().kind, name });
         Ok(created)
+    }
+
+    /// Deletes an object that isn't wanted, unless another program has just created it again several times.
+    async fn prune(
+        &self,
+        ctx: &Context,
+        role: Child,
+        live: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        if ctx.contests.holds(self.id, role, None) {
+            explain_deletion(ctx, self.id, role).await;
+            return Ok(());
+        }
+        self.delete(role, &exactly(live.uid()), "Deleted", changes).await?;
+        ctx.contests.wrote(self.id, role, None);
+        Ok(())
     }
 
     async fn delete(

@@ -1,4 +1,4 @@
-//! Objects that another manager keeps changing back: written ever more rarely, and named in the status.
+//! Objects that another manager keeps changing back, or creating: written or deleted ever more rarely, and named in the status.
 
 use std::{
     collections::HashMap,
@@ -38,11 +38,11 @@ const AUTOSCALERS: u32 = 100;
 #[derive(Debug, Default)]
 pub struct Contests(Mutex<HashMap<(String, Child), Contest>>);
 
-/// Generation of the FlaskBlog and hash of the object.
+/// Generation of the FlaskBlog and hash of the object; without a hash it isn't wanted.
 type Wanted = (Option<i64>, Option<String>);
 
-fn wanted_by(id: &Identity, object: &DynamicObject) -> Wanted {
-    (id.generation, object.annotations().get(DESIRED_HASH).cloned())
+fn wanted_by(id: &Identity, object: Option<&DynamicObject>) -> Wanted {
+    (id.generation, object.and_then(|object| object.annotations().get(DESIRED_HASH).cloned()))
 }
 
 #[derive(Debug)]
@@ -82,8 +82,8 @@ impl Contest {
 }
 
 impl Contests {
-    /// Counts a write of that content.
-    pub fn wrote(&self, id: &Identity, role: Child, object: &DynamicObject) {
+    /// Counts a write of that content, or the deletion of an object that isn't wanted.
+    pub fn wrote(&self, id: &Identity, role: Child, object: Option<&DynamicObject>) {
         let mut all = self.lock();
         if all.len() >= LIMIT {
             all.retain(|_, one| one.until.elapsed() < WINDOW);
@@ -96,14 +96,9 @@ impl Contests {
         one.write();
     }
 
-    /// The operator itself has deleted the object: its next creation is no contest.
-    pub fn deleted(&self, uid: &str, role: Child) {
-        self.lock().remove(&(uid.to_owned(), role));
-    }
-
-    /// Whether that object isn't to be written yet.
+    /// Whether that object isn't to be written yet, or not to be deleted if it isn't wanted.
     #[must_use]
-    pub fn holds(&self, id: &Identity, role: Child, object: &DynamicObject) -> bool {
+    pub fn holds(&self, id: &Identity, role: Child, object: Option<&DynamicObject>) -> bool {
         let all = self.lock();
         let one = all.get(&(id.uid.clone(), role));
         one.is_some_and(|one| one.left().is_some() && one.wanted == wanted_by(id, object))
@@ -150,6 +145,28 @@ impl Contests {
     fn lock(&self) -> MutexGuard<'_, HashMap<(String, Child), Contest>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Finds out which manager creates an object that isn't wanted (client required). What can't be read isn't named.
+pub async fn explain_deletion(ctx: &Context, id: &Identity, role: Child) {
+    if ctx.contests.is_explained(&id.uid, role) {
+        return;
+    }
+    let (kind, name) = (role.kind().api_resource(), role.name(&id.name));
+    let live = child_api::<DynamicObject>(&ctx.client.0, id, role.kind()).get_metadata_opt(&name).await;
+    let Ok(live) = live.inspect_err(|error| debug!(name, %error, "failed to read a contested object")) else {
+        return;
+    };
+    let words = format!(
+        "{manager} keeps creating {kind} {name}, which the FlaskBlog doesn't ask for, so it is deleted ever more rarely: end that; \
+         kubectl get {plural} {name} --namespace {namespace} --show-managed-fields --output yaml shows its managers",
+        manager =
+            live.as_ref().and_then(|live| manager(live.managed_fields(), &[])).unwrap_or("another program"),
+        kind = kind.kind,
+        plural = kind.plural,
+        namespace = id.namespace,
+    );
+    ctx.contests.explain(&id.uid, role, words);
 }
 
 /// Finds out which field of the object is contested, and by which manager (client required). What can't be read isn't named.
@@ -284,20 +301,21 @@ mod tests {
         let (contests, wanted) = (Contests::default(), object(json!({"replicas": 2})));
         let mut writes = 0;
         for _second in 0..3600 {
-            if !contests.holds(&id("u"), Child::App, &wanted) {
-                contests.wrote(&id("u"), Child::App, &wanted);
+            if !contests.holds(&id("u"), Child::App, Some(&wanted)) {
+                contests.wrote(&id("u"), Child::App, Some(&wanted));
                 writes += 1;
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert!((12..20).contains(&writes), "{writes}");
         assert!(
-            !contests.holds(&id("u"), Child::App, &object(json!({"replicas": 3}))),
+            !contests.holds(&id("u"), Child::App, Some(&object(json!({"replicas": 3})))),
             "another spec is no contest"
         );
+        assert!(!contests.holds(&id("u"), Child::App, None), "nor is no longer wanting it");
         assert!(
-            !contests.holds(&id("v"), Child::App, &wanted)
-                && !contests.holds(&id("u"), Child::AppService, &wanted)
+            !contests.holds(&id("v"), Child::App, Some(&wanted))
+                && !contests.holds(&id("u"), Child::AppService, Some(&wanted))
         );
     }
 
@@ -306,7 +324,7 @@ mod tests {
         let (contests, wanted) = (Contests::default(), object(json!({})));
         for _ in 0..CONTESTED {
             assert_eq!(contests.next("u"), None);
-            contests.wrote(&id("u"), Child::App, &wanted);
+            contests.wrote(&id("u"), Child::App, Some(&wanted));
         }
         assert_eq!(contests.next("u"), Some(FIRST));
         contests.explain("u", Child::App, "words".into());
@@ -314,7 +332,7 @@ mod tests {
         assert_eq!(contests.words("u"), ["words"]);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(contests.words("u").is_empty());
-        contests.wrote(&id("u"), Child::App, &wanted);
+        contests.wrote(&id("u"), Child::App, Some(&wanted));
         assert_eq!(contests.next("u"), None, "one write is usual again");
     }
 

@@ -49,6 +49,43 @@ async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
 }
 
 #[tokio::test]
+async fn client_that_creates_what_is_deleted_is_named() {
+    let path = "/apis/networking.k8s.io/v1/namespaces/press/ingresses/daily";
+    let fake = fake_with(json!({"ingress": {"host": "a.example"}}));
+    let ctx = context(&fake);
+    look(&fake, &ctx).await;
+    let mut ingress = fake.get(path).unwrap();
+    ingress["metadata"]["managedFields"] =
+        json!([{"manager": "backup-tool", "operation": "Update", "fieldsV1": {}}]);
+    fake.edit(BLOG, |blog| {
+        blog["spec"] = json!({});
+        blog["metadata"]["generation"] = 2.into();
+    });
+    look(&fake, &ctx).await;
+    workloads_become_ready(&fake, 2);
+    fake.take_writes();
+    for _ in 0..20 {
+        fake.put(path, ingress.clone());
+        // The watch delivers it.
+        ctx.seen.remember(OwnedKind::Ingress, &serde_json::from_value(fake.get(path).unwrap()).unwrap());
+        look(&fake, &ctx).await;
+    }
+    let deletions = fake.take_writes().into_iter().filter(|line| line == "DELETE ingresses/daily").count();
+    // The first of four came with the spec.
+    assert_eq!(deletions, 3);
+    let told = condition(&fake, "Degraded");
+    assert_eq!((&told["status"], &told["reason"]), (&json!("True"), &json!("Contested")));
+    let message = told["message"].as_str().unwrap();
+    assert!(message.starts_with("backup-tool keeps creating Ingress daily"), "{message}");
+    assert!(message.contains("kubectl get ingresses daily --namespace press"), "{message}");
+    assert_eq!(condition(&fake, "Ready")["status"], "True", "the blog serves");
+    // A spec that asks for it ends the contest.
+    fake.edit(BLOG, |blog| blog["spec"] = json!({"ingress": {"host": "b.example"}}));
+    look(&fake, &ctx).await;
+    assert_eq!(fake.get(path).unwrap()["spec"]["rules"][0]["host"], "b.example");
+}
+
+#[tokio::test]
 async fn an_autoscaler_of_the_deployment_is_named_with_the_way_out() {
     let fake = fake_with(json!({}));
     let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "mine"},
