@@ -78,7 +78,9 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         controller = controller.watches_stream_with(watch.touched_objects(), changed, kind.api_resource());
     }
     let claims = claim_watch::changed_claims(&claim_client, claim_scope.as_deref(), Arc::clone(&ctx));
-    controller = controller.watches_stream(claims, |claim| blog_of_claim(&claim));
+    let pace = Arc::clone(&ctx);
+    let changed = move |claim| blog_of_claim(&claim).inspect(|blog| pace.pace.reset_of(blog));
+    controller = controller.watches_stream(claims, changed);
     controller
         .run(
             move |blog, ctx| reconcile(blog, ctx, turns.clone(), blogs.clone()),
@@ -132,11 +134,12 @@ fn changed_blogs(
         .filter(|event| future::ready(event.is_ok()))
         // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
         .modify(|blog| blog.metadata.managed_fields = None);
-    let (told, pace) = (writer.as_reader(), Arc::clone(&ctx));
+    let (told, pace, changed) = (writer.as_reader(), Arc::clone(&ctx), Arc::clone(&ctx));
     reflector::reflector(writer, watch)
         .applied_objects()
         .inspect_ok(move |blog| {
             if ctx.status_guard.is_overwritten(blog) {
+                pace.pace.reset_of(&ObjectRef::from_obj(blog));
                 // One that finds no room is repaired by the next reconcile.
                 let _ = overwritten.try_send(ObjectRef::from_obj(blog));
             }
@@ -147,7 +150,7 @@ fn changed_blogs(
         // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
         // An annotation is: a person approves by it.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
-        .inspect_ok(move |blog| pace.pace.reset_of(&ObjectRef::from_obj(blog)))
+        .inspect_ok(move |blog| changed.pace.reset_of(&ObjectRef::from_obj(blog)))
 }
 
 /// Notes how one watch is doing.

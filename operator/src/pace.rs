@@ -8,10 +8,10 @@ use std::{
 };
 
 use flaskblog_api::{Child, FlaskBlog};
-use kube::runtime::reflector::ObjectRef;
+use kube::{api::DynamicObject, runtime::reflector::ObjectRef};
 use tokio::time::Instant;
 
-use crate::{context::Context, identity::Identity};
+use crate::{context::Context, identity::Identity, observe::child_api};
 
 /// After a change, a few times.
 const FIRST: Duration = Duration::from_secs(10);
@@ -21,13 +21,26 @@ const QUICK: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(120);
 /// So much later than a step becomes possible it is tried.
 const MARGIN: Duration = Duration::from_secs(1);
+/// Deployment and StatefulSet are read at least this often: a lost event of theirs is made good in one minute.
+const LONGEST_UNREAD: Duration = Duration::from_secs(60);
 /// Past so many blogs all start over.
 const LIMIT: usize = 10_000;
+/// The children whose status decides on `Ready`.
+const WORKLOADS: [Child; 2] = [Child::App, Child::Database];
 
-/// Reconciles since the last change, by namespace and name of the blog.
+/// One blog that isn't as its spec wants it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unsettled {
+    /// Reconciles since the last change.
+    count: u32,
+    /// When the next one is due, if its workloads are read before that.
+    reconcile_at: Option<Instant>,
+}
+
+/// Blogs that aren't settled, by namespace and name.
 #[derive(Debug, Default)]
 pub struct Pace {
-    counts: Mutex<HashMap<(String, String), u32>>,
+    unsettled: Mutex<HashMap<(String, String), Unsettled>>,
     /// Steps that become possible with time, by the uid of the blog.
     steps: Mutex<HashMap<String, Instant>>,
 }
@@ -70,30 +83,83 @@ impl Pace {
         if all.len() >= LIMIT {
             all.clear();
         }
-        let count = all.entry((namespace.to_owned(), name.to_owned())).or_default();
-        *count = count.saturating_add(1);
-        *count
+        let one = all.entry((namespace.to_owned(), name.to_owned())).or_default();
+        one.count = one.count.saturating_add(1);
+        one.count
+    }
+
+    /// Whether the quick reconciles of a blog are over.
+    fn is_slow(&self, id: &Identity) -> bool {
+        self.lock().get(&key(id)).is_some_and(|one| one.count >= QUICK)
+    }
+
+    /// The blog's next wake-up only reads its workloads, unless an event comes before.
+    fn plan_read(&self, id: &Identity, reconcile_at: Instant) {
+        self.lock().entry(key(id)).or_default().reconcile_at = Some(reconcile_at);
+    }
+
+    /// Whether this wake-up was planned by [`Self::plan_read`], and when the reconcile after it is due. Answers so once.
+    fn take_read(&self, id: &Identity) -> Option<Instant> {
+        self.lock().get_mut(&key(id))?.reconcile_at.take().filter(|at| *at > Instant::now())
     }
 
     /// A panic while counting leaves usable counts.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), u32>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Unsettled>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// When to reconcile a blog again that isn't as its spec wants it. After the quick ones Deployment and StatefulSet are read again,
-/// since an event of theirs may have been lost.
+fn key(id: &Identity) -> (String, String) {
+    (id.namespace.clone(), id.name.clone())
+}
+
+/// When to reconcile a blog again that isn't as its spec wants it.
 pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration {
     if changed {
         ctx.pace.reset(&id.namespace, &id.name);
     }
-    let count = ctx.pace.count(&id.namespace, &id.name);
-    if count >= QUICK {
-        for role in [Child::App, Child::Database] {
-            ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
+    delay(ctx.pace.count(&id.namespace, &id.name))
+}
+
+/// When to wake up for an unsettled blog whose next reconcile is due after that time. After the quick ones its workloads are
+/// read again, since an event of theirs may have been lost: by the reconcile, or alone if that comes late.
+pub fn next_wake_up(ctx: &Context, id: &Identity, reconcile_in: Duration) -> Duration {
+    if reconcile_in > LONGEST_UNREAD {
+        ctx.pace.plan_read(id, Instant::now() + reconcile_in);
+        return LONGEST_UNREAD;
+    }
+    if ctx.pace.is_slow(id) {
+        distrust_workloads(ctx, id);
+    }
+    reconcile_in
+}
+
+/// Reads the versions of a blog's workloads, if this wake-up was planned for that (client required). Returns when to wake up
+/// next if no event of theirs was lost.
+pub async fn read_workloads(ctx: &Context, id: &Identity) -> Option<Duration> {
+    let reconcile_at = ctx.pace.take_read(id)?;
+    for role in WORKLOADS {
+        let (kind, name) = (role.kind(), role.name(&id.name));
+        if ctx.seen.is_absent(kind, &id.namespace, &name) {
+            continue;
+        }
+        let known = ctx.seen.current(kind, &id.namespace, &name)?;
+        let read = child_api::<DynamicObject>(&ctx.client.0, id, kind).get_metadata_opt(&name).await;
+        // What can't be read is the reconcile's to report.
+        if read.ok().flatten().and_then(|read| read.metadata.resource_version)
+            != known.metadata.resource_version
+        {
+            distrust_workloads(ctx, id);
+            return None;
         }
     }
-    delay(count)
+    Some(next_wake_up(ctx, id, reconcile_at.saturating_duration_since(Instant::now())))
+}
+
+fn distrust_workloads(ctx: &Context, id: &Identity) {
+    for role in WORKLOADS {
+        ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
+    }
 }
 
 fn delay(count: u32) -> Duration {

@@ -33,7 +33,7 @@ use crate::{
     metrics::Outcome,
     node_port::record_node_port,
     observe::{Observed, observe},
-    pace::while_unsettled,
+    pace::{next_wake_up, read_workloads, while_unsettled},
     pending::{Held, held, pending},
     refusals::Refusals,
     replica_health::ReplicaReport,
@@ -90,7 +90,12 @@ pub async fn reconcile(
 /// The first turn. An error is told in it: who looks for a reason shouldn't wait for others' successes.
 async fn begin(blog: Option<Arc<FlaskBlog>>, ctx: &Context) -> Result<ControlFlow<Action, Worked>, Error> {
     let worked = match blog {
-        Some(blog) => work(blog, ctx).await?,
+        Some(blog) => {
+            if let Some(next) = read_workloads(ctx, &Identity::of(&blog)?).await {
+                return Ok(Break(Action::requeue(next)));
+            }
+            work(blog, ctx).await?
+        }
         None => None,
     };
     match worked {
@@ -160,15 +165,17 @@ async fn tell(worked: Worked, ctx: &Context) -> Result<Action, Error> {
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
     let changed = next.is_some() || !changes.is_empty();
+    let is_unsettled = matches!(published, Published::Done) && !worked.settled && !worked.growing;
     let next = match published {
-        Published::Done if !worked.settled && !worked.growing => while_unsettled(ctx, &id, changed),
+        Published::Done if is_unsettled => while_unsettled(ctx, &id, changed),
         _ if worked.growing => OVERTAKEN,
         _ => next_look(ctx, published),
     };
     let due = [ctx.contests.next(&id.uid), ctx.replicas.next(&id.uid)];
     let next = due.into_iter().flatten().fold(next, Duration::min);
     let next = ctx.pace.at_most(&id.uid, next);
-    Ok(Action::requeue(if worked.unserved { next.min(UNSERVED) } else { next }))
+    let next = if worked.unserved { next.min(UNSERVED) } else { next };
+    Ok(Action::requeue(if is_unsettled { next_wake_up(ctx, &id, next) } else { next }))
 }
 
 fn log(id: &Identity, changes: &[Change]) {

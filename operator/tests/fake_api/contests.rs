@@ -121,28 +121,54 @@ async fn a_paused_deployment_goes_on() {
     assert_eq!(fake.take_writes(), [""; 0]);
 }
 
-#[tokio::test]
-async fn reconciles_of_a_blog_that_does_not_get_ready_become_rare() {
-    let fake = fake_with(json!({}));
-    let ctx = context(&fake);
-    let mut delays = Vec::new();
-    for _ in 0..7 {
-        delays.push(look(&fake, &ctx).await);
-    }
-    let seconds = |seconds: u64| Action::requeue(Duration::from_secs(seconds));
-    assert_eq!(delays, [10, 10, 10, 20, 40, 80, 120].map(seconds));
-    fake.edit(BLOG, |blog| blog["spec"]["title"] = json!("New"));
-    assert_eq!(look(&fake, &ctx).await, seconds(10));
-}
-
-/// The watches have delivered everything but the last event of the Deployment.
-#[tokio::test]
-async fn a_lost_event_of_a_child_is_made_good_by_the_fourth_reconcile() {
+/// A blog that isn't ready, and a process whose watches work.
+async fn unready() -> (FakeApi, Arc<Context>) {
     let fake = fake_with(json!({}));
     let ctx = context(&fake);
     for kind in OwnedKind::ALL {
         ctx.seen.note(kind, None, &Event::InitDone);
     }
+    (fake, ctx)
+}
+
+/// Wakes up as the controller would; returns the seconds until the next time, at most those of the periodic reconcile.
+async fn wake_up(fake: &FakeApi, ctx: &Arc<Context>) -> u64 {
+    let action = look(fake, ctx).await;
+    let is_next = |seconds: &u64| action == Action::requeue(Duration::from_secs(*seconds));
+    (1..=120).find(is_next).unwrap_or(ctx.settings.resync.as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconciles_of_a_blog_that_does_not_get_ready_become_rare() {
+    let (fake, ctx) = unready().await;
+    let (mut now, mut reconciles) = (0, Vec::new());
+    while now < 600 {
+        fake.take_reads();
+        let began = now;
+        let next = wake_up(&fake, &ctx).await;
+        tokio::time::advance(Duration::from_secs(next)).await;
+        now += next;
+        let reads = fake.take_reads();
+        if reads.iter().any(|read| read.starts_with("persistentvolumeclaims")) {
+            reconciles.push(began);
+        } else {
+            assert_eq!(
+                reads,
+                ["deployments/daily", "statefulsets/daily-mysql"],
+                "no more than their versions"
+            );
+        }
+    }
+    assert_eq!(reconciles, [0, 10, 20, 30, 50, 90, 170, 290, 410, 530]);
+    fake.edit(BLOG, |blog| blog["spec"]["title"] = json!("New"));
+    ctx.pace.reset("press", "daily");
+    assert_eq!(wake_up(&fake, &ctx).await, 10, "a change starts over");
+}
+
+/// The watches have delivered everything but the last event of the Deployment.
+#[tokio::test]
+async fn a_lost_event_of_a_child_is_made_good_by_the_fourth_reconcile() {
+    let (fake, ctx) = unready().await;
     look(&fake, &ctx).await;
     workloads_become_ready(&fake, 2);
     for _ in 0..2 {
@@ -151,4 +177,34 @@ async fn a_lost_event_of_a_child_is_made_good_by_the_fourth_reconcile() {
     }
     look(&fake, &ctx).await;
     assert_eq!(condition(&fake, "Ready")["status"], "True");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_event_is_made_good_in_one_minute_at_any_time() {
+    for wake_ups in 0..14 {
+        let (fake, ctx) = unready().await;
+        let mut next = wake_up(&fake, &ctx).await;
+        for _ in 0..wake_ups {
+            tokio::time::advance(Duration::from_secs(next)).await;
+            next = wake_up(&fake, &ctx).await;
+        }
+        // The worst moment is right after a read.
+        change_status(&fake);
+        let mut waited = 0;
+        while condition(&fake, "Ready")["status"] == "False" {
+            waited += next;
+            assert!(waited <= 60, "{waited} s after {wake_ups} wake-ups");
+            tokio::time::advance(Duration::from_secs(next)).await;
+            next = wake_up(&fake, &ctx).await;
+        }
+    }
+}
+
+/// What the cluster stores while the watches stay silent.
+fn change_status(fake: &FakeApi) {
+    workloads_become_ready(fake, 2);
+    for path in [format!("{APPS}/deployments/daily"), format!("{APPS}/statefulsets/daily-mysql")] {
+        let object = fake.get(&path).unwrap();
+        fake.put(&path, object);
+    }
 }
