@@ -42,7 +42,7 @@ fn a_body_that_is_too_long_ends_the_connection_properly() {
 }
 
 #[test]
-fn an_unread_body_ends_the_connection_properly_whatever_the_answer() {
+fn unread_body_ends_the_connection_properly_with_every_answer() {
     let (_directory, program) = place();
     for (path, status) in [("/no/where", "404"), ("/hello", "405"), ("/auth/logout", "302")] {
         let head = format!("POST {path} HTTP/1.1\r\nContent-Length: 1100000\r\n");

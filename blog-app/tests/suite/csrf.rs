@@ -122,7 +122,7 @@ async fn forms_of_the_configured_address_are_accepted_under_any_host() {
 }
 
 #[tokio::test]
-async fn a_form_over_another_scheme_is_refused_where_the_scheme_is_known() {
+async fn form_over_another_known_scheme_is_refused() {
     let (blog, form) = (Blog::with_post().await, [("title", "t"), ("body", "")]);
     let trusted = blog.behind_proxy();
     let headers = [("host", "blog.example.org"), ("origin", "http://blog.example.org")];
