@@ -58,18 +58,24 @@ pub fn same_quantity(left: &str, right: &str) -> bool {
 /// Whether another container of the pod template mounts MySQL's data: two servers on one volume damage it.
 #[must_use]
 pub fn shares_data(wanted: &DynamicObject, live: &DynamicObject) -> bool {
-    let containers = |object: &DynamicObject, list: &str| -> Vec<Value> {
+    let entries = |object: &DynamicObject, list: &str| -> Vec<Value> {
         let path = format!("/spec/template/spec/{list}");
         object.data.pointer(&path).and_then(Value::as_array).cloned().unwrap_or_default()
     };
+    // A volume of any other name may be the same claim.
+    let claim = format!("data-{}-0", live.name_any());
+    let of_claim = |volume: &&Value| volume["persistentVolumeClaim"]["claimName"] == *claim;
+    let volumes = entries(live, "volumes");
+    let others: Vec<&Value> = volumes.iter().filter(of_claim).map(|volume| &volume["name"]).collect();
+    let is_data = |volume: &Value| volume == "data" || others.contains(&volume);
     let mounts_data = |container: &Value| {
-        let mounts = container["volumeMounts"].as_array();
-        mounts.is_some_and(|mounts| mounts.iter().any(|mount| mount["name"] == "data"))
+        let used = ["volumeMounts", "volumeDevices"].map(|list| container[list].as_array());
+        used.into_iter().flatten().flatten().any(|mount| is_data(&mount["name"]))
     };
     ["containers", "initContainers"].iter().any(|list| {
-        let ours = containers(wanted, list);
+        let ours = entries(wanted, list);
         let is_ours = |container: &Value| ours.iter().any(|own| own["name"] == container["name"]);
-        containers(live, list).iter().any(|container| mounts_data(container) && !is_ours(container))
+        entries(live, list).iter().any(|container| mounts_data(container) && !is_ours(container))
     })
 }
 
@@ -186,6 +192,11 @@ mod tests {
             &statefulset(json!([mysql("mysql", "data"), mysql("sidecar", "tmp")]))
         ));
         assert!(shares_data(&wanted, &statefulset(json!([mysql("mysql", "data"), mysql("mysqlx", "data")]))));
+        let mut other_name = statefulset(json!([mysql("mysql", "data"), mysql("mysqlx", "again")]));
+        assert!(!shares_data(&wanted, &other_name));
+        other_name.data["spec"]["template"]["spec"]["volumes"] =
+            json!([{"name": "again", "persistentVolumeClaim": {"claimName": "data-x-0"}}]);
+        assert!(shares_data(&wanted, &other_name));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum Effect {
     RollingRestart,
     /// MySQL ends and starts again: for some seconds pages are the last known ones, and writes are asked to come back.
     DatabaseRestart,
+    /// A container of another program loses MySQL's volume. The edit that added it restarts MySQL, approved or not.
+    RemoveContainer,
     /// The StatefulSet is made anew around its running pod; nothing is restarted.
     Recreate,
     /// The object goes.
@@ -41,6 +43,7 @@ impl fmt::Display for Effect {
             Self::Update => "update in place",
             Self::RollingRestart => "rolling restart of the replicas, no request fails",
             Self::DatabaseRestart => "restart of MySQL, writes have to wait for some seconds",
+            Self::RemoveContainer => "remove another program's container from MySQL's volume, MySQL restarts",
             Self::Recreate => "made anew around its running pod",
             Self::Delete => "delete",
         })
@@ -87,7 +90,7 @@ fn effect(role: Child, wanted: &DynamicObject, live: Option<&DynamicObject>) -> 
         return None;
     }
     Some(match role {
-        Child::Database if shares_data(wanted, live) => Effect::DatabaseRestart,
+        Child::Database if shares_data(wanted, live) => Effect::RemoveContainer,
         Child::App if restarts(wanted, live) => Effect::RollingRestart,
         Child::Database if restarts(wanted, live) => Effect::DatabaseRestart,
         Child::Database if needs_recreation(wanted, live) => Effect::Recreate,

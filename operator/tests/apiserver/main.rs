@@ -19,3 +19,4 @@ mod rights;
 mod rotation;
 mod schema;
 mod sequences;
+mod shared_volume;
