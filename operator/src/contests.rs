@@ -159,7 +159,7 @@ pub async fn explain_deletion(ctx: &Context, id: &Identity, role: Child) {
     };
     let words = format!(
         "{manager} keeps creating {kind} {name}, which the FlaskBlog doesn't ask for, so it is deleted ever more rarely: end that; \
-         kubectl get {plural} {name} --namespace {namespace} --show-managed-fields --output yaml shows its managers",
+         this names its managers: kubectl get {plural} {name} --namespace {namespace} --show-managed-fields --output yaml",
         manager =
             live.as_ref().and_then(|live| manager(live.managed_fields(), &[])).unwrap_or("another program"),
         kind = kind.kind,
@@ -200,7 +200,7 @@ pub async fn explain(ctx: &Context, id: &Identity, role: Child, wanted: &Dynamic
         ),
         (Some(live), Some(path), None) => format!(
             "{manager} keeps changing {path} of {kind} {name}, so it is written back ever more rarely: end that change; \
-             kubectl get {plural} {name} --namespace {namespace} --show-managed-fields --output yaml shows its managers",
+             this names its managers: kubectl get {plural} {name} --namespace {namespace} --show-managed-fields --output yaml",
             manager = manager(live.managed_fields(), &path).unwrap_or("another program"),
             path = path.join("."),
             kind = kind.kind,
@@ -209,7 +209,7 @@ pub async fn explain(ctx: &Context, id: &Identity, role: Child, wanted: &Dynamic
         ),
         _ => format!(
             "another program keeps changing or deleting {kind} {name}, so it is written back ever more rarely: end that; \
-             kubectl get {plural} {name} --namespace {namespace} --watch shows it",
+             this shows it: kubectl get {plural} {name} --namespace {namespace} --watch",
             kind = kind.kind,
             plural = kind.plural,
             namespace = id.namespace,

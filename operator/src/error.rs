@@ -65,37 +65,38 @@ pub enum Error {
 pub enum Invalid {
     /// An object with a child's name belongs to somebody else.
     #[error(
-        "{kind} {name} exists and isn't this blog's: delete or rename it, or rename the FlaskBlog; it was left alone"
+        "{kind} {name} exists and isn't this blog's, so it was left alone: rename the FlaskBlog, or delete the object if nothing \
+         needs it: {delete}"
     )]
     NameConflict {
         /// Kind of the stranger.
         kind: String,
         /// Its name.
         name: String,
+        /// The command that deletes it.
+        delete: String,
     },
     /// A Secret of a child's name that lacks our labels: a stranger's, or one that a person has restored.
     #[error(
-        "Secret {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, label it \
-         app.kubernetes.io/managed-by=flaskblog-operator, app.kubernetes.io/name=flaskblog and \
-         app.kubernetes.io/instance={blog}; if it is somebody else's, rename the FlaskBlog"
+        "Secret {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, label it: {label}; \
+         otherwise rename the FlaskBlog"
     )]
     UnmarkedSecret {
         /// Its name.
         name: String,
-        /// The blog's name.
-        blog: String,
+        /// The command that marks it.
+        label: String,
     },
     /// A claim of the data's name that lacks our labels: a stranger's, or one that a person has restored.
     #[error(
-        "PersistentVolumeClaim {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, \
-         label it app.kubernetes.io/name=flaskblog and app.kubernetes.io/instance={blog}; if it is somebody else's, \
-         rename the FlaskBlog"
+        "PersistentVolumeClaim {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, label \
+         it: {label}; otherwise rename the FlaskBlog"
     )]
     UnmarkedClaim {
         /// Its name.
         name: String,
-        /// The blog's name.
-        blog: String,
+        /// The command that marks it.
+        label: String,
     },
     /// A claim that never got a volume and isn't what the spec asks for.
     #[error(
@@ -172,27 +173,28 @@ pub enum Invalid {
     /// An older MySQL on newer data.
     #[error(
         "image {image} is older than MySQL {served}, which has served this data; MySQL can't go back: name the image of \
-         {served} or a newer one, or make a new FlaskBlog with the old image and import an export of the posts"
+         {served} or a newer one: {rename}; or make a new FlaskBlog with the old image and import an export of the posts"
     )]
     DatabaseDowngrade {
         /// The image that the spec names.
         image: String,
         /// The version that has served.
         served: String,
+        /// The command that names the image of that version.
+        rename: String,
     },
     /// Another series of MySQL, which can't be taken back.
     #[error(
         "image {image} is of another series than MySQL {served}, which has served this data, and the data can't go back \
-         afterwards: make a copy of the posts (blog-app export), then say so with the annotation \
-         flaskblog.dev/allow-database-upgrade={wanted}"
+         afterwards: make a copy of the posts (blog-app export), then allow it: {allow}"
     )]
     UpgradeUnconfirmed {
         /// The image that the spec names.
         image: String,
         /// The version that has served.
         served: String,
-        /// The series of the image.
-        wanted: String,
+        /// The command that allows it.
+        allow: String,
     },
     /// An image or data whose MySQL version is unknown.
     #[error(

@@ -4,6 +4,7 @@ use flaskblog_api::{
     Child,
     children::{ALLOW_EMPTY, ALLOW_UPGRADE, APP_NAME, MANAGER, data_claim, database_pod},
 };
+use kube::api::ApiResource;
 
 use crate::identity::Identity;
 
@@ -21,6 +22,44 @@ pub fn allow_upgrade(id: &Identity, version: &str) -> String {
 #[must_use]
 pub fn allow_empty(id: &Identity, lost: &str) -> String {
     annotate(id, ALLOW_EMPTY, lost)
+}
+
+/// Deletes an object in the blog's namespace.
+#[must_use]
+pub fn delete_object(id: &Identity, kind: &ApiResource, name: &str) -> String {
+    let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
+    format!("kubectl delete {}{group} {name} -n {}", kind.plural, id.namespace)
+}
+
+/// Marks a Secret as the blog's.
+#[must_use]
+pub fn label_secret(id: &Identity, name: &str) -> String {
+    let labels = labels(id, &["managed-by", "name", "instance"]);
+    format!("kubectl label secret {name} -n {} {labels} --overwrite", id.namespace)
+}
+
+/// Marks a claim as the blog's.
+#[must_use]
+pub fn label_claim(id: &Identity, name: &str) -> String {
+    format!("kubectl label pvc {name} -n {} {} --overwrite", id.namespace, labels(id, &["name", "instance"]))
+}
+
+fn labels(id: &Identity, keys: &[&str]) -> String {
+    let value = |key: &str| match key {
+        "managed-by" => MANAGER,
+        "name" => APP_NAME,
+        _ => &id.name,
+    };
+    let labels: Vec<String> =
+        keys.iter().map(|key| format!("app.kubernetes.io/{key}={}", value(key))).collect();
+    labels.join(" ")
+}
+
+/// Names another image of MySQL.
+#[must_use]
+pub fn set_mysql_image(id: &Identity, image: &str) -> String {
+    let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"image":"{image}"}}}}}}}}"#);
+    format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
 }
 
 /// Asks for a volume of that size.

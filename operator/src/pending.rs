@@ -140,13 +140,13 @@ pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> Held
     if restarts.is_empty() || approved.as_ref() == Some(&token) {
         return Held::default();
     }
-    let blog = &plan.id.name;
+    let (blog, namespace) = (&plan.id.name, &plan.id.namespace);
     Held {
         roles: restarts.iter().map(|one| one.role).collect(),
         lines: restarts
             .iter()
             .map(|one| {
-                format!("{one}; approve with: kubectl annotate fb {blog} {APPROVE}={token} --overwrite")
+                format!("{one}; approve with: kubectl annotate fb {blog} -n {namespace} {APPROVE}={token} --overwrite")
             })
             .collect(),
     }

@@ -1,6 +1,9 @@
 //! The summary: whether every replica of the current spec serves and no other one is left.
 
-use flaskblog_api::conditions::{self as types, reasons};
+use flaskblog_api::{
+    Child,
+    conditions::{self as types, reasons},
+};
 use k8s_controller::conditions::DesiredCondition;
 
 use super::{
@@ -36,7 +39,10 @@ pub(super) fn ready(
     if complete {
         let mut message = format!("{} of {} replicas serve", app.ready, app.wanted);
         if waits_for_address(&done.applied) {
-            message += "; the load balancer has no address yet: kubectl describe service names the cause";
+            let (service, namespace) = (Child::AppService.name(&done.plan.id.name), &done.plan.id.namespace);
+            message += &format!(
+                "; the load balancer has no address yet, and this names the cause: kubectl describe service {service} -n {namespace}"
+            );
         }
         return condition(types::READY, true, reasons::READY, message);
     }

@@ -11,7 +11,7 @@ use crate::{
     desired::MYSQL_CONTAINER,
     error::Invalid,
     identity::Identity,
-    kubectl::allow_upgrade,
+    kubectl::{allow_upgrade, set_mysql_image},
     observe::{Observed, claim_request},
 };
 
@@ -21,6 +21,13 @@ pub fn tag_of(image: &str) -> Option<&str> {
     let name = image.split('@').next()?;
     // A colon before the last slash belongs to a registry's port.
     name.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
+}
+
+/// The same image with another tag.
+fn with_tag(image: &str, tag: &str) -> String {
+    let name = image.split('@').next().unwrap_or(image);
+    let old = tag_of(image).map_or(0, |old| old.len() + 1);
+    format!("{}:{tag}", &name[..name.len() - old])
 }
 
 /// The numbers that a tag begins with: `9.7.1-oracle` has 9, 7 and 1; `latest` has none.
@@ -92,7 +99,8 @@ pub(super) fn check_version(
         return if confirmed { Ok(()) } else { Err(Invalid::VersionUnknown { image, served, allow }) };
     }
     if new[..common] < old[..common] {
-        return Err(Invalid::DatabaseDowngrade { image: image.to_owned(), served });
+        let rename = set_mysql_image(id, &with_tag(image, &served));
+        return Err(Invalid::DatabaseDowngrade { image: image.to_owned(), served, rename });
     }
     let series = common.min(2);
     let allowed = word.map(|word| numbers(word));
@@ -102,7 +110,7 @@ pub(super) fn check_version(
         return Err(Invalid::UpgradeUnconfirmed {
             image: image.to_owned(),
             served,
-            wanted: wanted_word(image, &new),
+            allow: allow_upgrade(id, &wanted_word(image, &new)),
         });
     }
     Ok(())
@@ -212,6 +220,12 @@ mod tests {
         assert_eq!(of_claim(claim.clone(), "mysql:latest", None), Ok(()), "the image that has served");
         assert_eq!(of_claim(claim.clone(), "mysql:9.7", None), Err("UpgradeUnconfirmed"));
         assert_eq!(of_claim(claim, "mysql:9.7", Some("9.7")), Ok(()));
+    }
+
+    #[test]
+    fn image_keeps_its_registry_with_another_tag() {
+        assert_eq!(with_tag("h:5000/mysql:8.4@sha256:ab", "9.7"), "h:5000/mysql:9.7");
+        assert_eq!(with_tag("h:5000/mysql@sha256:ab", "9.7"), "h:5000/mysql:9.7");
     }
 
     #[test]

@@ -11,7 +11,9 @@ use crate::{
     compare::same_quantity,
     error::Invalid,
     identity::Identity,
-    kubectl::{allow_empty, delete_claim, delete_pod, restore_secret},
+    kubectl::{
+        allow_empty, delete_claim, delete_object, delete_pod, label_claim, label_secret, restore_secret,
+    },
     observe::Observed,
 };
 
@@ -54,9 +56,13 @@ fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result
         (true, None) => Ok(()),
         // Never advise to delete a Secret: it may hold the only copy of a password.
         (false, _) if role.outlives_the_blog() => {
-            Err(Invalid::UnmarkedSecret { name, blog: id.name.clone() })
+            let label = label_secret(id, &name);
+            Err(Invalid::UnmarkedSecret { name, label })
         }
-        (false, _) => Err(Invalid::NameConflict { kind, name }),
+        (false, _) => {
+            let delete = delete_object(id, &role.kind().api_resource(), &name);
+            Err(Invalid::NameConflict { kind, name, delete })
+        }
     }
 }
 
@@ -72,7 +78,8 @@ pub(super) fn check_claim(id: &Identity, observed: &Observed, wanted: &Storage) 
     let name = data_claim(&id.name);
     let label = |key: &str| claim.labels().get(&format!("app.kubernetes.io/{key}")).map(String::as_str);
     if label("name") != Some(APP_NAME) || label("instance") != Some(&id.name) {
-        return Err(Invalid::UnmarkedClaim { name, blog: id.name.clone() });
+        let label = label_claim(id, &name);
+        return Err(Invalid::UnmarkedClaim { name, label });
     }
     let spec = claim.spec.clone().unwrap_or_default();
     let bound = spec.volume_name.is_some_and(|volume| !volume.is_empty());
@@ -133,7 +140,12 @@ fn discard_command(id: &Identity, claim: &PersistentVolumeClaim, has_served: boo
     if claim.metadata.deletion_timestamp.is_some() {
         return format!("{}, which the deleted claim waits for", delete_pod(id));
     }
-    if has_served { delete_claim(id) } else { allow_empty(id, &claim.uid().unwrap_or_default()) }
+    // The deletion ends only with the next step, which ends the pod.
+    if has_served {
+        delete_claim(id) + " --wait=false"
+    } else {
+        allow_empty(id, &claim.uid().unwrap_or_default())
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod advice;
 mod certificates;
+#[path = "../support/commands.rs"]
+mod commands;
 mod database;
 mod drift;
 mod features;

@@ -126,7 +126,11 @@ async fn lost_secret_can_be_given_up_step_by_step() {
     fake.remove(SECRET);
     let message = |fake: &FakeApi| condition(fake, "Degraded")["message"].as_str().unwrap().to_owned();
     assert_eq!(step(&fake).await.unwrap_err().reason(), "CredentialsMissing");
-    assert!(message(&fake).ends_with("kubectl delete pvc data-daily-mysql-0 -n press"), "{}", message(&fake));
+    assert!(
+        message(&fake).ends_with("kubectl delete pvc data-daily-mysql-0 -n press --wait=false"),
+        "{}",
+        message(&fake)
+    );
     assert!(message(&fake).contains("kubectl exec -n press daily-mysql-0 -c mysql"), "{}", message(&fake));
     fake.edit(CLAIM, |claim| claim["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into());
     step(&fake).await.unwrap_err();

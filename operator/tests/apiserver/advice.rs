@@ -1,0 +1,294 @@
+//! The commands of the conditions' messages, run as they stand there with a real kubectl.
+//!
+//! The tests stand in for the controllers that this API server lacks: they bind claims, and take finalizers and pods away.
+
+use std::process::Command;
+
+use flaskblog_api::Child;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{commands::commands, house::House};
+
+const CLAIM: &str = "data-blog-mysql-0";
+
+/// Runs one command in a shell, as a user would.
+async fn run(command: String) {
+    let path = format!("{}:{}", std::env::var("KUBE_BIN_DIR").unwrap(), std::env::var("PATH").unwrap());
+    let cache = std::env::temp_dir().join(format!("kubectl-{}", std::process::id()));
+    let mut shell = Command::new("timeout");
+    shell
+        .args(["60", "bash", "-c", &command])
+        .env("PATH", path)
+        .env("KUBECONFIG", std::env::var("API_TEST_KUBECONFIG").unwrap())
+        .env("KUBECACHEDIR", cache);
+    let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Runs the commands of a message that contain these words.
+async fn follow(message: &str, words: &str) {
+    let chosen: Vec<String> = commands(message).into_iter().filter(|one| one.contains(words)).collect();
+    assert!(!chosen.is_empty(), "no command with {words:?} in: {message}");
+    for command in chosen {
+        run(command).await;
+    }
+}
+
+async fn reported(house: &House, reason: &str) -> String {
+    house.condition("blog", "Degraded", "True", reason).await
+}
+
+/// Waits until no condition has that reason.
+async fn is_over(house: &House, reason: &str) {
+    house
+        .eventually(&format!("{reason} is over"), || async {
+            let conditions = house.blogs().get("blog").await.unwrap().status.unwrap().conditions;
+            conditions.iter().all(|one| one.reason != reason).then_some(())
+        })
+        .await;
+}
+
+async fn create<K>(house: &House, object: Value)
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned,
+{
+    let api: Api<K> = Api::namespaced(house.admin.clone(), &house.namespace);
+    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+}
+
+fn claims(house: &House) -> Api<PersistentVolumeClaim> {
+    Api::namespaced(house.admin.clone(), &house.namespace)
+}
+
+/// What the controller of claims does when no pod uses one.
+async fn release_claim(house: &House) {
+    let released = json!({"metadata": {"finalizers": null}});
+    claims(house).patch(CLAIM, &PatchParams::default(), &Patch::Merge(released)).await.unwrap();
+}
+
+fn labels() -> Value {
+    json!({"app.kubernetes.io/name": "flaskblog", "app.kubernetes.io/instance": "blog",
+        "app.kubernetes.io/managed-by": "flaskblog-operator"})
+}
+
+/// A claim as the StatefulSet's controller makes it, bound to that volume or to none.
+async fn claim(house: &House, size: &str, volume: Option<&str>, labels: Value) {
+    let body = json!({"metadata": {"name": CLAIM, "labels": labels},
+        "spec": {"accessModes": ["ReadWriteOnce"], "volumeName": volume, "storageClassName": "none",
+            "resources": {"requests": {"storage": size}}}});
+    create::<PersistentVolumeClaim>(house, body).await;
+    if volume.is_some() {
+        let status = json!({"status": {"phase": "Bound", "capacity": {"storage": size}}});
+        claims(house).patch_status(CLAIM, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+}
+
+async fn secret(house: &House, labels: Value) {
+    let data = json!({"root-password": "r", "username": "flaskr", "password": "p", "database": "flaskr"});
+    create::<Secret>(
+        house,
+        json!({"metadata": {"name": "blog-mysql", "labels": labels}, "stringData": data}),
+    )
+    .await;
+}
+
+/// A blog that has served from that volume.
+async fn served(namespace: &str, volume: &str) -> House {
+    let house = House::open(namespace).await;
+    let volumes: Api<PersistentVolume> = Api::all(house.admin.clone());
+    let body = json!({"metadata": {"name": volume}, "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "none", "hostPath": {"path": "/none"}, "persistentVolumeReclaimPolicy": "Delete",
+        "claimRef": {"namespace": namespace, "name": CLAIM, "uid": "1", "resourceVersion": "1"}}});
+    volumes.create(&PostParams::default(), &serde_json::from_value(body).unwrap()).await.unwrap();
+    house.blog("blog", json!({})).await;
+    claim(&house, "1Gi", Some(volume), labels()).await;
+    house.settled("blog", 2).await;
+    let recorded = async || {
+        let secret = house.child("blog", Child::DatabaseSecret).await;
+        let recorded = secret.metadata.annotations?.remove("flaskblog.dev/data-volume")?;
+        (recorded == volume).then_some(())
+    };
+    house.eventually("the volume is recorded", recorded).await;
+    house
+}
+
+#[tokio::test]
+async fn name_conflict_ends_by_its_command() {
+    let house = House::open("advice-conflict").await;
+    create::<k8s_openapi::api::core::v1::Service>(
+        &house,
+        json!({"metadata": {"name": "blog"}, "spec": {"ports": [{"port": 1}]}}),
+    )
+    .await;
+    house.apply("blog", json!({})).await.unwrap();
+    follow(&reported(&house, "NameConflict").await, "delete services blog").await;
+    is_over(&house, "NameConflict").await;
+}
+
+#[tokio::test]
+async fn unmarked_secret_and_claim_are_marked_by_their_commands() {
+    let house = House::open("advice-unmarked").await;
+    secret(&house, json!({})).await;
+    claim(&house, "1Gi", None, json!({})).await;
+    house.apply("blog", json!({})).await.unwrap();
+    for object in ["label secret", "label pvc"] {
+        let message = house
+            .eventually(object, || async {
+                let conditions = house.blogs().get("blog").await.unwrap().status?.conditions;
+                let degraded = conditions.into_iter().find(|one| one.type_ == "Degraded")?;
+                degraded.message.contains(object).then_some(degraded.message)
+            })
+            .await;
+        follow(&message, object).await;
+    }
+    is_over(&house, "NameConflict").await;
+}
+
+#[tokio::test]
+async fn storage_mismatch_ends_by_its_command() {
+    let house = House::open("advice-mismatch").await;
+    secret(&house, labels()).await;
+    claim(&house, "5Gi", None, labels()).await;
+    release_claim(&house).await;
+    house.apply("blog", json!({})).await.unwrap();
+    follow(&reported(&house, "StorageMismatch").await, "delete pvc").await;
+    is_over(&house, "StorageMismatch").await;
+}
+
+#[tokio::test]
+async fn refused_versions_of_mysql_end_by_their_commands() {
+    let house = House::with_settled_blog("advice-versions").await;
+    for (image, reason, words) in
+        [("mysql:8.4", "DatabaseDowngrade", "mysql:9.7"), ("mysql:9.8", "UpgradeUnconfirmed", "allow")]
+    {
+        house.apply("blog", json!({"database": {"managed": {"image": image}}})).await.unwrap();
+        follow(&reported(&house, reason).await, words).await;
+        is_over(&house, reason).await;
+    }
+}
+
+#[tokio::test]
+async fn pending_approval_ends_by_its_command() {
+    let house = House::open("advice-approval").await;
+    house.blog("blog", json!({"rolloutPolicy": "Manual"})).await;
+    house.settled("blog", 2).await;
+    house.apply("blog", json!({"rolloutPolicy": "Manual", "title": "Daily"})).await.unwrap();
+    let message = house.condition("blog", "Ready", "False", "ApprovalPending").await;
+    follow(&message, "annotate").await;
+    is_over(&house, "ApprovalPending").await;
+}
+
+#[tokio::test]
+async fn refused_growth_ends_by_its_command() {
+    let house = House::open("advice-growth").await;
+    house.blog("blog", json!({})).await;
+    crate::database::bound_claim(&house, false).await;
+    house.apply("blog", crate::database::sized("2Gi")).await.unwrap();
+    follow(&reported(&house, "ExpansionRefused").await, "patch fb").await;
+    is_over(&house, "ExpansionRefused").await;
+}
+
+/// A deleted claim and its volume, up to the blog that serves the old data again.
+#[tokio::test]
+async fn deleted_volume_is_kept_and_bound_again_by_commands() {
+    let house = served("advice-volume", "advice-kept").await;
+    claims(&house).delete(CLAIM, &DeleteParams::default()).await.unwrap();
+    follow(&reported(&house, "VolumeDeleting").await, "").await;
+    let volumes: Api<PersistentVolume> = Api::all(house.admin.clone());
+    let volume = volumes.get("advice-kept").await.unwrap().spec.unwrap();
+    assert_eq!(volume.persistent_volume_reclaim_policy.as_deref(), Some("Retain"));
+    assert_eq!(house.child("blog", Child::Database).await.data["spec"]["replicas"], 0);
+    release_claim(&house).await;
+    let message = reported(&house, "VolumeLost").await;
+    let bind = message.split("To start with an empty database").next().unwrap();
+    follow(bind, "").await;
+    let volume = volumes.get("advice-kept").await.unwrap().spec.unwrap();
+    assert_eq!(volume.claim_ref.unwrap().uid, None);
+    assert_eq!(house.child("blog", Child::Database).await.data["spec"]["replicas"], 1);
+    claim(&house, "1Gi", Some("advice-kept"), labels()).await;
+    is_over(&house, "VolumeLost").await;
+    house.settled("blog", 2).await;
+}
+
+#[tokio::test]
+async fn lost_volume_is_given_up_by_its_command() {
+    let house = served("advice-empty", "advice-gone").await;
+    claims(&house).delete(CLAIM, &DeleteParams::default()).await.unwrap();
+    release_claim(&house).await;
+    follow(&reported(&house, "VolumeLost").await, "allow-empty-database").await;
+    is_over(&house, "VolumeLost").await;
+}
+
+/// The way without MySQL's pod: the data is given up, step by step.
+#[tokio::test]
+async fn lost_credentials_are_given_up_by_commands() {
+    let house = served("advice-credentials", "advice-locked").await;
+    let container = json!({"name": "mysql", "image": "mysql:9.7", "securityContext": {"allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": true, "seccompProfile": {"type": "RuntimeDefault"}}});
+    create::<Pod>(&house, json!({"metadata": {"name": "blog-mysql-0"}, "spec": {"containers": [container]}}))
+        .await;
+    let secrets: Api<Secret> = Api::namespaced(house.admin.clone(), &house.namespace);
+    secrets.delete("blog-mysql", &DeleteParams::default()).await.unwrap();
+    follow(&reported(&house, "CredentialsMissing").await, "delete pvc").await;
+    let message = house
+        .eventually("the pod is the next step", || async {
+            let message = reported(&house, "CredentialsMissing").await;
+            message.contains("delete pod").then_some(message)
+        })
+        .await;
+    follow(&message, "delete pod").await;
+    release_claim(&house).await;
+    claim(&house, "1Gi", None, labels()).await;
+    let message = house
+        .eventually("the empty claim is the next step", || async {
+            let message = reported(&house, "CredentialsMissing").await;
+            message.contains("allow-empty-database").then_some(message)
+        })
+        .await;
+    follow(&message, "allow-empty-database").await;
+    is_over(&house, "CredentialsMissing").await;
+    house.child("blog", Child::DatabaseSecret).await;
+}
+
+/// Makes the same change again and again until the operator names it.
+async fn contest(house: &House, role: Child, change: &Value) -> String {
+    let api = house.objects(role.kind());
+    house
+        .eventually("the contest is named", || async {
+            // One that comes between two writes of the operator may conflict with it.
+            let _ = api.patch("blog", &PatchParams::default(), &Patch::Merge(change)).await;
+            let conditions = house.blogs().get("blog").await.unwrap().status?.conditions;
+            conditions.into_iter().find(|one| one.reason == "Contested").map(|one| one.message)
+        })
+        .await
+}
+
+/// That a contest ends with its cause takes more than a minute; `contests.rs` tests it with a clock of its own.
+#[tokio::test]
+async fn contest_is_explained_by_commands_that_work() {
+    let house = House::with_settled_blog("advice-contest").await;
+    let change = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "theirs"}}});
+    follow(&contest(&house, Child::AppService, &change).await, "get services blog").await;
+}
+
+#[tokio::test]
+async fn autoscaler_of_the_deployment_is_deleted_by_its_command() {
+    let house = House::with_settled_blog("advice-autoscaler").await;
+    let autoscaler = json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "mine"},
+        "spec": {"minReplicas": 1, "maxReplicas": 3,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "blog"}}});
+    let autoscalers = house.objects(Child::Autoscaler.kind());
+    autoscalers.create(&PostParams::default(), &serde_json::from_value(autoscaler).unwrap()).await.unwrap();
+    let message = contest(&house, Child::App, &json!({"spec": {"replicas": 3}})).await;
+    follow(&message, "delete horizontalpodautoscaler mine").await;
+    assert!(autoscalers.get_opt("mine").await.unwrap().is_none());
+}
