@@ -32,8 +32,8 @@ pub fn keeper_failure(observed: &Observed) -> Option<String> {
     keeper.state.as_ref()?.running.as_ref()?;
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
     Some(format!(
-        "container {KEEPER} of Pod {name} fails to bring into MySQL what the Secrets hold (root's password, the account's \
-         right or the certificate), and no new password of root is begun before it does; MySQL serves. The \
+        "container {KEEPER} of Pod {name} fails to bring into MySQL what the Secrets hold (a password, the account's rights \
+         or the certificate), and no new password of root is begun before it does; MySQL serves. The \
          log names the cause: kubectl logs {name} --container {KEEPER} --namespace {namespace}"
     ))
 }

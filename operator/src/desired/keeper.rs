@@ -14,6 +14,7 @@ const SCRIPT: &str = include_str!("keeper.sh");
 /// A folder as a whole: only then a kubelet brings changed files to a container that runs.
 const CREDENTIALS: &str = "/etc/mysql-keeper";
 const VOLUME: &str = "keeper";
+const KEYS: [&str; 4] = ["root-password", "previous-root-password", "password", "previous-password"];
 /// Prints what failed last, for the kubelet's Event.
 pub const KEEPER_PROBE: [&str; 3] = ["bash", "-c", "! cat /dev/shm/keeper-failure 2>/dev/null"];
 /// Its name.
@@ -34,7 +35,10 @@ pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
         image: Some(database.spec.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec!["bash".into(), "-c".into(), program()]),
-        env: Some(vec![env_from_secret("MYSQL_USER", &secret, "username")]),
+        env: Some(vec![
+            env_from_secret("MYSQL_USER", &secret, "username"),
+            env_from_secret("MYSQL_DATABASE", &secret, "database"),
+        ]),
         readiness_probe: Some(Probe {
             exec: Some(ExecAction { command: Some(KEEPER_PROBE.map(String::from).to_vec()) }),
             period_seconds: Some(10),
@@ -55,10 +59,10 @@ pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
     }
 }
 
-/// Root's passwords and nothing else. The earlier ones are there from the first rotation on only.
+/// The passwords of root and of the account. Earlier ones are there from the first rotation on only.
 pub(super) fn volume(plan: &Plan) -> Volume {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
-    secret_volume(VOLUME, secret, &["root-password", "previous-root-password"], Some(true))
+    secret_volume(VOLUME, secret, &KEYS, Some(true))
 }
 
 #[cfg(test)]
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn kubernetes_changes_nothing_in_the_keepers_script() {
         let program = program();
-        assert!(!program.contains("$$") && program.contains("load_certificate() {"));
+        assert!(!program.contains("$$") && program.contains("keep_account() {"));
         for expression in program.split("$(").skip(1).filter_map(|rest| rest.split(')').next()) {
             let is_name = expression.chars().all(|one| one.is_ascii_alphanumeric() || one == '_');
             assert!(!is_name, "$({expression}) may be a variable of the container");

@@ -1,10 +1,15 @@
-# Keeps in MySQL what only its administrator can set: root's own password, as the Secret has it; the right of the blog's
-# account to have two passwords for a while; and the certificate, when another one lies in its place.
+# shellcheck shell=bash
+# Keeps in MySQL what only its administrator can set: root's own password, as the Secret has it; the certificate, when
+# another one lies in its place; and the blog's account, with its password, its rights and without a lock.
 #
-# It runs in MySQL's pod, since root can log in nowhere else. It looks at files, without a process of their own, and
-# speaks to MySQL only when one has changed. A password is in no argument and in no line that it writes: statements go
-# through standard input, the client's password through a pipe. What can't be done now is tried again later: it never
-# ends by itself.
+# It runs in MySQL's pod, since root can log in nowhere else. Files are compared without a process of their own. MySQL is
+# asked when one has changed, and every CHECK_SECONDS for the account's state: other administrators change that without a
+# file. A password is in no argument and in no line that it writes: statements go through standard input, the client's
+# password through a pipe. What can't be done now is tried again later: it never ends by itself.
+#
+# The blog changes its own password in a rotation (`blog-app/src/store/password.rs`). So the account counts as good while it
+# takes `password` or `previous-password`. A password that is set back retains the other one: these files may be older than
+# those of the replicas, which may need it. An attribute of the account notes that, and the other one ends later.
 set -uf
 shopt -s extglob
 
@@ -13,17 +18,25 @@ CERTIFICATE=/etc/mysql-tls/tls.crt
 # How often it looks, and how long it waits after a failure unless a file changes.
 LOOK_SECONDS=${LOOK_SECONDS:-5}
 RETRY_SECONDS=60
+# How often MySQL is asked for the account, and how long its other password stays valid when one was set back: until a
+# kubelet has brought the Secret everywhere.
+CHECK_SECONDS=${CHECK_SECONDS:-15}
+RETAINED_SECONDS=${RETAINED_SECONDS:-900}
+# In the account's attributes while its other password is retained.
+MARK=password_set_back
 # What failed last, for the readiness probe; it isn't there while nothing fails. It lies in memory: all else is read-only.
 FAILURE=${FAILURE:-/dev/shm/keeper-failure}
 
 known=  # the password that MySQL took last
-kept=   # what the files said when all was as they say
-failed= # what they said when something failed, and
+kept=   # what the files held when MySQL was as they want
+failed= # what they held when something failed, and
 retry=0 # when to try that again
 loaded= # the certificate that MySQL has read
+proved= # the account's state and passwords when it logged in last
+check=0 # when to ask for the account again
 words=  # what was logged last
 
-say() {
+report() {
   words=$*
   TZ=UTC printf '%(%FT%TZ)T keeper: %s\n' -1 "$words"
 }
@@ -40,24 +53,42 @@ quoted() { # inside single quotes, where backslashes escape
   printf "'%s'" "${text//\'/\'\'}"
 }
 
-option_file() { # the same inside an option file's double quotes
-  local value=${1//\\/\\\\}
+option() { # NAME VALUE; the same inside an option file's double quotes
+  local value=${2//\\/\\\\}
   value=${value//$'\n'/\\n}
-  printf '[client]\nuser=root\nprotocol=socket\nsocket=/var/run/mysqld/mysqld.sock\nconnect-timeout=5\npassword="%s"\n' \
-    "${value//\"/\\\"}"
+  printf '%s="%s"\n' "$1" "${value//\"/\\\"}"
 }
 
-# Runs statements as root with that password. `said` is what MySQL said, which may hold a part of the statement.
+option_file() { # USER PASSWORD
+  printf '[client]\nconnect-timeout=5\n'
+  option user "$1"
+  option password "$2"
+}
+
+# Runs statements as root with that password. `answer` is what MySQL printed, which may hold a part of the statement.
 as_root() { # PASSWORD STATEMENTS
-  said=$(printf "SET SESSION sql_mode = '';\n%s\n" "$2" |
-    timeout 20 mysql --defaults-file=<(option_file "$1") --batch --skip-column-names 2>&1)
+  answer=$(printf "SET SESSION sql_mode = '';\n%s\n" "$2" |
+    timeout 20 mysql --defaults-file=<(option_file root "$1") --protocol=socket --socket=/var/run/mysqld/mysqld.sock \
+      --batch --skip-column-names 2>&1)
+}
+
+# Logs in as the blog does it: over TCP, encrypted.
+as_account() { # PASSWORD
+  answer=$(timeout 20 mysql --defaults-file=<(option_file "$MYSQL_USER" "$1") --protocol=tcp --host=127.0.0.1 \
+    --ssl-mode=REQUIRED --batch --execute 'DO 0' 2>&1)
+}
+
+# Whether MySQL refuses the account: wrong, expired or blocked, an unknown plugin, a certificate that the account must have.
+# A server that is full, away or without TLS proves nothing about the password.
+is_refused() {
+  [[ $answer =~ ERROR\ (1045|1251|1524|1698|1820|1862|3118|3159|3955)\  ]]
 }
 
 # Of an error only its number.
 failed_to() { # WHAT
   local number='no answer'
-  if [[ $said =~ ERROR\ [0-9]+\ \([0-9A-Z]+\) ]]; then number=${BASH_REMATCH[0]}; fi
-  say "failed to $1: $number"
+  if [[ $answer =~ ERROR\ [0-9]+\ \([0-9A-Z]+\) ]]; then number=${BASH_REMATCH[0]}; fi
+  report "failed to $1: $number"
   return 1
 }
 
@@ -74,9 +105,9 @@ log_in() {
       known=$password
       return
     fi
-    [[ $said == *'ERROR 1045 '* ]] || { failed_to 'log in as root'; return; }
+    [[ $answer == *'ERROR 1045 '* ]] || { failed_to 'log in as root'; return; }
   done
-  say "MySQL refuses root every password of the Secret; write the one that it has into the key previous-root-password"
+  report "MySQL refuses root every password of the Secret; write the one that it has into the key previous-root-password"
   return 1
 }
 
@@ -87,54 +118,149 @@ change_password() {
     { failed_to "change root's password"; return; }
   as_root "$wanted" 'DO 0;' || { failed_to 'log in as root with the new password'; return; }
   known=$wanted
-  say 'root has its new password'
+  report 'root has its new password'
 }
 
 # Only what is missing is done, so a server that is as wanted is asked one question.
-settle() {
-  local user lacking
-  user=$(quoted "$MYSQL_USER")
-  as_root "$wanted" "SELECT
-    (SELECT COUNT(*) FROM mysql.user WHERE User = 'root' AND Host = 'localhost'
-      AND JSON_CONTAINS_PATH(User_attributes, 'one', '\$.additional_password')),
-    (SELECT COUNT(*) FROM mysql.user WHERE User = $user AND Host = '%' AND NOT EXISTS
-      (SELECT * FROM mysql.global_grants WHERE USER = $user AND HOST = '%' AND PRIV = 'APPLICATION_PASSWORD_ADMIN'));" ||
-    { failed_to "read root's and the account's rights"; return; }
-  said=${said##*$'\n'} # warnings come first
-  lacking=${said#*$'\t'}
-  if [[ ${said%$'\t'*} == 1 ]]; then
-    as_root "$wanted" "ALTER USER 'root'@'localhost' DISCARD OLD PASSWORD;" ||
-      { failed_to "discard root's previous password"; return; }
-    say "root's previous password has ended"
-  fi
-  if [[ $lacking == 1 ]]; then
-    as_root "$wanted" "GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO $user@'%';" ||
-      { failed_to 'let the account have two passwords'; return; }
-    say 'the account may have two passwords now'
-  fi
+end_previous() {
+  as_root "$wanted" "SELECT COUNT(*) FROM mysql.user WHERE User = 'root' AND Host = 'localhost'
+      AND JSON_CONTAINS_PATH(User_attributes, 'one', '\$.additional_password');" ||
+    { failed_to "read root's passwords"; return; }
+  [[ ${answer##*$'\n'} == 1 ]] || return 0 # warnings come first
+  as_root "$wanted" "ALTER USER 'root'@'localhost' DISCARD OLD PASSWORD;" ||
+    { failed_to "discard root's previous password"; return; }
+  report "root's previous password has ended"
 }
 
 load_certificate() {
   [[ -z $certificate || $certificate == "$loaded" ]] && return
   as_root "$wanted" 'ALTER INSTANCE RELOAD TLS;' || { failed_to 'load the certificate'; return; }
   loaded=$certificate
-  say 'the certificate is loaded'
+  report 'the certificate is loaded'
+}
+
+# Five words: the account's state or `gone`, whether it is locked, has all rights on its database, may have two passwords,
+# and whether the password that was retained when one was set back is due to end.
+read_account() {
+  local IFS=$'\t'
+  as_root "$wanted" "SELECT IFNULL($state, 'gone'),
+    (SELECT COUNT(*) $row AND account_locked = 'Y'),
+    EXISTS (SELECT * FROM mysql.db WHERE User = $user AND Host = '%' AND Db = $(quoted "$database") AND 'N' NOT IN
+      (Select_priv, Insert_priv, Update_priv, Delete_priv, Create_priv, Drop_priv, References_priv, Index_priv, Alter_priv,
+      Create_tmp_table_priv, Lock_tables_priv, Create_view_priv, Show_view_priv, Create_routine_priv, Alter_routine_priv,
+      Execute_priv, Event_priv, Trigger_priv)),
+    EXISTS (SELECT * FROM mysql.global_grants WHERE USER = $user AND HOST = '%' AND PRIV = 'APPLICATION_PASSWORD_ADMIN'),
+    (SELECT COUNT(*) $row AND JSON_CONTAINS_PATH(User_attributes, 'one', '\$.metadata.$MARK')
+      AND password_last_changed < NOW() - INTERVAL $RETAINED_SECONDS SECOND);" ||
+    { failed_to 'read the account'; return; }
+  # shellcheck disable=SC2206 # split at tabs; globs are off
+  account=(${answer##*$'\n'})
+}
+
+# Runs one statement about the account and reports it.
+change_account() { # WHAT-FAILED STATEMENT REPORT
+  as_root "$wanted" "$2" || { failed_to "$1"; return; }
+  report "$3"
+  changed=yes
+}
+
+# What the image's first initialisation and the init script give it.
+keep_rights() {
+  if [[ ${account[0]} == gone ]]; then
+    [[ -n $password ]] || return 0
+    change_account 'create the account again' "CREATE USER $user@'%' IDENTIFIED BY $(quoted "$password");" \
+      'the account was missing and is there again' || return
+  fi
+  if [[ ${account[1]} == 1 ]]; then
+    change_account 'unlock the account' "ALTER USER $user@'%' ACCOUNT UNLOCK;" 'the account is no longer locked' || return
+  fi
+  if [[ ${account[2]} == 0 ]]; then
+    change_account 'give the account its rights' "GRANT ALL ON \`${database//\`/\`\`}\`.* TO $user@'%';" \
+      'the account has all rights on its database again' || return
+  fi
+  if [[ ${account[3]} == 0 ]]; then
+    change_account 'let the account have two passwords' "GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO $user@'%';" \
+      'the account may have two passwords now' || return
+  fi
+}
+
+# The lock is the blog's own around a change. A state that is another one by now ends the statements with error 1242, and
+# is looked at in the next check.
+set_password() {
+  local guard
+  guard="DO GET_LOCK(CONCAT('blog-password-', LEFT(SHA2(CONCAT($user, '@%'), 256), 40)), 5);
+    DO IF($state = '${account[0]}', 0, (SELECT 1 UNION SELECT 2));"
+  if ! as_root "$wanted" "$guard ALTER USER $user@'%' IDENTIFIED BY $(quoted "$password") RETAIN CURRENT PASSWORD
+    REQUIRE NONE ATTRIBUTE '{\"$MARK\": true}';"; then
+    [[ $answer != *'ERROR 1242 '* ]] || return 0
+    # An empty password can't be retained, nor one of another plugin.
+    as_root "$wanted" "ALTER USER $user@'%' IDENTIFIED WITH caching_sha2_password BY $(quoted "$password") REQUIRE NONE;" ||
+      { failed_to "set the account's password back"; return; }
+  fi
+  report "MySQL refused the account the Secret's password: it is set again"
+}
+
+# Sets the password of the Secret if MySQL takes none of the two that count.
+keep_password() {
+  local now_proved=${account[0]}$'\n'$password$'\n'$previous
+  [[ -n $password && $now_proved != "$proved" ]] || return 0
+  if ! as_account "$password"; then
+    is_refused || return 0
+    if [[ -z $previous ]] || { ! as_account "$previous" && is_refused; }; then
+      set_password
+      return
+    fi
+  fi
+  proved=$now_proved
+}
+
+# Before that it is set as the first one: in a rotation it may have become the second one.
+end_retained() {
+  [[ ${account[4]} == 1 && -n $password && -z $previous ]] || return 0
+  as_account "$password" || return 0
+  change_account "end the account's other password" "ALTER USER $user@'%' IDENTIFIED BY $(quoted "$password");
+    ALTER USER $user@'%' DISCARD OLD PASSWORD ATTRIBUTE '{\"$MARK\": null}';" "the account's other password has ended"
+}
+
+keep_account() {
+  local user database row state account changed=
+  user=$(quoted "$MYSQL_USER")
+  # In a GRANT these two stand for any character.
+  database=${MYSQL_DATABASE//_/\\_}
+  database=${database//%/\\%}
+  row="FROM mysql.user WHERE User = $user AND Host = '%'"
+  state="(SELECT SHA2(CONCAT_WS(' ', plugin, HEX(authentication_string), HEX(User_attributes), ssl_type, account_locked,
+    password_expired), 256) $row)"
+  read_account && keep_rights || return
+  [[ -z $changed ]] || read_account || return
+  [[ ${account[0]} == gone ]] || { keep_password && end_retained; }
+}
+
+keep_files() {
+  [[ $now == "$kept" ]] || { log_in && change_password && end_previous && load_certificate; }
 }
 
 look() {
-  local wanted earlier certificate now said
+  local wanted earlier certificate password previous now answer
   read_file wanted "$CREDENTIALS/root-password"
   read_file earlier "$CREDENTIALS/previous-root-password"
   read_file certificate "$CERTIFICATE"
-  now=$wanted$'\n'$earlier$'\n'$certificate
-  [[ -n $wanted && $now != "$kept" ]] || return
-  [[ $now != "$failed" || $SECONDS -ge $retry ]] || return
-  answers || return
-  if log_in && change_password && settle && load_certificate; then
-    kept=$now failed=
+  read_file password "$CREDENTIALS/password"
+  read_file previous "$CREDENTIALS/previous-password"
+  now=$wanted$'\n'$earlier$'\n'$certificate$'\n'$password$'\n'$previous
+  [[ -n $wanted ]] || return
+  if [[ $now == "$kept" ]]; then
+    [[ $SECONDS -ge $check ]] || return
+    # What keeps root out is found below.
+    as_root "$wanted" 'DO 0;' || kept=
+  fi
+  [[ $now == "$kept" || $now != "$failed" || $SECONDS -ge $retry ]] || return
+  [[ $now == "$kept" ]] || answers || return
+  if keep_files && keep_account; then
+    kept=$now failed='' check=$((SECONDS + CHECK_SECONDS))
     [[ ! -e $FAILURE ]] || rm -f "$FAILURE"
   else
-    failed=$now retry=$((SECONDS + RETRY_SECONDS))
+    failed=$now kept='' retry=$((SECONDS + RETRY_SECONDS))
     printf '%s\n' "$words" >"$FAILURE"
   fi
 }

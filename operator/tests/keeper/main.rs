@@ -5,7 +5,7 @@ mod pod;
 
 use std::{thread::sleep, time::Duration};
 
-use pod::{FIRST, MARK, Pod};
+use pod::{ACCOUNT, FIRST, MARK, Pod};
 
 const NEW: &str = "new-s3cret";
 /// Quotes and backslashes must neither end the statement nor the option file's line that it is in.
@@ -13,13 +13,42 @@ const BY_HAND: &str = r#"it's \' a \ "s3cret" # \n; 🍣 `$HOME` "#;
 const REFUSED: &str = "MySQL refuses root every password of the Secret";
 const MAY_HAVE_TWO: &str = "the account may have two passwords now";
 
+/// The account of another administrator's making.
+const OTHER: &str = "other-s3cret";
+/// Checks often enough for a test.
+const EAGER: &[&str] = &["CHECK_SECONDS=1", "RETAINED_SECONDS=4"];
+const SET_AGAIN: &str = "MySQL refused the account the Secret's password: it is set again";
+const UNLOCKED: &str = "the account is no longer locked";
+
+fn root(pod: &Pod, statement: &str) -> String {
+    pod.sql(FIRST, statement).unwrap()
+}
+
+/// A pod whose keeper has found the account good.
+fn checked(name: &str, variables: &[&str]) -> Pod {
+    let pod = Pod::new(name);
+    pod.wants(FIRST, &[]);
+    pod.wants_of_the_account(ACCOUNT, None);
+    // The first initialisation may take longer than what a test waits for.
+    let _ = root(&pod, "DO 0");
+    pod.start_keeper_with(variables);
+    pod.hears(MAY_HAVE_TWO, 1);
+    pod
+}
+
+/// Waits for a check of the account: only that ends a lock.
+fn next_check(pod: &Pod, times: usize) {
+    let _ = root(pod, "ALTER USER 'flaskr'@'%' ACCOUNT LOCK");
+    pod.hears(UNLOCKED, times);
+}
+
 fn number(pod: &Pod, status: &str) -> u64 {
     let row = pod.sql(FIRST, &format!("SHOW GLOBAL STATUS LIKE '{status}'")).unwrap();
     row.rsplit('\t').next().unwrap().parse().unwrap()
 }
 
 #[test]
-fn a_server_that_is_as_wanted_is_not_called_again_until_a_file_changes() {
+fn server_as_wanted_is_left_alone_between_checks() {
     let pod = Pod::new("calm");
     pod.wants(FIRST, &[]);
     pod.start_keeper();
@@ -111,4 +140,101 @@ fn it_waits_for_a_server_that_is_being_made_and_ends_at_once_when_told() {
     assert!(!pod.log().contains("failed"), "{}", pod.log());
     let (took, _) = pod.stop_keeper();
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn changed_password_of_the_account_is_set_back() {
+    let pod = checked("account", EAGER);
+    let lines = pod.command_lines(6);
+    let by_hand = BY_HAND.replace('\\', "\\\\").replace('\'', "''");
+    let _ = root(&pod, &format!("ALTER USER 'flaskr'@'%' IDENTIFIED BY '{by_hand}'"));
+    pod.account_works(ACCOUNT);
+    pod.hears(SET_AGAIN, 1);
+    pod.hears("the account's other password has ended", 1);
+    assert!(pod.account_accepts(ACCOUNT) && !pod.account_accepts(BY_HAND));
+    let lines = lines.join().unwrap();
+    assert!(lines.contains("--ssl-mode=REQUIRED"), "the login was never seen");
+    assert!(!lines.contains(MARK), "a password is on a command line");
+    // An empty one can't be retained, and the others are more than a password.
+    let others =
+        ["REQUIRE X509", "PASSWORD EXPIRE", "REQUIRE ISSUER '/CN=other'"].map(|it| format!("'{OTHER}' {it}"));
+    for (times, other) in (2..).zip(["''".to_owned()].iter().chain(&others)) {
+        let _ = root(&pod, &format!("ALTER USER 'flaskr'@'%' IDENTIFIED BY {other}"));
+        pod.hears(SET_AGAIN, times);
+        pod.account_works(ACCOUNT);
+    }
+    pod.is_ready();
+    let (_, state) = pod.stop_keeper();
+    assert_eq!(state, "0 false", "exit code, killed for its memory");
+}
+
+#[test]
+fn account_gets_back_what_the_image_gave_it() {
+    let pod = checked("rights", EAGER);
+    let grants = root(&pod, "SHOW GRANTS FOR 'flaskr'@'%'");
+    assert!(grants.contains(r"ALL PRIVILEGES ON `flask\\_r`.*"), "{grants}");
+    let row = "SELECT COUNT(*) FROM flask_r.kept";
+    let _ = root(&pod, "CREATE TABLE flask_r.kept SELECT 1 AS id");
+    for damage in [
+        "DROP USER 'flaskr'@'%'",
+        "ALTER USER 'flaskr'@'%' ACCOUNT LOCK",
+        r"REVOKE ALL ON `flask\_r`.* FROM 'flaskr'@'%'",
+        r"REVOKE DROP ON `flask\_r`.* FROM 'flaskr'@'%'",
+        "REVOKE APPLICATION_PASSWORD_ADMIN ON *.* FROM 'flaskr'@'%'",
+    ] {
+        let _ = root(&pod, damage);
+        pod.account_works(ACCOUNT);
+        pod.has_grants(FIRST, &grants);
+    }
+    assert_eq!(root(&pod, row), "1");
+    // A database that was dropped is data: that is not the keeper's to make.
+    let _ = root(&pod, "DROP DATABASE flask_r");
+    next_check(&pod, 2);
+    assert!(pod.as_account(ACCOUNT, row).unwrap_err().contains("Unknown database"));
+    pod.is_ready();
+}
+
+#[test]
+fn rotation_of_the_account_is_left_to_the_blog() {
+    let pod = checked("rotation", &["CHECK_SECONDS=1", "RETAINED_SECONDS=0"]);
+    pod.wants_of_the_account(NEW, Some(ACCOUNT));
+    next_check(&pod, 1);
+    assert!(pod.account_accepts(ACCOUNT) && !pod.account_accepts(NEW));
+    let change = format!("ALTER USER USER() IDENTIFIED BY '{NEW}' RETAIN CURRENT PASSWORD");
+    let _ = pod.as_account(ACCOUNT, &change).unwrap();
+    next_check(&pod, 2);
+    pod.wants_of_the_account(NEW, None);
+    next_check(&pod, 3);
+    assert!(pod.account_accepts(ACCOUNT) && pod.account_accepts(NEW), "the replicas end the old one");
+    assert!(!pod.log().contains(SET_AGAIN), "{}", pod.log());
+    // In the middle of a rotation both may be lost.
+    pod.wants_of_the_account("newest-s3cret", Some(NEW));
+    let _ = root(&pod, &format!("ALTER USER 'flaskr'@'%' IDENTIFIED BY '{OTHER}'"));
+    let _ = root(&pod, "ALTER USER 'flaskr'@'%' DISCARD OLD PASSWORD");
+    pod.account_works("newest-s3cret");
+}
+
+/// A kubelet brings a Secret to MySQL's pod later than to the replicas.
+#[test]
+fn file_that_lags_never_ends_the_password_in_use() {
+    let pod = checked("lags", EAGER);
+    let _ = root(&pod, &format!("ALTER USER 'flaskr'@'%' IDENTIFIED BY '{NEW}'"));
+    pod.hears(SET_AGAIN, 1);
+    assert!(pod.account_accepts(NEW), "the replicas have this one");
+    pod.wants_of_the_account(NEW, None);
+    pod.account_refuses(ACCOUNT);
+    assert!(pod.account_accepts(NEW));
+    pod.hears("the account's other password has ended", 1);
+    pod.hears(SET_AGAIN, 1);
+}
+
+#[test]
+fn changed_password_of_root_is_found_without_a_file() {
+    let pod = checked("root", EAGER);
+    let _ = root(&pod, &format!("ALTER USER 'root'@'localhost' IDENTIFIED BY '{OTHER}'"));
+    pod.hears(REFUSED, 1);
+    assert!(pod.probe().unwrap_err().contains(REFUSED));
+    pod.wants(FIRST, &[OTHER]);
+    pod.changes(FIRST, OTHER);
+    pod.is_ready();
 }

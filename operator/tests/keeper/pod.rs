@@ -20,6 +20,9 @@ pub const MARK: &str = "s3cret";
 /// The password that the server is made with.
 pub const FIRST: &str = "first-s3cret";
 
+/// The password that the account is made with.
+pub const ACCOUNT: &str = "account-s3cret";
+
 /// Both containers; they go with it.
 pub struct Pod {
     name: String,
@@ -39,8 +42,13 @@ impl Pod {
         let run = format!("{}:/var/run/mysqld", pod.name);
         let options =
             ["--network", "none", "--volume", &run, "--tmpfs", "/var/lib/mysql:uid=999,gid=999,mode=0700"];
-        let variables =
-            ["MYSQL_ROOT_PASSWORD", "MYSQL_PASSWORD", "MYSQL_USER=flaskr", "MYSQL_ROOT_HOST=localhost"];
+        let variables = [
+            "MYSQL_ROOT_PASSWORD",
+            "MYSQL_PASSWORD",
+            "MYSQL_USER=flaskr",
+            "MYSQL_DATABASE=flask_r",
+            "MYSQL_ROOT_HOST=localhost",
+        ];
         let server = pod.container("mysql");
         let mut command = Command::new("docker");
         command.args(["run", "--detach", "--name", &server]).args(options);
@@ -49,7 +57,7 @@ impl Pod {
             "--skip-log-bin",
             "--mysqlx=OFF",
         ]);
-        done(command.env("MYSQL_ROOT_PASSWORD", FIRST).env("MYSQL_PASSWORD", "account-s3cret"));
+        done(command.env("MYSQL_ROOT_PASSWORD", FIRST).env("MYSQL_PASSWORD", ACCOUNT));
         pod
     }
 
@@ -59,6 +67,11 @@ impl Pod {
 
     /// Starts the keeper with the rights, the memory and the mounts that it has in Kubernetes.
     pub fn start_keeper(&self) {
+        self.start_keeper_with(&[]);
+    }
+
+    /// The same with other intervals.
+    pub fn start_keeper_with(&self, variables: &[&str]) {
         let network = format!("container:{}", self.container("mysql"));
         let mount = |from: &str, to: &str| format!("{from}:{to}:ro");
         let path = |folder: &str| self.files.path().join(folder).display().to_string();
@@ -81,16 +94,9 @@ impl Pod {
             "--memory-swap",
             "64m",
         ]);
-        command.args([
-            "--env",
-            "MYSQL_USER=flaskr",
-            "--env",
-            "LOOK_SECONDS=0.3",
-            "--entrypoint",
-            "bash",
-            IMAGE,
-        ]);
-        done(command.args(["-c", SCRIPT]));
+        let always = ["MYSQL_USER=flaskr", "MYSQL_DATABASE=flask_r", "LOOK_SECONDS=0.3"];
+        command.args(always.iter().chain(variables).flat_map(|one| ["--env", one]));
+        done(command.args(["--entrypoint", "bash", IMAGE, "-c", SCRIPT]));
     }
 
     /// What the kubelet's probe prints if it fails.
@@ -136,7 +142,7 @@ impl Pod {
         log
     }
 
-    /// Waits until it has said that so often.
+    /// Waits until it has logged that so often.
     pub fn hears(&self, words: &str, times: usize) {
         eventually(
             &format!("{words}, {times} times"),
@@ -147,10 +153,16 @@ impl Pod {
 
     /// Runs a statement as root with that password; the server has finished its first initialisation then.
     pub fn sql(&self, password: &str, statement: &str) -> Result<String, String> {
-        let wait = "until mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=probe --silent; do sleep 0.2; done 2>/dev/null; \
-            IFS= read -r password; MYSQL_PWD=$password mysql --user=root --batch --skip-column-names";
+        self.client("--user=root", password, statement)
+    }
+
+    fn client(&self, options: &str, password: &str, statement: &str) -> Result<String, String> {
+        let wait = format!(
+            "until mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=probe --silent; do sleep 0.2; done 2>/dev/null; \
+            IFS= read -r password; MYSQL_PWD=$password mysql {options} --batch --skip-column-names"
+        );
         let mut child = Command::new("docker")
-            .args(["exec", "--interactive", &self.container("mysql"), "bash", "-c", wait])
+            .args(["exec", "--interactive", &self.container("mysql"), "bash", "-c", &wait])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -168,6 +180,51 @@ impl Pod {
             Err(error) if error.contains("Access denied") => false,
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// The account's passwords, as `wants` has those of root.
+    pub fn wants_of_the_account(&self, password: &str, previous: Option<&str>) {
+        let file = "credentials/previous-password";
+        match previous {
+            Some(previous) => self.write(file, previous),
+            None => drop(fs::remove_file(self.files.path().join(file))),
+        }
+        self.write("credentials/password", password);
+    }
+
+    /// Runs a statement as the account, the way that the blog connects.
+    pub fn as_account(&self, password: &str, statement: &str) -> Result<String, String> {
+        self.client("--user=flaskr --protocol=tcp --host=127.0.0.1 --ssl-mode=REQUIRED", password, statement)
+    }
+
+    /// Whether the account may log in with it.
+    pub fn account_accepts(&self, password: &str) -> bool {
+        match self.as_account(password, "DO 0") {
+            Ok(_) => true,
+            Err(error) if error.contains("Access denied") => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Waits until the account works with it in the blog's database.
+    pub fn account_works(&self, password: &str) {
+        let statement = "CREATE TABLE flask_r.probe (id INT); DROP TABLE flask_r.probe";
+        eventually("the account works", || self.as_account(password, statement).is_ok(), || self.log());
+    }
+
+    /// Waits until the account has these rights.
+    pub fn has_grants(&self, root: &str, grants: &str) {
+        let statement = "SHOW GRANTS FOR 'flaskr'@'%'";
+        eventually(
+            "the rights are back",
+            || self.sql(root, statement).as_deref() == Ok(grants),
+            || self.log(),
+        );
+    }
+
+    /// Waits until the account no longer has this password.
+    pub fn account_refuses(&self, password: &str) {
+        eventually("the account refuses it", || !self.account_accepts(password), || self.log());
     }
 
     /// Waits until root has this password and not that one.
