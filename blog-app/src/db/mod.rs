@@ -9,11 +9,11 @@ mod writes;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::ConnectOptions;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions, Executor};
 
 pub use self::cause::{
     is_nobody_there, is_out_of_space, is_pool_timeout, is_read_only, loggable, server_problem,
@@ -159,9 +159,7 @@ fn mysql_pool(options: MySqlConnectOptions) -> MySqlPool {
         .idle_timeout(IDLE_TIMEOUT)
         // A ping before each use would double the round trips; `acquire_checked` is for those who need it.
         .test_before_acquire(false)
-        .after_connect(|connection, _| {
-            Box::pin(async move { connection.execute(MYSQL_SESSION).await.map(|_| ()) })
-        })
+        .after_connect(|connection, _| Box::pin(mysql::prepare(connection)))
         .connect_lazy_with(options)
 }
 

@@ -241,17 +241,23 @@ impl MySql {
     }
 }
 
+/// Gives a new connection the settings that all of ours have. A server of another kind that refuses them is named.
+pub(super) async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
+    let Err(error) = connection.execute(MYSQL_SESSION).await else { return Ok(()) };
+    Err(kind_problem(connection).await.unwrap_or(error))
+}
+
+async fn kind_problem(connection: &mut MySqlConnection) -> Option<sqlx::Error> {
+    let version = connection.fetch_one("SELECT VERSION()").await.ok()?;
+    server_problem(version.try_get::<&str, _>(0).ok()?).map(wrong_server)
+}
+
 /// Why the server refuses the settings that every connection of ours gets, if it is of another kind.
 async fn mismatch(mut connection: MySqlConnection) -> Option<sqlx::Error> {
     let refused = connection.execute(MYSQL_SESSION).await.is_err();
-    let problem = if refused {
-        let version = connection.fetch_one("SELECT VERSION()").await.ok()?;
-        server_problem(version.try_get::<&str, _>(0).ok()?)
-    } else {
-        None
-    };
+    let problem = if refused { kind_problem(&mut connection).await } else { None };
     close(connection).await;
-    problem.map(wrong_server)
+    problem
 }
 
 async fn try_out(options: &MySqlConnectOptions) -> sqlx::Result<()> {
