@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::db::Database;
 use crate::metrics::{self, Metrics};
+use crate::session::Sessions;
 use crate::store::{probe, schema};
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,6 +29,7 @@ pub struct Readiness {
     /// The database was once found good; what it was good for then, the schema, doesn't change by an outage.
     proven: AtomicBool,
     last: Mutex<Option<(Instant, State)>>,
+    sessions: Option<Sessions>,
 }
 
 impl Readiness {
@@ -39,7 +41,14 @@ impl Readiness {
             draining: AtomicBool::new(false),
             proven: AtomicBool::new(false),
             last: Mutex::new(None),
+            sessions: None,
         }
+    }
+
+    /// Also reports session keys that can't be read: the replica serves with the ones before, and its next start fails.
+    #[must_use]
+    pub fn with_sessions(self, sessions: Sessions) -> Self {
+        Self { sessions: Some(sessions), ..self }
     }
 
     /// From now on not ready: the process is about to end.
@@ -184,7 +193,11 @@ pub fn router(readiness: Arc<Readiness>, metrics: Metrics, database: Database) -
 
 async fn readyz(extract::State(admin): extract::State<Admin>) -> Response {
     match admin.readiness.report().await {
-        Ok(version) => format!("ready\nschema version {version}\n").into_response(),
+        Ok(version) => {
+            let problem = admin.readiness.sessions.as_ref().and_then(Sessions::key_problem);
+            let warning = problem.map(|cause| format!("warning: {}\n", cause.replace('\n', " ")));
+            format!("ready\nschema version {version}\n{}", warning.unwrap_or_default()).into_response()
+        }
         Err(reasons) => {
             let found = admin.readiness.look().await.unsupported_version();
             let version = found.map(|version| format!("schema version {version}"));

@@ -157,7 +157,7 @@ async fn serve_both(
     signals: &mut Signals,
 ) -> anyhow::Result<()> {
     let (pages, admin) = (listen(args.listen)?, listen(args.admin_listen)?);
-    let readiness = Arc::new(Readiness::new(app.database.clone()));
+    let readiness = Arc::new(Readiness::new(app.database.clone()).with_sessions(app.sessions.clone()));
     let admin_router = health::router(Arc::clone(&readiness), app.metrics.clone(), app.database.clone());
     let (address, admin_address) = (pages.local_addr()?, admin.local_addr()?);
     let (phase, pages_phase) = watch::channel(Phase::Serving);

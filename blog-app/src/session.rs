@@ -106,6 +106,8 @@ const ENDED_HERE: u64 = 10_000;
 #[derive(Clone)]
 pub struct Sessions {
     keys: Arc<RwLock<Keys>>,
+    /// Why the newest keys could not be read; the ones before stay in force.
+    key_problem: Arc<RwLock<Option<String>>>,
     /// By their keys: also while the database, which remembers them for all replicas, is away.
     ended: Cache<i64, ()>,
     /// Those of them that the database doesn't know yet.
@@ -117,12 +119,25 @@ impl Sessions {
     #[must_use]
     pub fn new(keys: Keys) -> Self {
         let memory = || Cache::builder().max_capacity(ENDED_HERE).time_to_live(MAX_AGE).build();
-        Self { keys: Arc::new(RwLock::new(keys)), ended: memory(), unrecorded: memory() }
+        let (keys, key_problem) = (Arc::new(RwLock::new(keys)), Arc::default());
+        Self { keys, key_problem, ended: memory(), unrecorded: memory() }
     }
 
     /// Changes the keys under running requests, for rotation without a restart.
     pub fn replace_keys(&self, keys: Keys) {
         *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        self.report_key_problem(None);
+    }
+
+    /// Records why the newest keys can't be used, for `/readyz`.
+    pub fn report_key_problem(&self, cause: Option<String>) {
+        *self.key_problem.write().unwrap_or_else(std::sync::PoisonError::into_inner) = cause;
+    }
+
+    /// Why the newest keys can't be used: the next start of this process fails by it.
+    #[must_use]
+    pub fn key_problem(&self) -> Option<String> {
+        self.key_problem.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn keys(&self) -> Keys {

@@ -73,7 +73,9 @@ impl Secrets {
         match self.source.load() {
             Ok(keys) => self.sessions.replace_keys(keys),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "failed to read the changed session keys");
+                let cause = chain(&error).to_string();
+                tracing::warn!(error = cause, "failed to read the changed session keys");
+                self.sessions.report_key_problem(Some(cause));
                 return false;
             }
         }
@@ -184,9 +186,11 @@ mod tests {
         std::fs::write(&current, "").unwrap();
         tokio::time::sleep(PERIOD * 2).await;
         assert!(signed_with(1), "an empty file is no key");
+        assert!(sessions.key_problem().is_some_and(|cause| cause.contains("current")), "a start would fail");
         std::fs::write(&current, [2; 32]).unwrap();
         tokio::time::sleep(PERIOD * 2).await;
         assert!(signed_with(2) && !signed_with(1));
+        assert_eq!(sessions.key_problem(), None);
         std::fs::write(&previous, [1; 32]).unwrap();
         tokio::time::sleep(PERIOD * 2).await;
         assert!(signed_with(2) && signed_with(1), "the previous key is valid as well");

@@ -41,6 +41,8 @@ pub enum ReplicaReport {
     Good {
         /// The version that the database has now.
         schema: Option<i64>,
+        /// A pod whose next start fails, and why.
+        warning: Option<(String, String)>,
     },
     /// A replica can't use its database.
     Failing {
@@ -206,7 +208,13 @@ fn summary(answers: Vec<(Replica, Answer)>) -> Option<ReplicaReport> {
     let mut good = None;
     for (Replica { pod, is_ready, .. }, answer) in answers {
         match answer {
-            Ok((200, body)) => good = good.or(Some(ReplicaReport::Good { schema: schema_version(&body) })),
+            Ok((200, body)) => {
+                let schema = schema_version(&body);
+                let found = warning(&body).map(|cause| (pod, cause));
+                if good.is_none() || found.is_some() {
+                    good = Some(ReplicaReport::Good { schema, warning: found });
+                }
+            }
             Ok((503, body)) => match body.lines().next().map(str::trim) {
                 Some(line) if !line.is_empty() && line != "shutting down" => {
                     let (cause, schema) = (shortened(line), schema_version(&body));
@@ -225,6 +233,10 @@ fn summary(answers: Vec<(Replica, Answer)>) -> Option<ReplicaReport> {
 
 fn schema_version(body: &str) -> Option<i64> {
     body.lines().find_map(|line| line.strip_prefix("schema version ")?.trim().parse().ok())
+}
+
+fn warning(body: &str) -> Option<String> {
+    body.lines().find_map(|line| line.strip_prefix("warning: ")).map(shortened)
 }
 
 fn shortened(cause: &str) -> String {
@@ -246,7 +258,11 @@ mod tests {
     fn all_good_replicas_report_the_schema() {
         let good = || Ok((200, "ready\nschema version 3\n"));
         let report = summary(vec![answer("a", true, good()), answer("b", true, good())]);
-        assert_eq!(report, Some(ReplicaReport::Good { schema: Some(3) }));
+        assert_eq!(report, Some(ReplicaReport::Good { schema: Some(3), warning: None }));
+        let warned = "ready\nschema version 3\nwarning: the session key has 7 bytes\n";
+        let report = summary(vec![answer("a", true, Ok((200, warned))), answer("b", true, good())]);
+        let warning = Some(("a".to_owned(), "the session key has 7 bytes".to_owned()));
+        assert_eq!(report, Some(ReplicaReport::Good { schema: Some(3), warning }));
         assert_eq!(summary(Vec::new()), None);
     }
 
@@ -273,7 +289,7 @@ mod tests {
         }
         let one_answers =
             summary(vec![answer("a", true, Err("refused")), answer("b", true, Ok((200, "ready\n")))]);
-        assert_eq!(one_answers, Some(ReplicaReport::Good { schema: None }));
+        assert_eq!(one_answers, Some(ReplicaReport::Good { schema: None, warning: None }));
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub mod reasons {
     pub const VOLUME_LOST: &str = "VolumeLost";
     /// The credential container fails to bring into MySQL what the Secrets hold.
     pub const CREDENTIALS_NOT_SYNCED: &str = "CredentialsNotSynced";
+    /// A replica can't read the keys that sign sessions.
+    pub const SESSION_KEYS_UNREADABLE: &str = "SessionKeysUnreadable";
     /// A claim without a volume asks for another storage class or size than the spec.
     pub const STORAGE_MISMATCH: &str = "StorageMismatch";
     /// Objects of an earlier blog of this name are still being deleted.
@@ -141,6 +143,7 @@ pub mod reasons {
         NAME_CONFLICT,
         CREDENTIALS_MISSING,
         CREDENTIALS_NOT_SYNCED,
+        SESSION_KEYS_UNREADABLE,
         STORAGE_MISMATCH,
         VOLUME_DELETING,
         VOLUME_LOST,

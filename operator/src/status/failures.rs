@@ -45,6 +45,22 @@ pub(super) fn failure(observed: &Observed) -> Option<Failure> {
         .or_else(|| warning(Child::App))
         .or_else(|| replica_failure(observed))
         .or_else(|| credentials_failure(observed))
+        .or_else(|| session_keys_failure(observed))
+}
+
+/// The replicas serve with the keys that they read before; their next start fails.
+fn session_keys_failure(observed: &Observed) -> Option<Failure> {
+    let Some(ReplicaReport::Good { warning: Some((pod, cause)), .. }) = &observed.replica_report else {
+        return None;
+    };
+    let deployment = observed.children.get(&Child::App)?;
+    let (secret, namespace) =
+        (Child::SessionSecret.name(&deployment.name_any()), deployment.namespace().unwrap_or_default());
+    let message = format!(
+        "Pod {pod} can't read the new session keys and serves with the ones before, until it is restarted: {cause}. \
+         To generate new keys, which ends all sessions: kubectl delete secret {secret} -n {namespace}"
+    );
+    Some(Failure { reason: reasons::SESSION_KEYS_UNREADABLE, message })
 }
 
 /// The credential container fails; MySQL itself serves.
@@ -224,7 +240,8 @@ fn shortened(text: &str) -> String {
 pub(super) fn schema_version(observed: &Observed) -> Option<i64> {
     match &observed.replica_report {
         Some(
-            ReplicaReport::Good { schema: Some(found) } | ReplicaReport::Failing { schema: Some(found), .. },
+            ReplicaReport::Good { schema: Some(found), .. }
+            | ReplicaReport::Failing { schema: Some(found), .. },
         ) => Some(*found),
         _ => migrated_version(observed),
     }

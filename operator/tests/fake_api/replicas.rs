@@ -52,6 +52,7 @@ async fn ready_follows_what_a_replica_reports() {
     step(&fake).await.unwrap();
     assert_eq!(condition(&fake, "Ready")["status"], "True");
     assert_eq!(fake.get(BLOG).unwrap()["status"]["schemaVersion"], 3);
+    assert_eq!(condition(&fake, "SchemaReady")["reason"], "Migrated");
     *answer.lock().unwrap() = (503, "the database's schema is version 0\nschema version 0\n");
     // Without a change a new process trusts the status for some seconds; a changed Deployment ends that.
     fake.edit(BLOG, |blog| blog["metadata"]["generation"] = 2.into());
@@ -108,7 +109,28 @@ async fn unreachable_replica_leaves_an_external_database_unknown() {
         }
         step(&fake).await.unwrap();
         assert_eq!(condition(&fake, "Ready")["status"], ready);
-        let message = condition(&fake, "DatabaseReady")["message"].to_string();
+        let database = condition(&fake, "DatabaseReady");
+        let reason = if ready == "True" { "Available" } else { "ReplicaUnreachable" };
+        assert_eq!(database["reason"], reason);
+        let message = database["message"].to_string();
         assert!(message.contains("can't ask the replicas") && message.contains("9090"), "{message}");
     }
+}
+
+/// Posts can be written and read, so the blog stays ready; the next start of a replica would fail.
+#[tokio::test]
+async fn unreadable_session_keys_are_reported_with_the_way_out() {
+    let address = [127, 81, 0, 9].into();
+    let answer = replica(address).await;
+    *answer.lock().unwrap() = (200, "ready\nschema version 3\nwarning: the session key has 7 bytes\n");
+    let fake = blog_at(address, json!({"replicas": 1})).await;
+    step(&fake).await.unwrap();
+    assert_eq!(condition(&fake, "Ready")["status"], "True");
+    let degraded = condition(&fake, "Degraded");
+    assert_eq!(degraded["reason"], "SessionKeysUnreadable");
+    let message = degraded["message"].as_str().unwrap();
+    assert!(
+        message.contains("7 bytes") && message.contains("kubectl delete secret daily-session -n press"),
+        "{message}"
+    );
 }
