@@ -95,7 +95,8 @@ pub async fn apply(
     }
     for (role, live) in &observed.children {
         // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
-        if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret {
+        let is_going = live.metadata.deletion_timestamp.is_some();
+        if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret && !is_going {
             refusals.collect(writer.prune(ctx, *role, live, changes).await)?;
         }
     }
@@ -321,14 +322,20 @@ impl Writer<'_> {
     }
 }
 
-/// A Service that was deleted gets the node port that it had, unless another Service has it by now.
+/// A Service that lost its port gets the node port that it had, unless another Service has it by now.
 fn with_remembered_node_port(
     plan: &Plan,
     role: Child,
     wanted: &DynamicObject,
     live: Option<&Arc<DynamicObject>>,
 ) -> Option<DynamicObject> {
-    let port = plan.app.remembered_node_port.filter(|_| role == Child::AppService && live.is_none())?;
+    let number = &wanted.data.pointer("/spec/ports/0")?["port"];
+    let has_it = |live: &Arc<DynamicObject>| {
+        let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
+        ports.into_iter().any(|port| port["port"] == *number && port["nodePort"].is_i64())
+    };
+    let lacks_it = role == Child::AppService && !live.is_some_and(has_it);
+    let port = plan.app.remembered_node_port.filter(|_| lacks_it)?;
     let mut wanted = wanted.clone();
     *wanted.data.pointer_mut("/spec/ports/0")?.as_object_mut()?.entry("nodePort").or_insert(Value::Null) =
         port.into();

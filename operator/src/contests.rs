@@ -320,6 +320,20 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn delays_of_a_contest_grow_from_20_seconds_to_5_minutes() {
+        let (contests, wanted) = (Contests::default(), object(json!({})));
+        let mut delays = Vec::new();
+        for _ in 0..CONTESTED + 5 {
+            contests.wrote(&id("u"), Child::App, Some(&wanted));
+            if let Some(delay) = contests.next("u") {
+                delays.push(delay.as_secs());
+                tokio::time::advance(delay).await;
+            }
+        }
+        assert_eq!(delays, [20, 40, 80, 160, 300, 300]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_contest_ends_a_minute_after_its_last_delay() {
         let (contests, wanted) = (Contests::default(), object(json!({})));
         for _ in 0..CONTESTED {

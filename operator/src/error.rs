@@ -154,21 +154,41 @@ pub enum Invalid {
         discard: String,
     },
     /// An object of an earlier blog of the same name hasn't been collected yet.
-    #[error("waiting until {kind} {name} of an earlier FlaskBlog is deleted")]
+    #[error(
+        "waiting until {kind} {name} of an earlier FlaskBlog is deleted; its finalizers: kubectl get {kind} {name} \
+         -n {namespace} -o yaml"
+    )]
     WaitingForCleanup {
         /// Kind of the object.
         kind: String,
         /// Its name.
         name: String,
+        /// Its namespace.
+        namespace: String,
+    },
+    /// An object of this blog goes as soon as its finalizers are gone.
+    #[error("{kind} {name} is being deleted{finalizers}, and is created again when it is gone. {advice}")]
+    BeingDeleted {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What holds it, or nothing.
+        finalizers: String,
+        /// The next command.
+        advice: String,
     },
     /// The Secret that is named for an external database isn't there.
     #[error(
         "Secret {name}, which spec.database.external.credentialsSecret names, doesn't exist: create it with the keys \
-         username and password"
+         username and password: kubectl create secret generic {name} -n {namespace} --from-literal=username=USERNAME \
+         --from-file=password=PASSWORD_FILE"
     )]
     ExternalSecretMissing {
         /// Its name.
         name: String,
+        /// Its namespace.
+        namespace: String,
     },
     /// An older MySQL on newer data.
     #[error(
@@ -252,7 +272,9 @@ impl Error {
             Self::Invalid(Invalid::CredentialsMissing { .. } | Invalid::ExternalSecretMissing { .. }) => {
                 reasons::CREDENTIALS_MISSING
             }
-            Self::Invalid(Invalid::WaitingForCleanup { .. }) => reasons::WAITING_FOR_CLEANUP,
+            Self::Invalid(Invalid::WaitingForCleanup { .. } | Invalid::BeingDeleted { .. }) => {
+                reasons::WAITING_FOR_CLEANUP
+            }
             Self::Invalid(Invalid::Incomplete(_) | Invalid::Unparsable { .. }) => reasons::INVALID_SPEC,
             Self::Read { source, .. } | Self::Write { source, .. } => client_reason(source),
             Self::Decode { .. } => reasons::API_ERROR,

@@ -118,7 +118,8 @@ pub fn events(
             .collect();
     match error {
         // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
-        Some(Error::Invalid(Invalid::WaitingForCleanup { .. })) if next.is_none() => {}
+        Some(Error::Invalid(Invalid::WaitingForCleanup { .. } | Invalid::BeingDeleted { .. }))
+            if next.is_none() => {}
         Some(error) => events.push(event(EventType::Warning, error.reason(), error.to_string())),
         None => {
             let turn = next.and_then(|next| turn_of_ready(blog, next));

@@ -27,8 +27,7 @@ pub fn allow_empty(id: &Identity, lost: &str) -> String {
 /// Deletes an object in the blog's namespace.
 #[must_use]
 pub fn delete_object(id: &Identity, kind: &ApiResource, name: &str) -> String {
-    let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
-    format!("kubectl delete {}{group} {name} -n {}", kind.plural, id.namespace)
+    format!("kubectl delete {}", object(id, kind, name))
 }
 
 /// Marks a Secret as the blog's.
@@ -92,6 +91,36 @@ pub fn delete_claim(id: &Identity) -> String {
 #[must_use]
 pub fn delete_pod(id: &Identity) -> String {
     format!("kubectl delete pod {} -n {}", database_pod(&id.name), id.namespace)
+}
+
+/// Kind, name and namespace of a child, as kubectl takes them.
+fn child(id: &Identity, role: Child) -> String {
+    object(id, &role.kind().api_resource(), &role.name(&id.name))
+}
+
+/// Kind, name and namespace of an object beside the blog, as kubectl takes them.
+fn object(id: &Identity, kind: &ApiResource, name: &str) -> String {
+    let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
+    format!("{}{group} {name} -n {}", kind.plural, id.namespace)
+}
+
+/// Shows a child.
+#[must_use]
+pub fn get_object(id: &Identity, role: Child) -> String {
+    format!("kubectl get {} -o yaml", child(id, role))
+}
+
+/// Writes a copy of a Secret to a file.
+#[must_use]
+pub fn save_secret(id: &Identity, role: Child) -> String {
+    format!("{} | (umask 077 && cat >{}.yaml)", get_object(id, role), role.name(&id.name))
+}
+
+/// Lets a child go that is held by the finalizers of another client.
+#[must_use]
+pub fn remove_finalizers(id: &Identity, role: Child) -> String {
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    format!("kubectl patch {} --type=merge -p '{patch}'", child(id, role))
 }
 
 /// Binds a released volume to the claim that the StatefulSet makes.

@@ -322,9 +322,11 @@ pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> A
     let delay = ctx.count_failure(uid, rand::rng().random_range(0.0..1.0));
     let delay = match error {
         // Somebody else's work is under way and usually ends within a minute or two.
-        Error::Invalid(Invalid::WaitingForCleanup { .. } | Invalid::ExternalSecretMissing { .. }) => {
-            delay.min(LONGEST_CLEANUP)
-        }
+        Error::Invalid(
+            Invalid::WaitingForCleanup { .. }
+            | Invalid::BeingDeleted { .. }
+            | Invalid::ExternalSecretMissing { .. },
+        ) => delay.min(LONGEST_CLEANUP),
         _ => delay,
     };
     Action::requeue(delay)

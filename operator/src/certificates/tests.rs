@@ -194,3 +194,11 @@ fn the_end_of_a_certificate_is_noted_and_known_of_older_ones() {
     assert_eq!(ends(older), Some(now() + CERTIFICATE_LIFE));
     assert_eq!(ends(BTreeMap::new()), None);
 }
+
+#[test]
+fn failed_certificate_has_a_reason_of_its_own() {
+    let source = rcgen::Error::RingUnspecified;
+    let error = crate::error::Error::Certificate { name: "daily-mysql-tls".into(), source };
+    assert_eq!(error.reason(), "CertificateFailed");
+    assert!(error.to_string().contains("Secret daily-mysql-tls"), "{error}");
+}

@@ -191,3 +191,12 @@ fn generated_secrets_have_the_keys_of_the_contract_and_enough_entropy() {
     assert_eq!((keys.0[0].0, keys.0[0].1.len(), keys.0[1].0), ("current", 64, "previous"));
     assert!(secret_content(Child::App, &mut entropy).is_none());
 }
+
+#[test]
+fn hibernating_blog_wants_no_autoscaler() {
+    let scaled = json!({"minReplicas": 2, "maxReplicas": 4});
+    assert!(objects(json!({"autoscaling": scaled})).contains_key(&Child::Autoscaler));
+    let asleep = objects(json!({"autoscaling": scaled, "hibernate": true}));
+    assert!(!asleep.contains_key(&Child::Autoscaler));
+    assert_eq!(asleep[&Child::App]["spec"]["replicas"], 0);
+}

@@ -16,7 +16,7 @@ use kube::ResourceExt;
 
 use self::{
     database::{check_version, template_size},
-    ownership::{check_claim, check_credentials},
+    ownership::{check_claim, check_credentials, check_deletion},
     stages::stage,
     volume::check_volume,
 };
@@ -250,10 +250,13 @@ fn refused(
     let mut refuse = |role: Child, why: Invalid| {
         refused.entry(role).or_insert(why);
     };
+    for (role, object) in &observed.children {
+        check_deletion(id, *role, object).unwrap_or_else(|why| refuse(*role, why));
+    }
     if let Some(external) = &blog.spec.database.external {
         if observed.external_secret_missing {
             let name = external.credentials_secret.clone();
-            refuse(Child::App, Invalid::ExternalSecretMissing { name });
+            refuse(Child::App, Invalid::ExternalSecretMissing { name, namespace: id.namespace.clone() });
         }
         return Ok(refused);
     }

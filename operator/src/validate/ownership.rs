@@ -12,7 +12,8 @@ use crate::{
     error::Invalid,
     identity::Identity,
     kubectl::{
-        allow_empty, delete_claim, delete_object, delete_pod, label_claim, label_secret, restore_secret,
+        allow_empty, delete_claim, delete_object, delete_pod, get_object, label_claim, label_secret,
+        remove_finalizers, restore_secret, save_secret,
     },
     observe::Observed,
 };
@@ -40,30 +41,46 @@ pub fn separate_foreign(id: &Identity, observed: &mut Observed) -> Result<(), In
 /// else is left alone.
 fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     let kind = role.kind().api_resource().kind;
-    let name = role.name(&id.name);
+    let (name, namespace) = (role.name(&id.name), id.namespace.clone());
     let owners = || object.owner_references().iter();
     let controller = owners().find(|owner| owner.controller == Some(true));
     let ours = match controller.or_else(|| owners().find(|owner| owner.kind == "FlaskBlog")) {
         Some(owner) if owner.uid == id.uid => true,
         Some(owner) if owner.kind == "FlaskBlog" && owner.name == id.name => {
-            return Err(Invalid::WaitingForCleanup { kind, name });
+            return Err(Invalid::WaitingForCleanup { kind, name, namespace });
         }
         Some(_) => false,
         None => carries_our_mark(id, object),
     };
-    match (ours, &object.metadata.deletion_timestamp) {
-        (true, Some(_)) => Err(Invalid::WaitingForCleanup { kind, name }),
-        (true, None) => Ok(()),
-        // Never advise to delete a Secret: it may hold the only copy of a password.
-        (false, _) if role.outlives_the_blog() => {
-            let label = label_secret(id, &name);
-            Err(Invalid::UnmarkedSecret { name, label })
-        }
-        (false, _) => {
-            let delete = delete_object(id, &role.kind().api_resource(), &name);
-            Err(Invalid::NameConflict { kind, name, delete })
-        }
+    if ours {
+        return Ok(());
     }
+    // Never advise to delete a Secret: it may hold the only copy of a password.
+    if role.outlives_the_blog() {
+        let label = label_secret(id, &name);
+        return Err(Invalid::UnmarkedSecret { name, label });
+    }
+    let delete = delete_object(id, &role.kind().api_resource(), &name);
+    Err(Invalid::NameConflict { kind, name, delete })
+}
+
+/// Whether an object of this blog can be written: one that is being deleted goes all the same.
+pub(super) fn check_deletion(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
+    if object.metadata.deletion_timestamp.is_none() {
+        return Ok(());
+    }
+    let (kind, name) = (role.kind().api_resource().kind, role.name(&id.name));
+    let finalizers = match object.finalizers() {
+        [] => String::new(),
+        held => format!(" and waits for its finalizers ({})", held.join(", ")),
+    };
+    let advice = match (role, object.finalizers()) {
+        // It goes without a way back, and the data's passwords with it.
+        (Child::DatabaseSecret, _) => format!("Keep a copy of its passwords now: {}", save_secret(id, role)),
+        (_, []) => format!("Its pods end first: {}", get_object(id, role)),
+        _ => format!("If the controller that set them is gone: {}", remove_finalizers(id, role)),
+    };
+    Err(Invalid::BeingDeleted { kind, name, finalizers, advice })
 }
 
 /// Whether the claim that MySQL would take is this blog's and of use.
@@ -113,7 +130,8 @@ pub(super) fn check_credentials(blog: &FlaskBlog, id: &Identity, observed: &Obse
     let is_going =
         claim.metadata.deletion_timestamp.is_some() && !observed.children.contains_key(&Child::Database);
     if is_going || claim.owner_references().iter().any(of_earlier_blog) {
-        return Err(Invalid::WaitingForCleanup { kind: "PersistentVolumeClaim".into(), name });
+        let (kind, namespace) = ("PersistentVolumeClaim".into(), id.namespace.clone());
+        return Err(Invalid::WaitingForCleanup { kind, name, namespace });
     }
     let secret = Child::DatabaseSecret;
     // A Secret of another owner is reported as such.

@@ -2,7 +2,7 @@
 
 use flaskblog_api::{
     Child, FlaskBlog,
-    children::{ALLOW_EMPTY, DATA_VOLUME, data_claim},
+    children::{ALLOW_EMPTY, DATA_VOLUME, SERVED_IMAGE, data_claim},
 };
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
@@ -59,6 +59,9 @@ pub(super) fn check_volume(blog: &FlaskBlog, id: &Identity, observed: &Observed)
         None => Err(lost(id, recorded, "its PersistentVolumeClaim is gone".to_owned(), false)),
         Some(claim) if is_lost(claim) => Err(lost(id, recorded, "its claim has lost it".to_owned(), true)),
         Some(claim) if bound_volume(claim) == Some(recorded) => Ok(()),
+        // The claim has served this blog, so the Secret's record is the one that is wrong; and MySQL's pod refuses an
+        // empty volume. To advise to delete this claim would end the data.
+        Some(claim) if claim.annotations().contains_key(SERVED_IMAGE) => Ok(()),
         // MySQL's pod refuses an empty volume, so a server that answers has data on the new one.
         Some(_) if database_answers(observed) => Ok(()),
         Some(claim) => {
@@ -175,6 +178,14 @@ mod tests {
         assert_eq!(verdict(&blog(true, ""), &copied), None);
         let never_served = observed(None, Some(claim("", "Pending")), 0);
         assert_eq!(verdict(&blog(false, ""), &never_served), None);
+    }
+
+    /// The record may be overwritten; the advice to delete this claim would end the data.
+    #[test]
+    fn claim_that_has_served_outweighs_another_record() {
+        let mut served = claim("pv-1", "Bound");
+        served["metadata"]["annotations"] = json!({SERVED_IMAGE: "mysql:9.7"});
+        assert_eq!(verdict(&blog(true, ""), &observed(Some("garbage"), Some(served), 0)), None);
     }
 
     #[test]

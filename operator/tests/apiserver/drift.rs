@@ -10,7 +10,7 @@ use kube::{
     api::{DeleteParams, DynamicObject, Patch, PatchParams},
     runtime::watcher::{Config, Event, watcher},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::house::House;
 
@@ -62,15 +62,19 @@ async fn a_changed_port_number_is_repaired_and_the_node_port_stays() {
     let services = house.objects(Child::AppService.kind());
     let port = |object: &kube::api::DynamicObject| object.data["spec"]["ports"][0].clone();
     let before = port(&house.child("blog", Child::AppService).await);
-    let patch = json!([{"op": "replace", "path": "/spec/ports/0/port", "value": 5001}]);
-    let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
-    services.patch("blog", &PatchParams::default(), &patch).await.unwrap();
-    house
-        .eventually("the port is 5000 again", || async {
-            let now = services.get("blog").await.unwrap();
-            (port(&now) == before).then_some(())
-        })
-        .await;
+    for fields in [&[("port", json!(5001))][..], &[("port", json!(3)), ("name", json!("garbage"))]] {
+        let replace = |(field, value): &(&str, Value)| json!({"op": "replace", "path": format!("/spec/ports/0/{field}"), "value": value});
+        let patch = fields.iter().map(replace).collect::<Value>();
+        let patch: Patch<()> = Patch::Json(serde_json::from_value(patch).unwrap());
+        services.patch("blog", &PatchParams::default(), &patch).await.unwrap();
+        house
+            .eventually("the port is 5000 again", || async {
+                let now = services.get("blog").await.unwrap();
+                let ports = now.data["spec"]["ports"].as_array().unwrap().len();
+                (port(&now) == before && ports == 1).then_some(())
+            })
+            .await;
+    }
 }
 
 #[tokio::test]

@@ -236,3 +236,30 @@ async fn broken_certificate_is_generated_again() {
         assert_eq!(fake.take_writes(), Vec::<String>::new(), "{key}");
     }
 }
+
+/// A finalizer of another client holds it, perhaps for ever.
+#[tokio::test]
+async fn a_child_being_deleted_stops_only_itself() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 1);
+    fake.edit(&format!("{NS}/services/daily"), |service| {
+        service["metadata"]["deletionTimestamp"] = "2026-11-27T12:00:00Z".into();
+        service["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    });
+    fake.edit(BLOG, |blog| blog["spec"]["title"] = "Changed".into());
+    fake.take_writes();
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "WaitingForCleanup");
+    let writes = fake.take_writes();
+    assert!(writes.iter().any(|line| line == "PATCH deployments/daily"), "{writes:?}");
+    assert!(!writes.iter().any(|line| line.ends_with("services/daily")), "{writes:?}");
+    let degraded = condition(&fake, "Degraded");
+    let message = degraded["message"].as_str().unwrap();
+    assert!(
+        message.contains("example.com/hold") && message.contains("kubectl patch services daily"),
+        "{message}"
+    );
+    fake.remove(&format!("{NS}/services/daily"));
+    step(&fake).await.unwrap();
+    assert!(fake.get(&format!("{NS}/services/daily")).is_some());
+}

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
+mod commands;
 mod contests;
 mod data;
 mod flows;
@@ -116,6 +117,7 @@ const SECRETS: [&str; 3] = ["daily-mysql", "daily-session", "daily-mysql-tls"];
 
 fn condition(fake: &FakeApi, type_: &str) -> Value {
     let blog = fake.get(BLOG).unwrap();
+    commands::check_status(&blog);
     let conditions = blog["status"]["conditions"].as_array().cloned().unwrap_or_default();
     conditions.into_iter().find(|one| one["type"] == type_).unwrap_or_else(|| panic!("no {type_} in {blog}"))
 }
@@ -272,6 +274,19 @@ async fn a_blog_being_deleted_is_not_touched() {
     fake.edit(BLOG, |blog| blog["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into());
     step(&fake).await.unwrap();
     assert_eq!(fake.take_writes(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn no_object_has_a_finalizer() {
+    let fake = fake_with(json!({"deletionPolicy": "Delete"}));
+    step(&fake).await.unwrap();
+    workloads_become_ready(&fake, 2);
+    step(&fake).await.unwrap();
+    let all = fake.normalized();
+    assert!(all.len() > 8, "{all:?}");
+    for (path, object) in all {
+        assert!(object["metadata"].get("finalizers").is_none(), "{path}: {object}");
+    }
 }
 
 #[tokio::test]

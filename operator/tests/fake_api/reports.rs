@@ -5,6 +5,22 @@ use serde_json::{Value, json};
 use super::*;
 
 #[tokio::test]
+async fn new_blog_reports_what_it_waits_for() {
+    let fake = fake_with(json!({}));
+    step(&fake).await.unwrap();
+    for (type_, reason) in [
+        ("Ready", "DatabaseStarting"),
+        ("DatabaseReady", "DatabaseStarting"),
+        ("SchemaReady", "MigrationPending"),
+        ("AppAvailable", "Unavailable"),
+        ("Degraded", "Healthy"),
+    ] {
+        let found = condition(&fake, type_);
+        assert_eq!((&found["status"], &found["reason"]), (&json!("False"), &json!(reason)), "{type_}");
+    }
+}
+
+#[tokio::test]
 async fn a_spec_edit_makes_ready_false_until_the_new_generation_serves() {
     let fake = fake_with(json!({}));
     step(&fake).await.unwrap();
@@ -144,4 +160,19 @@ async fn the_end_of_the_certificate_is_shown_also_while_suspended() {
     assert!(ctx.metrics.text().contains(series), "{}", ctx.metrics.text());
     ctx.forget_readiness("press", "daily");
     assert!(!ctx.metrics.text().contains("certificate_not_after_timestamp_seconds{"));
+}
+
+#[tokio::test]
+async fn growth_quotes_what_the_claim_waits_for() {
+    let fake = fake_with(json!({"database": {"managed": {"storage": {"size": "2Gi"}}}}));
+    step(&fake).await.unwrap();
+    let restart = "Waiting for user to (re-)start a pod to finish file system resize of volume on node.";
+    let mut grows = claim(&json!({"volumeName": "pv-1", "resources": {"requests": {"storage": "2Gi"}}}));
+    grows["status"] = json!({"phase": "Bound", "capacity": {"storage": "1Gi"},
+        "conditions": [{"type": "FileSystemResizePending", "status": "True", "message": restart}]});
+    fake.put(CLAIM, grows);
+    step(&fake).await.unwrap();
+    let found = condition(&fake, "StorageResizing");
+    assert_eq!((&found["status"], &found["reason"]), (&json!("True"), &json!("Resizing")));
+    assert!(found["message"].to_string().contains(restart), "{found}");
 }
