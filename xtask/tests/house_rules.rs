@@ -86,6 +86,33 @@ fn every_reason_is_explained_to_the_user() {
     }
 }
 
+/// A unit test's module, or a file of tests alone.
+fn tests_of(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let is_test = path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
+    if is_test {
+        text
+    } else {
+        text.split_once("#[cfg(test)]").map_or(String::new(), |(_, tests)| tests.to_owned())
+    }
+}
+
+#[test]
+fn every_reason_occurs_in_a_test() {
+    let is_operators = |path: &PathBuf| {
+        let path = path.strip_prefix(root()).unwrap().to_path_buf();
+        ["operator/src", "operator/tests", "e2e/tests"].iter().any(|folder| path.starts_with(folder))
+    };
+    let tests: String =
+        all_files("rs").iter().filter(|path| is_operators(path)).map(|path| tests_of(path)).collect();
+    for reason in reasons::ALL {
+        assert!(
+            tests.contains(&format!("\"{reason}\"")),
+            "no test of the operator expects the reason {reason}"
+        );
+    }
+}
+
 #[test]
 fn every_child_is_on_the_page_that_says_when_it_is_touched() {
     let page = read("docs/reconcile.md");
@@ -143,6 +170,21 @@ fn every_test_that_the_pages_of_pains_and_of_stages_name_exists() {
 }
 
 #[test]
+fn every_pain_names_its_test_or_has_none() {
+    let page = read("docs/pains.md");
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| pain ")).collect();
+    assert!(rows.len() > 40, "only {} rows", rows.len());
+    for row in rows {
+        let last = row.trim_end_matches([' ', '|']).rsplit(" | ").next().unwrap_or_default();
+        assert!(
+            last.starts_with('`') || ["no test", "the bench"].iter().any(|it| last.starts_with(it)),
+            "{row}"
+        );
+    }
+}
+
+#[test]
 fn every_page_of_the_documentation_is_reached_from_its_start() {
     let start = read("docs/README.md") + &read("docs/stages.md");
     for page in fs::read_dir(root().join("docs")).unwrap() {
@@ -195,6 +237,27 @@ fn the_charts_rights_are_exactly_what_the_owned_kinds_need() {
     let rules: Value = serde_yaml::from_str(&read("charts/operator/files/rules.yaml")).unwrap();
     assert_eq!(rights(&rules), used());
     assert!(!rules.to_string().contains('*'));
+}
+
+#[test]
+fn charts_install_no_webhook() {
+    let mut charts = Vec::new();
+    files(&root().join("charts"), &mut charts);
+    assert!(charts.len() > 20, "{charts:?}");
+    for path in charts {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        assert!(!text.contains("WebhookConfiguration"), "{} installs a webhook", path.display());
+    }
+}
+
+#[test]
+fn crd_outlives_its_chart() {
+    let crd =
+        generated().unwrap().into_iter().find(|file| file.path.starts_with("charts/operator/")).unwrap();
+    let keep = "{{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n";
+    assert!(crd.content.contains(keep), "{}", crd.path);
+    let values: Value = serde_yaml::from_str(&read("charts/operator/values.yaml")).unwrap();
+    assert_eq!(values["crds"]["keep"], true);
 }
 
 /// Every name of a metric in a text of PromQL.
