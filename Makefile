@@ -1,5 +1,5 @@
 # Two commands matter: `make up` (from nothing to a blog in the browser) and `make test` (all tests).
-.PHONY: help up down test bench-blog bench-operator codegen fmt
+.PHONY: help up down test faults bench-blog bench-operator codegen fmt
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ down: ## Remove the cluster again
 
 test: ## All tests: unit, API server, MySQL, charts, cluster and browser
 	@dev/test.sh
+
+faults: ## Every fault of every object of a blog in every state, on the kind cluster
+	@dev/faults.sh
 
 bench-blog: ## The blog beside Flaskr, nginx and a bare handler, as a table of ratios
 	@dev/bench-blog.sh

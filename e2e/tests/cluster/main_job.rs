@@ -153,24 +153,24 @@ fn the_operator_keeps_the_lease_and_writes_nothing_in_a_quiet_minute() {
 }
 
 /// A namespace that enforces `restricted` and goes with this value.
-pub struct Namespace(&'static str);
+pub struct Namespace(String);
 
 impl Namespace {
-    pub fn new(name: &'static str) -> Self {
+    pub fn new(name: &str) -> Self {
         let manifest = format!(
             "{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{pod-security.kubernetes.io/enforce: restricted}}}}}}"
         );
         // An interrupted run may have left it behind.
         let _ = kubectl(&["delete", "namespace", name, "--ignore-not-found", "--timeout=120s"]);
         assert!(kubectl_apply("default", &manifest).0);
-        Self(name)
+        Self(name.to_owned())
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            let _ = kubectl(&["delete", "namespace", self.0, "--ignore-not-found", "--wait=false"]);
+            let _ = kubectl(&["delete", "namespace", &self.0, "--ignore-not-found", "--wait=false"]);
         }
     }
 }

@@ -61,13 +61,32 @@ impl Person {
     }
 
     pub async fn log_in(&self) {
-        let answer =
-            self.form("/auth/login", &[("username", &self.name), ("password", "a pass phrase")]).await;
-        assert!(answer.status().is_redirection(), "{} can't log in: {answer:?}", self.name);
+        self.try_log_in().await.unwrap();
+    }
+
+    /// Logs in; an error is what the blog answers.
+    pub async fn try_log_in(&self) -> Result<(), String> {
+        let fields = [("username", self.name.as_str()), ("password", "a pass phrase")];
+        let answer = self.try_form("/auth/login", &fields).await?;
+        let is_in = answer.status().is_redirection();
+        if is_in { Ok(()) } else { Err(format!("{} can't log in: {answer:?}", self.name)) }
     }
 
     pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Response {
-        self.client.post(format!("{}{path}", self.base)).form(fields).send().await.unwrap()
+        self.try_form(path, fields).await.unwrap()
+    }
+
+    /// The answer to a form; an error is one of the connection.
+    pub async fn try_form(&self, path: &str, fields: &[(&str, &str)]) -> Result<Response, String> {
+        let request = self.client.post(format!("{}{path}", self.base)).form(fields);
+        request.send().await.map_err(|error| format!("{error:?}"))
+    }
+
+    /// The text of a page that is there.
+    pub async fn try_page(&self, path: &str) -> Result<String, String> {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await;
+        let answer = answer.and_then(Response::error_for_status).map_err(|error| format!("{error:?}"))?;
+        answer.text().await.map_err(|error| format!("{error:?}"))
     }
 
     pub async fn write(&self, title: &str) {

@@ -9,20 +9,35 @@ use tempfile::NamedTempFile;
 
 use crate::sample::{Sample, object, patch_spec};
 
+/// The definition of VerticalPodAutoscaler in the cluster, deleted when this goes.
+pub struct Definition(String);
+
+impl Definition {
+    pub fn applied() -> Self {
+        let directory =
+            std::env::var("OPTIONAL_CRDS").expect("OPTIONAL_CRDS is set: run dev/test.sh cluster");
+        let file = format!("{directory}/verticalpodautoscalers.yaml");
+        let _ = kubectl(&["apply", "--server-side", "-f", &file]);
+        Self(file)
+    }
+}
+
+impl Drop for Definition {
+    fn drop(&mut self) {
+        let _ = shell(&format!("kubectl --context kind-flaskblog delete --wait=false -f {}", self.0));
+    }
+}
+
 /// The recommender, and the definition of its kind, both of which go at the end.
 struct Recommender {
     process: Child,
     _kubeconfig: NamedTempFile,
-}
-
-fn definitions() -> String {
-    let directory = std::env::var("OPTIONAL_CRDS").expect("OPTIONAL_CRDS is set: run dev/test.sh cluster");
-    format!("{directory}/verticalpodautoscalers.yaml")
+    _definition: Definition,
 }
 
 impl Recommender {
     fn started() -> Self {
-        let _ = kubectl(&["apply", "--server-side", "-f", &definitions()]);
+        let definition = Definition::applied();
         let mut kubeconfig = NamedTempFile::new().unwrap();
         let view = ["config", "view", "--minify", "--flatten"];
         std::io::Write::write_all(&mut kubeconfig, kubectl(&view).as_bytes()).unwrap();
@@ -41,7 +56,7 @@ impl Recommender {
             .stderr(Stdio::null())
             .spawn()
             .expect("the recommender starts: run dev/test.sh cluster");
-        Self { process, _kubeconfig: kubeconfig }
+        Self { process, _kubeconfig: kubeconfig, _definition: definition }
     }
 }
 
@@ -49,7 +64,6 @@ impl Drop for Recommender {
     fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.process.id().to_string()).status();
         let _ = self.process.wait();
-        let _ = shell(&format!("kubectl --context kind-flaskblog delete --wait=false -f {}", definitions()));
     }
 }
 

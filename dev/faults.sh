@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Tries every fault of every object of a blog in every state on the kind cluster, and prints how each ends.
+# Usage: dev/faults.sh [OBJECT [FAULT]]
+#
+#   OBJECT  a part of an object's name: DatabaseSecret, App, Claim …          (all)
+#   FAULT   Deleted BeingDeleted Emptied Garbage Immutable OwnedByAnother Contested  (all)
+#
+# The blogs are ones of its own, in namespaces that begin with `faults-`; other blogs are left alone. All of it takes some
+# hours; `make test` runs a sample. A fault that ends neither healed nor named fails, and so does `Ready` during an outage.
+#
+# Examples:
+#   dev/faults.sh                       all
+#   dev/faults.sh AppService            one object
+#   dev/faults.sh Claim BeingDeleted    one object and one fault
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+help_if_asked "$@"
+(($# <= 2)) || die "At most an object and a fault are taken; see dev/faults.sh --help."
+
+cd "$ROOT_DIR"
+use_cargo_target
+"$DEV_DIR/up.sh"
+"$DEV_DIR/metrics-server.sh"
+"$DEV_DIR/prometheus.sh"
+bin=$("$DEV_DIR/tools.sh" kubectl)
+crds=$("$DEV_DIR/optional-crds.sh")
+PATH=$bin:$PATH OPTIONAL_CRDS=$crds FAULTS=all FAULT_OF=${1:-} FAULT=${2:-} \
+  cargo test --package e2e --features cluster-tests --test cluster --quiet -- --nocapture matrix::every_fault
