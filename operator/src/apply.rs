@@ -194,7 +194,8 @@ impl Writer<'_> {
         if live.is_none() && role.kind() == OwnedKind::Secret {
             return self.create_secret(role, wanted, changes).await;
         }
-        let has_foreign_data_container = live.is_some_and(|live| shares_data(wanted, live));
+        let keeps_foreign_item =
+            live.is_some_and(|live| shares_data(wanted, live) || moves_port(wanted, live));
         // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
         // and one that took its name meanwhile isn't taken over.
         let wanted = Body {
@@ -215,7 +216,7 @@ impl Writer<'_> {
         if live.is_some_and(|live| holds_by_update(role.kind(), live)) {
             take_over(self.client, self.id, role).await?;
         }
-        if has_foreign_data_container {
+        if keeps_foreign_item {
             // Nothing but a merge patch removes what another manager added to a list.
             self.reset_lists(&api, &name, &wanted).await;
             take_over(self.client, self.id, role).await?;
@@ -340,6 +341,16 @@ fn with_remembered_node_port(
     *wanted.data.pointer_mut("/spec/ports/0")?.as_object_mut()?.entry("nodePort").or_insert(Value::Null) =
         port.into();
     Some(wanted)
+}
+
+/// Whether another port of the Service has the node port that ours is to have: an apply would put ours beside it, which the
+/// API server refuses with status 500.
+fn moves_port(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let Some(ours) = wanted.data.pointer("/spec/ports/0").filter(|port| port["nodePort"].is_i64()) else {
+        return false;
+    };
+    let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
+    ports.into_iter().any(|port| port["nodePort"] == ours["nodePort"] && port["port"] != ours["port"])
 }
 
 /// Whether nothing is to be written.
