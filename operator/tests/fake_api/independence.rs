@@ -13,6 +13,16 @@ fn refuse_service(fake: &FakeApi) {
     fake.disturb(|line, _| (line == "PATCH services/daily").then_some(Fault::Refused(422)));
 }
 
+/// Another Service has the node port that the first write asks for.
+fn refuse_service_once(fake: &FakeApi, is_taken: bool) {
+    let mut refusals = usize::from(is_taken);
+    fake.disturb(move |line, _| {
+        let refused = line == "PATCH services/daily" && refusals > 0;
+        refusals -= usize::from(refused);
+        refused.then_some(Fault::Refused(422))
+    });
+}
+
 /// F1: the periodic read of every child finds an object that this blog doesn't need.
 #[tokio::test]
 async fn a_foreign_object_that_is_not_needed_changes_nothing() {
@@ -137,12 +147,7 @@ async fn deleted_service_gets_its_node_port_again() {
         assert!(port(&fake).is_null(), "the cluster chooses");
         fake.edit(BLOG, |blog| blog["status"]["nodePort"] = 30270.into());
         fake.remove(&format!("{NS}/services/daily"));
-        let mut refusals = usize::from(is_taken);
-        fake.disturb(move |line, _| {
-            let refused = line == "PATCH services/daily" && refusals > 0;
-            refusals -= usize::from(refused);
-            refused.then_some(Fault::Refused(422))
-        });
+        refuse_service_once(&fake, is_taken);
         step(&fake).await.unwrap();
         assert_eq!(port(&fake), if is_taken { Value::Null } else { json!(30270) });
     }
@@ -165,12 +170,7 @@ async fn node_port_stays_after_delete_and_apply() {
         assert_eq!(fake.take_writes(), [""; 0], "recorded once");
         start_over(&fake);
         fake.edit(BLOG, |blog| blog["spec"]["database"] = database.clone());
-        let mut refusals = usize::from(is_taken);
-        fake.disturb(move |line, _| {
-            let refused = line == "PATCH services/daily" && refusals > 0;
-            refusals -= usize::from(refused);
-            refused.then_some(Fault::Refused(422))
-        });
+        refuse_service_once(&fake, is_taken);
         step(&fake).await.unwrap();
         let port = fake.get(&service).unwrap()["spec"]["ports"][0]["nodePort"].clone();
         assert_eq!(port, if is_taken { Value::Null } else { json!(30270) });

@@ -1,4 +1,4 @@
-//! A blog under test: its conditions, and an author who changes a post of it.
+//! A blog under test: its conditions, and an author that changes a post of it.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ pub struct Blog {
 /// A condition: its status, reason and message.
 pub type Condition = (String, String, String);
 
-/// What the status says, if it is of the current spec.
+/// The status, as far as it is of the current spec.
 pub struct Conditions(Value);
 
 impl Conditions {

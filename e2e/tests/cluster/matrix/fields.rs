@@ -13,7 +13,7 @@ pub struct Field {
     pub value: Value,
 }
 
-/// All of them, except owner references and the operator's own annotations about the data.
+/// All of them, except owner references.
 pub fn owned_fields(object: &Value) -> Vec<Field> {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
     let own = entries.filter(|entry| entry["manager"] == MANAGER && entry["subresource"].is_null());

@@ -211,7 +211,7 @@ fn is_gone(object: &Object) -> bool {
     object.read().is_none_or(|live| !live["metadata"]["deletionTimestamp"].is_null())
 }
 
-/// Follows the status as the person who reads it.
+/// Follows the commands that the status advises.
 fn keep_the_volume(blog: &mut Blog, goal: State, claim: &Object, before: &Value) -> Result<(), String> {
     for (reason, from, to) in
         [("VolumeDeleting", "can be kept: ", "\0"), ("VolumeLost", "bind it again: ", ". To start with")]
