@@ -75,9 +75,17 @@ logging() {
   "$DEV_DIR/apiserver.sh" "$DEV_DIR/logging-check.sh"
 }
 
+# Docker restarts containers of an aborted run, and with them their ports and names are taken.
+remove_aborted() {
+  docker ps --all --quiet --filter name=^e2e- | xargs -r docker rm --force --volumes >/dev/null
+  docker network ls --quiet --filter name=^e2e- | xargs -r docker network rm >/dev/null
+  docker volume ls --quiet --filter name=^e2e- | xargs -r docker volume rm >/dev/null
+}
+
 cluster() {
   "$DEV_DIR/browser.sh"
   "$DEV_DIR/up.sh"
+  remove_aborted
   "$DEV_DIR/metrics-server.sh"
   "$DEV_DIR/traefik.sh"
   "$DEV_DIR/prometheus.sh"

@@ -3,7 +3,8 @@
 pub mod browser;
 
 use std::{
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -96,6 +97,15 @@ pub fn done(line: &str) -> String {
 
 fn in_root(line: &str) -> String {
     format!("cd {:?} && {line}", concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// A port of this machine that nothing listens on.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind(("0.0.0.0", 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("a port is free")
+        .port()
 }
 
 /// The shell blocks of a page.
@@ -196,21 +206,32 @@ pub struct PortForward {
 }
 
 impl PortForward {
-    /// Forwards a port of this machine to `target`'s port 5000, and waits until it answers.
+    /// Forwards a free port of this machine to `target`'s port 5000.
     #[must_use]
-    pub fn start(namespace: &str, target: &str, port: u16) -> Self {
-        let ports = format!("{port}:5000");
-        let arguments = in_context(&["port-forward", "-n", namespace, target, &ports]);
-        let child = Command::new("kubectl")
-            .args(arguments)
-            .stdout(Stdio::null())
+    pub fn start(namespace: &str, target: &str) -> Self {
+        Self::start_at(namespace, target, 0)
+    }
+
+    /// The same at a given port. Another program's answer at that port is no answer: kubectl reports that it listens itself.
+    #[must_use]
+    pub fn start_at(namespace: &str, target: &str, port: u16) -> Self {
+        let ports = if port == 0 { ":5000".to_owned() } else { format!("{port}:5000") };
+        let mut child = Command::new("kubectl")
+            .args(in_context(&["port-forward", "-n", namespace, target, &ports]))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("failed to start kubectl port-forward: {error}"));
-        let forward = Self { child, url: format!("http://localhost:{port}") };
-        eventually(&format!("{target} is forwarded"), namespace, || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
-        });
-        forward
+        let mut lines = BufReader::new(child.stdout.take().expect("standard output is a pipe")).lines();
+        let first = lines.next().and_then(Result::ok).unwrap_or_default();
+        // A line follows for each connection, and a full pipe would stop kubectl.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = first.strip_prefix("Forwarding from ").and_then(|rest| rest.split_once(" -> "));
+        let port = address.and_then(|(address, _)| address.rsplit_once(':'));
+        let Some((_, port)) = port else {
+            panic!("kubectl port-forward to {target} in {namespace} doesn't listen: {first}")
+        };
+        Self { url: format!("http://localhost:{port}"), child }
     }
 }
 

@@ -99,7 +99,7 @@ async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_s
     database.give_secret(None);
     wait_ready(NAMESPACE, "guest");
     assert_eq!(condition(NAMESPACE, "guest", "DatabaseReady").unwrap().0, "True");
-    let forward = PortForward::start(NAMESPACE, "svc/guest", 18090);
+    let forward = PortForward::start(NAMESPACE, "svc/guest");
     let author = Person::at(&forward.url);
     author.register().await;
     author.write("At somebody else's").await;

@@ -110,12 +110,9 @@ async fn a_login_at_one_replica_is_good_at_every_other() {
     let author = Person::registered().await;
     let pods = app_pods("default", "blog");
     assert_eq!(pods.len(), 2);
-    for (pod, port) in pods.iter().zip(18080..) {
-        let forward = PortForward::start(
-            "default",
-            &format!("pod/{}", pod["metadata"]["name"].as_str().unwrap()),
-            port,
-        );
+    for pod in pods {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let forward = PortForward::start("default", &format!("pod/{name}"));
         let page = author.index_at(&forward.url).await;
         assert!(
             page.contains(&author.name) && page.contains("Log Out"),
@@ -127,7 +124,7 @@ async fn a_login_at_one_replica_is_good_at_every_other() {
 
 #[tokio::test]
 async fn port_forward_reaches_the_blog_on_5000() {
-    let forward = PortForward::start("default", "svc/blog", 5000);
+    let forward = PortForward::start_at("default", "svc/blog", 5000);
     let person = Person::at(&forward.url);
     assert!(person.index().await.contains("Flaskr"));
     // Forms work there too: the origin is another one than at the node port.

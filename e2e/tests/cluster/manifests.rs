@@ -54,9 +54,9 @@ impl Drop for Place {
 const PAGE: &str = include_str!("../../../docs/manifests.md");
 
 /// Waits until the blog serves, and leaves a post there.
-async fn author_of(title: &str, port: u16) -> (PortForward, Person) {
+async fn author_of(title: &str) -> (PortForward, Person) {
     let _ = kubectl(&["rollout", "status", "deployment/blog", "-n", NAMESPACE, "--timeout=240s"]);
-    let forward = PortForward::start(NAMESPACE, "svc/blog", port);
+    let forward = PortForward::start(NAMESPACE, "svc/blog");
     let author = Person::registered_at(&forward.url).await;
     author.write(title).await;
     (forward, author)
@@ -85,7 +85,7 @@ fn secrets() -> Vec<Value> {
 async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restart() {
     let (place, blocks) = (Place::new(), shell_blocks(PAGE));
     let _ = place.done(blocks[0]);
-    let (_forward, author) = author_of("Written without an operator", 25013).await;
+    let (_forward, author) = author_of("Written without an operator").await;
     let (pods_before, secrets_before) = (pods(), secrets());
     let again = place.done(blocks[1]);
     assert!(again.lines().count() >= 8 && !again.contains("secret"), "{again}");
@@ -102,7 +102,7 @@ async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restar
 async fn kustomize_makes_a_blog_and_never_replaces_its_passwords() {
     let (place, blocks) = (Place::new(), shell_blocks(PAGE));
     let _ = place.done(blocks[2]);
-    let (_forward, author) = author_of("Written by Kustomize", 25014).await;
+    let (_forward, author) = author_of("Written by Kustomize").await;
     let before = secrets();
     let again = place.run(blocks[2]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("AlreadyExists"), "passwords were made twice");

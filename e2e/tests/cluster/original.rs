@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use e2e::{PortForward, answers, done, eventually, helm, kubectl_fed, kubectl_json, shell};
+use e2e::{PortForward, answers, done, eventually, free_port, helm, kubectl_fed, kubectl_json, shell};
 
 use serde_json::json;
 
@@ -37,9 +37,9 @@ impl Place {
             .as_i64()
     }
 
-    async fn its_users_go_on(self, port: u16) {
+    async fn its_users_go_on(self) {
         eventually("both replicas serve", self.0, || (self.ready_replicas() == Some(2)).then_some(()));
-        let forward = PortForward::start(self.0, "svc/flask-app-service", port);
+        let forward = PortForward::start(self.0, "svc/flask-app-service");
         // The original starts both at once, and the blog says "come back" until its database is there.
         eventually("the database is there", self.0, || answers(&forward.url).then_some(()));
         old_users_find_their_posts_and_write_new_ones(&forward.url).await;
@@ -80,7 +80,7 @@ async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new
     let place = Place::new("flask-blog-original");
     let applied = kubectl_fed(&["apply", "-f", "-"], MANIFESTS);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-    place.its_users_go_on(25012).await;
+    place.its_users_go_on().await;
 }
 
 #[tokio::test]
@@ -99,12 +99,13 @@ async fn in_the_originals_own_chart_its_users_find_their_posts_and_write_new_one
         ]
         .concat(),
     );
-    place.its_users_go_on(25014).await;
+    place.its_users_go_on().await;
 }
 
 /// The Compose file, its variables and its script in a folder of their own; containers and data go whatever happens.
 struct Composed {
     folder: tempfile::TempDir,
+    url: String,
     project: String,
 }
 
@@ -114,14 +115,18 @@ impl Composed {
             done(&format!("docker tag {ours} {theirs}"));
         }
         let folder = tempfile::tempdir().unwrap();
-        let variables = "MYSQL_VERSION=8.0.32\nMYSQL_PORT=3306\nMYSQL_DB_NAME=flaskr\nMYSQL_ROOT_PASSWORD=root-password\n\
-            MYSQL_FLASK_USER=flask\nMYSQL_FLASK_PASSWORD=flask-password\nMYSQL_HOSTNAME=mysql\nBLOG_PORT=25013\n\
-            APP_VERSION=v1.0.0\nFLASK_APP_SECRET_KEY=192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf\n";
-        for (name, content) in [("compose.yaml", COMPOSE), (".env", variables), ("init.sql", &init_script())]
+        let port = free_port();
+        let variables = format!(
+            "MYSQL_VERSION=8.0.32\nMYSQL_PORT=3306\nMYSQL_DB_NAME=flaskr\nMYSQL_ROOT_PASSWORD=root-password\n\
+            MYSQL_FLASK_USER=flask\nMYSQL_FLASK_PASSWORD=flask-password\nMYSQL_HOSTNAME=mysql\nBLOG_PORT={port}\n\
+            APP_VERSION=v1.0.0\nFLASK_APP_SECRET_KEY=192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf\n"
+        );
+        for (name, content) in [("compose.yaml", COMPOSE), (".env", &variables), ("init.sql", &init_script())]
         {
             fs::write(folder.path().join(name), content).unwrap();
         }
-        Self { folder, project: e2e::browser::unique("e2e-original") }
+        let url = format!("http://localhost:{port}");
+        Self { folder, url, project: e2e::browser::unique("e2e-original") }
     }
 
     fn compose(&self, words: &str) -> String {
@@ -153,8 +158,7 @@ async fn in_the_originals_compose_file_its_health_check_and_its_users_go_on() {
     // It waits for the health check, which calls curl in a shell.
     done(&here.compose("up --no-build --detach --wait --wait-timeout 300"));
     assert_eq!(here.health(), "healthy");
-    let url = "http://localhost:25013";
-    old_users_find_their_posts_and_write_new_ones(url).await;
+    old_users_find_their_posts_and_write_new_ones(&here.url).await;
     done(&here.compose("kill --signal STOP blog"));
     eventually("Docker says that the blog is unhealthy", "default", || {
         (here.health() == "unhealthy").then_some(())

@@ -1,13 +1,13 @@
 //! The stages that need no cluster: Docker by script, and Compose.
 
-use e2e::{browser::unique, shell, shell_blocks};
+use e2e::{browser::unique, free_port, shell, shell_blocks};
 
 use crate::person::Person;
 
 /// A deployment of a test's own, removed at its end whatever happens.
 struct Deployment {
     name: String,
-    port: &'static str,
+    port: u16,
     home: tempfile::TempDir,
     /// What removes all of it.
     end: String,
@@ -17,13 +17,13 @@ impl Deployment {
     fn by_script() -> Self {
         let (name, home) = (unique("e2e-docker"), tempfile::tempdir().unwrap());
         let end = format!("deploy/docker/deploy.sh --network {name} --prune --data");
-        Self { name, port: "25010", home, end }
+        Self { name, port: free_port(), home, end }
     }
 
     fn by_compose() -> Self {
         let (name, home) = (unique("e2e-compose"), tempfile::tempdir().unwrap());
         let end = format!("docker-compose --project-name {name} down --volumes --timeout 60");
-        Self { name, port: "25011", home, end }
+        Self { name, port: free_port(), home, end }
     }
 
     fn url(&self) -> String {
@@ -153,7 +153,7 @@ async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data()
 fn the_page_about_docker_works_as_it_stands() {
     let here = Deployment {
         name: "flask-blog".into(),
-        port: "5000",
+        port: 5000,
         home: tempfile::tempdir().unwrap(),
         end: String::new(),
     };
