@@ -3,7 +3,7 @@
 mod database_pod;
 mod replicas_handover;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -16,6 +16,7 @@ use kube::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tracing::debug;
 
 use self::replicas_handover::bounds;
@@ -29,6 +30,7 @@ use crate::{
     identity::Identity,
     managed_fields::{holds_by_update, take_over},
     metrics::Metrics,
+    node_port::{moves_port, with_node_port},
     observe::{Observed, child_api},
     pending::{Held, needs_recreation},
     refusals::Refusals,
@@ -40,6 +42,11 @@ use crate::{
 /// A version that no object has. An apply that names it makes an object or fails with a conflict; it never changes one that
 /// is there, which nobody may have looked at yet.
 const OF_NONE: &str = "1";
+
+/// The API server releases the node port of a deleted Service a moment after the watch event. So often it is requested again
+/// before the Service gets another one.
+const PORT_ATTEMPTS: u32 = 3;
+const PORT_DELAY: Duration = Duration::from_millis(100);
 
 /// One change that was made, for Events and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,13 +86,15 @@ pub async fn apply(
         } else if role.prerequisites().iter().any(lacks) {
             None // Its prerequisite is in `refusals`.
         } else {
-            let remembered = with_remembered_node_port(plan, role, wanted, live);
-            let mut outcome = match &remembered {
-                Some(wanted) => writer.apply_one(ctx, role, wanted, live, desired, held, changes).await,
-                None => writer.apply_one(ctx, role, wanted, live, desired, held, changes).await,
-            };
-            if remembered.is_some() && outcome.as_ref().is_err_and(Error::is_rejected) {
+            let remembered = with_node_port(plan.app.remembered_node_port, role, wanted, live);
+            let attempts = remembered.iter().cycle().take(PORT_ATTEMPTS as usize).chain([wanted]);
+            let mut outcome = Ok(None);
+            for (attempt, wanted) in (0..).zip(attempts) {
+                sleep(PORT_DELAY * attempt).await;
                 outcome = writer.apply_one(ctx, role, wanted, live, desired, held, changes).await;
+                if !outcome.as_ref().is_err_and(Error::is_rejected) {
+                    break;
+                }
             }
             refusals.collect(outcome)?.flatten()
         };
@@ -321,36 +330,6 @@ impl Writer<'_> {
         changes.push(Change { reason, kind: kind.api_resource().kind, name });
         Ok(())
     }
-}
-
-/// A Service that lost its port gets the node port that it had, unless another Service has it by now.
-fn with_remembered_node_port(
-    plan: &Plan,
-    role: Child,
-    wanted: &DynamicObject,
-    live: Option<&Arc<DynamicObject>>,
-) -> Option<DynamicObject> {
-    let number = &wanted.data.pointer("/spec/ports/0")?["port"];
-    let has_it = |live: &Arc<DynamicObject>| {
-        let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
-        ports.into_iter().any(|port| port["port"] == *number && port["nodePort"].is_i64())
-    };
-    let lacks_it = role == Child::AppService && !live.is_some_and(has_it);
-    let port = plan.app.remembered_node_port.filter(|_| lacks_it)?;
-    let mut wanted = wanted.clone();
-    *wanted.data.pointer_mut("/spec/ports/0")?.as_object_mut()?.entry("nodePort").or_insert(Value::Null) =
-        port.into();
-    Some(wanted)
-}
-
-/// Whether another port of the Service has the node port that ours is to have: an apply would put ours beside it, which the
-/// API server refuses with status 500.
-fn moves_port(wanted: &DynamicObject, live: &DynamicObject) -> bool {
-    let Some(ours) = wanted.data.pointer("/spec/ports/0").filter(|port| port["nodePort"].is_i64()) else {
-        return false;
-    };
-    let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
-    ports.into_iter().any(|port| port["nodePort"] == ours["nodePort"] && port["port"] != ours["port"])
 }
 
 /// Whether nothing is to be written.

@@ -1,6 +1,8 @@
 //! The node port of a blog's Service, recorded on a Secret that outlives the blog: visitors keep their address when the blog is
 //! deleted and applied again.
 
+use std::sync::Arc;
+
 use flaskblog_api::{
     Child, DeletionPolicy, FlaskBlog, OwnedKind,
     children::{MANAGER, NODE_PORT},
@@ -9,7 +11,7 @@ use kube::{
     ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     context::Context,
@@ -46,7 +48,7 @@ pub async fn record_node_port(
     let (Some(service), Some(secret)) = (applied.get(Child::AppService), applied.get(RECORD)) else {
         return Ok(());
     };
-    let port = service.data.pointer("/spec/ports/0/nodePort").and_then(serde_json::Value::as_i64);
+    let port = service.data.pointer("/spec/ports/0/nodePort").and_then(Value::as_i64);
     let Some(port) = port
         .filter(|port| policy == DeletionPolicy::Retain && recorded_text(secret) != Some(&port.to_string()))
     else {
@@ -67,6 +69,38 @@ pub async fn record_node_port(
     })?;
     ctx.seen.remember(kind, &without_data(written));
     Ok(())
+}
+
+/// The Service with the node port that it had, if it has lost its port.
+#[must_use]
+pub fn with_node_port(
+    remembered: Option<i32>,
+    role: Child,
+    wanted: &DynamicObject,
+    live: Option<&Arc<DynamicObject>>,
+) -> Option<DynamicObject> {
+    let number = &wanted.data.pointer("/spec/ports/0")?["port"];
+    let has_it = |live: &Arc<DynamicObject>| {
+        let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
+        ports.into_iter().any(|port| port["port"] == *number && port["nodePort"].is_i64())
+    };
+    let lacks_it = role == Child::AppService && !live.is_some_and(has_it);
+    let port = remembered.filter(|_| lacks_it)?;
+    let mut wanted = wanted.clone();
+    *wanted.data.pointer_mut("/spec/ports/0")?.as_object_mut()?.entry("nodePort").or_insert(Value::Null) =
+        port.into();
+    Some(wanted)
+}
+
+/// Whether another port of the Service has the node port that ours is to have: an apply would put ours beside it, which the
+/// API server refuses with status 500.
+#[must_use]
+pub fn moves_port(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let Some(ours) = wanted.data.pointer("/spec/ports/0").filter(|port| port["nodePort"].is_i64()) else {
+        return false;
+    };
+    let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
+    ports.into_iter().any(|port| port["nodePort"] == ours["nodePort"] && port["port"] != ours["port"])
 }
 
 fn recorded(secret: &DynamicObject) -> Option<i32> {

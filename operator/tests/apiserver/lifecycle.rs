@@ -4,7 +4,7 @@ use flaskblog_api::{Child, DeletionPolicy, OwnedKind};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 
@@ -142,6 +142,29 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
     assert_eq!((again.uid(), &again.data["data"]), (secret.uid(), &secret.data["data"]));
     let service = house.child("blog", Child::AppService).await;
     assert_eq!(service.data["spec"]["ports"][0]["nodePort"], json!(node_port.unwrap()));
+}
+
+/// The API server gives a deleted Service's node port free a moment after the watch event.
+#[tokio::test]
+async fn deleted_service_returns_with_its_node_port() {
+    let house = House::open("service").await;
+    house.blog("blog", json!({})).await;
+    house.settled("blog", 2).await;
+    let port = |service: &DynamicObject| service.data["spec"]["ports"][0]["nodePort"].clone();
+    let (services, first) =
+        (house.objects(Child::AppService.kind()), house.child("blog", Child::AppService).await);
+    let mut uid = first.uid();
+    for _ in 0..8 {
+        services.delete("blog", &DeleteParams::background()).await.unwrap();
+        let next = house
+            .eventually("the Service is back", || async {
+                house.child_now("blog", Child::AppService).await.filter(|service| service.uid() != uid)
+            })
+            .await;
+        assert_eq!(port(&next), port(&first));
+        uid = next.uid();
+        house.settled("blog", 2).await;
+    }
 }
 
 #[tokio::test]

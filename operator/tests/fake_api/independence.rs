@@ -13,9 +13,11 @@ fn refuse_service(fake: &FakeApi) {
     fake.disturb(|line, _| (line == "PATCH services/daily").then_some(Fault::Refused(422)));
 }
 
-/// Another Service has the node port that the first write asks for.
-fn refuse_service_once(fake: &FakeApi, is_taken: bool) {
-    let mut refusals = usize::from(is_taken);
+/// So often that the node port is given up: another Service has it.
+const TAKEN: usize = 3;
+
+/// The node port that is requested isn't free at the first writes.
+fn refuse_port(fake: &FakeApi, mut refusals: usize) {
     fake.disturb(move |line, _| {
         let refused = line == "PATCH services/daily" && refusals > 0;
         refusals -= usize::from(refused);
@@ -141,15 +143,15 @@ async fn deleted_service_gets_its_node_port_again() {
     let port = |fake: &FakeApi| {
         fake.get(&format!("{NS}/services/daily")).unwrap()["spec"]["ports"][0]["nodePort"].clone()
     };
-    for is_taken in [false, true] {
+    for refusals in [0, 2, TAKEN] {
         let fake = fake_with(json!({}));
         step(&fake).await.unwrap();
         assert!(port(&fake).is_null(), "the cluster chooses");
         fake.edit(BLOG, |blog| blog["status"]["nodePort"] = 30270.into());
         fake.remove(&format!("{NS}/services/daily"));
-        refuse_service_once(&fake, is_taken);
+        refuse_port(&fake, refusals);
         step(&fake).await.unwrap();
-        assert_eq!(port(&fake), if is_taken { Value::Null } else { json!(30270) });
+        assert_eq!(port(&fake), if refusals == TAKEN { Value::Null } else { json!(30270) });
     }
 }
 
@@ -157,7 +159,7 @@ async fn deleted_service_gets_its_node_port_again() {
 async fn node_port_stays_after_delete_and_apply() {
     let service = format!("{NS}/services/daily");
     let external = json!({"external": {"host": "db.example", "credentialsSecret": "theirs"}});
-    for (database, is_taken) in [(json!({}), false), (json!({}), true), (external, false)] {
+    for (database, refusals) in [(json!({}), 0), (json!({}), TAKEN), (external, 0)] {
         let fake = fake_with(json!({"database": database}));
         fake.put(&format!("{NS}/secrets/theirs"), json!({"metadata": {"name": "theirs"}}));
         step(&fake).await.unwrap();
@@ -170,10 +172,10 @@ async fn node_port_stays_after_delete_and_apply() {
         assert_eq!(fake.take_writes(), [""; 0], "recorded once");
         start_over(&fake);
         fake.edit(BLOG, |blog| blog["spec"]["database"] = database.clone());
-        refuse_service_once(&fake, is_taken);
+        refuse_port(&fake, refusals);
         step(&fake).await.unwrap();
         let port = fake.get(&service).unwrap()["spec"]["ports"][0]["nodePort"].clone();
-        assert_eq!(port, if is_taken { Value::Null } else { json!(30270) });
+        assert_eq!(port, if refusals == TAKEN { Value::Null } else { json!(30270) });
     }
 }
 
