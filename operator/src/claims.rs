@@ -25,7 +25,8 @@ impl ChangedClaims {
             Event::InitApply(claim) if is_sound(claim) => return false,
             Event::InitApply(claim) | Event::Apply(claim) | Event::Delete(claim) => claim,
         };
-        self.0.lock().insert((claim.namespace().unwrap_or_default(), claim.name_any()))
+        self.0.lock().insert((claim.namespace().unwrap_or_default(), claim.name_any()));
+        true
     }
 
     /// Whether the blog's claim has changed since the last call.
@@ -73,7 +74,8 @@ mod tests {
             Event::InitApply(claim(Some("2026-01-01T00:00:00Z"), "Bound")),
             Event::Delete(claim(None, "Bound")),
         ] {
-            assert!(claims.observe_event(&event), "{event:?}");
+            // Each event leads to a reconcile, also while an earlier one still waits for its own.
+            assert!(claims.observe_event(&event) && claims.observe_event(&event), "{event:?}");
             assert!(claims.take_changed(&id) && !claims.take_changed(&id), "{event:?}");
         }
     }

@@ -89,8 +89,8 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
     let missing_kinds = ctx.served.missing();
     let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
     let is_whole = whole.iter().all(|role| children.contains_key(role));
-    let claim_was_read =
-        anew || !is_whole || !told_ready(blog) || tells_of_claim(blog) || ctx.claims.take_changed(id);
+    let has_claim_changed = ctx.claims.take_changed(id);
+    let claim_was_read = anew || !is_whole || !told_ready(blog) || tells_of_claim(blog) || has_claim_changed;
     let data_claim = async { if claim_was_read { claim(client, id).await } else { Ok(None) } };
     let database_pod = async {
         if children.get(&Child::Database).is_none_or(|set| runs_the_newest_template(set)) {
