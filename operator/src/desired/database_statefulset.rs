@@ -104,7 +104,7 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
         // MySQL first: what else is asked about this pod is asked about its first container.
-        containers: vec![mysql_container(plan, database), keeper::container(plan, database)],
+        containers: vec![mysql_container(plan, database), keeper::container(database)],
         volumes: Some(vec![
             secret_volume("credentials", secret(Child::DatabaseSecret), &["root-password", "password"], None),
             secret_volume(

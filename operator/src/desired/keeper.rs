@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Container, ExecAction, Probe, Volume};
 
 use super::{
     database_statefulset::{CERTIFICATE_VOLUME, CERTIFICATES},
-    pods::{env_from_secret, read_only, resources, restricted, secret_volume},
+    pods::{read_only, resources, restricted, secret_volume},
 };
 use crate::validate::{ManagedPlan, Plan};
 
@@ -14,7 +14,8 @@ const SCRIPT: &str = include_str!("keeper.sh");
 /// A folder as a whole: only then a kubelet brings changed files to a container that runs.
 const CREDENTIALS: &str = "/etc/mysql-keeper";
 const VOLUME: &str = "keeper";
-const KEYS: [&str; 4] = ["root-password", "previous-root-password", "password", "previous-password"];
+const KEYS: [&str; 6] =
+    ["root-password", "previous-root-password", "username", "password", "previous-password", "database"];
 /// Prints what failed last, for the kubelet's Event.
 pub const KEEPER_PROBE: [&str; 3] = ["bash", "-c", "! cat /dev/shm/keeper-failure 2>/dev/null"];
 /// Its name.
@@ -28,17 +29,12 @@ fn program() -> String {
 
 /// Not ready while it fails, which the status names; the Service leads to MySQL all the same. Without other probes: it never
 /// hangs, as each call of its has a limit. It takes 3 MiB, and 12 while MySQL's client runs.
-pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
-    let secret = Child::DatabaseSecret.name(&plan.id.name);
+pub(super) fn container(database: &ManagedPlan) -> Container {
     Container {
         name: KEEPER.into(),
         image: Some(database.spec.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec!["bash".into(), "-c".into(), program()]),
-        env: Some(vec![
-            env_from_secret("MYSQL_USER", &secret, "username"),
-            env_from_secret("MYSQL_DATABASE", &secret, "database"),
-        ]),
         readiness_probe: Some(Probe {
             exec: Some(ExecAction { command: Some(KEEPER_PROBE.map(String::from).to_vec()) }),
             period_seconds: Some(10),
@@ -59,7 +55,7 @@ pub(super) fn container(plan: &Plan, database: &ManagedPlan) -> Container {
     }
 }
 
-/// The passwords of root and of the account. Earlier ones are there from the first rotation on only.
+/// The passwords of root and of the account, and its names. Earlier passwords are there from the first rotation on only.
 pub(super) fn volume(plan: &Plan) -> Volume {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
     secret_volume(VOLUME, secret, &KEYS, Some(true))

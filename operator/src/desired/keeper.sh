@@ -17,7 +17,7 @@ CREDENTIALS=/etc/mysql-keeper
 CERTIFICATE=/etc/mysql-tls/tls.crt
 # How often it looks, and how long it waits after a failure unless a file changes.
 LOOK_SECONDS=${LOOK_SECONDS:-5}
-RETRY_SECONDS=60
+RETRY_SECONDS=${RETRY_SECONDS:-60}
 # How often MySQL is asked for the account, and how long its other password stays valid when one was set back: until a
 # kubelet has brought the Secret everywhere.
 CHECK_SECONDS=${CHECK_SECONDS:-15}
@@ -74,7 +74,7 @@ as_root() { # PASSWORD STATEMENTS
 
 # Logs in as the blog does it: over TCP, encrypted.
 as_account() { # PASSWORD
-  answer=$(timeout 20 mysql --defaults-file=<(option_file "$MYSQL_USER" "$1") --protocol=tcp --host=127.0.0.1 \
+  answer=$(timeout 20 mysql --defaults-file=<(option_file "$username" "$1") --protocol=tcp --host=127.0.0.1 \
     --ssl-mode=REQUIRED --batch --execute 'DO 0' 2>&1)
 }
 
@@ -139,8 +139,8 @@ load_certificate() {
   report 'the certificate is loaded'
 }
 
-# Five words: the account's state or `gone`, whether it is locked, has all rights on its database, may have two passwords,
-# and whether the password that was retained when one was set back is due to end.
+# Six words: the account's state or `gone`, whether it is locked, has all rights on its database, may have two passwords,
+# whether the password that was retained when one was set back is due to end, and whether its database exists.
 read_account() {
   local IFS=$'\t'
   as_root "$wanted" "SELECT IFNULL($state, 'gone'),
@@ -151,7 +151,8 @@ read_account() {
       Execute_priv, Event_priv, Trigger_priv)),
     EXISTS (SELECT * FROM mysql.global_grants WHERE USER = $user AND HOST = '%' AND PRIV = 'APPLICATION_PASSWORD_ADMIN'),
     (SELECT COUNT(*) $row AND JSON_CONTAINS_PATH(User_attributes, 'one', '\$.metadata.$MARK')
-      AND password_last_changed < NOW() - INTERVAL $RETAINED_SECONDS SECOND);" ||
+      AND password_last_changed < NOW() - INTERVAL $RETAINED_SECONDS SECOND),
+    (SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = $(quoted "$schema"));" ||
     { failed_to 'read the account'; return; }
   # shellcheck disable=SC2206 # split at tabs; globs are off
   account=(${answer##*$'\n'})
@@ -164,10 +165,18 @@ change_account() { # WHAT-FAILED STATEMENT REPORT
   changed=yes
 }
 
+# The names in the Secret may be wrong, or the database is gone: only a person can restore either.
+has_database() {
+  [[ ${account[5]} == 1 ]] && return
+  report "MySQL has no database of the name in the Secret's key database; restore that key, or the database"
+  return 1
+}
+
 # What the image's first initialisation and the init script give it.
 keep_rights() {
   if [[ ${account[0]} == gone ]]; then
-    [[ -n $password ]] || return 0
+    # An account without a database would follow from a wrong Secret.
+    has_database || return
     change_account 'create the account again' "CREATE USER $user@'%' IDENTIFIED BY $(quoted "$password");" \
       'the account was missing and is there again' || return
   fi
@@ -203,7 +212,7 @@ set_password() {
 # Sets the password of the Secret if MySQL takes none of the two that count.
 keep_password() {
   local now_proved=${account[0]}$'\n'$password$'\n'$previous
-  [[ -n $password && $now_proved != "$proved" ]] || return 0
+  [[ $now_proved != "$proved" ]] || return 0
   if ! as_account "$password"; then
     is_refused || return 0
     if [[ -z $previous ]] || { ! as_account "$previous" && is_refused; }; then
@@ -216,7 +225,7 @@ keep_password() {
 
 # Before that it is set as the first one: in a rotation it may have become the second one.
 end_retained() {
-  [[ ${account[4]} == 1 && -n $password && -z $previous ]] || return 0
+  [[ ${account[4]} == 1 && -z $previous ]] || return 0
   as_account "$password" || return 0
   change_account "end the account's other password" "ALTER USER $user@'%' IDENTIFIED BY $(quoted "$password");
     ALTER USER $user@'%' DISCARD OLD PASSWORD ATTRIBUTE '{\"$MARK\": null}';" "the account's other password has ended"
@@ -224,38 +233,49 @@ end_retained() {
 
 keep_account() {
   local user database row state account changed=
-  user=$(quoted "$MYSQL_USER")
+  user=$(quoted "$username")
   # In a GRANT these two stand for any character.
-  database=${MYSQL_DATABASE//_/\\_}
+  database=${schema//_/\\_}
   database=${database//%/\\%}
   row="FROM mysql.user WHERE User = $user AND Host = '%'"
   state="(SELECT SHA2(CONCAT_WS(' ', plugin, HEX(authentication_string), HEX(User_attributes), ssl_type, account_locked,
     password_expired), 256) $row)"
   read_account && keep_rights || return
   [[ -z $changed ]] || read_account || return
-  [[ ${account[0]} == gone ]] || { keep_password && end_retained; }
+  keep_password && end_retained && has_database
+}
+
+is_complete() {
+  [[ -z $missing ]] || report "the Secret has no key $missing; restore it"
+  [[ -z $missing ]]
 }
 
 keep_files() {
-  [[ $now == "$kept" ]] || { log_in && change_password && end_previous && load_certificate; }
+  [[ $now == "$kept" ]] || { is_complete && log_in && change_password && end_previous && load_certificate; }
 }
 
 look() {
-  local wanted earlier certificate password previous now answer
+  local wanted earlier certificate username schema password previous missing now answer
   read_file wanted "$CREDENTIALS/root-password"
   read_file earlier "$CREDENTIALS/previous-root-password"
   read_file certificate "$CERTIFICATE"
+  read_file username "$CREDENTIALS/username"
+  read_file schema "$CREDENTIALS/database"
   read_file password "$CREDENTIALS/password"
   read_file previous "$CREDENTIALS/previous-password"
-  now=$wanted$'\n'$earlier$'\n'$certificate$'\n'$password$'\n'$previous
-  [[ -n $wanted ]] || return
+  missing= # without one of these no pod of the blog starts again
+  [[ -n $schema ]] || missing=database
+  [[ -n $username ]] || missing=username
+  [[ -n $password ]] || missing=password
+  [[ -n $wanted ]] || missing=root-password
+  now=$wanted$'\n'$earlier$'\n'$certificate$'\n'$username$'\n'$schema$'\n'$password$'\n'$previous
   if [[ $now == "$kept" ]]; then
     [[ $SECONDS -ge $check ]] || return
     # What keeps root out is found below.
     as_root "$wanted" 'DO 0;' || kept=
   fi
   [[ $now == "$kept" || $now != "$failed" || $SECONDS -ge $retry ]] || return
-  [[ $now == "$kept" ]] || answers || return
+  [[ $now == "$kept" || -n $missing ]] || answers || return
   if keep_files && keep_account; then
     kept=$now failed='' check=$((SECONDS + CHECK_SECONDS))
     [[ ! -e $FAILURE ]] || rm -f "$FAILURE"

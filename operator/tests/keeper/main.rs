@@ -5,7 +5,7 @@ mod pod;
 
 use std::{thread::sleep, time::Duration};
 
-use pod::{ACCOUNT, FIRST, MARK, Pod};
+use pod::{ACCOUNT, FIRST, MARK, Pod, eventually};
 
 const NEW: &str = "new-s3cret";
 /// Quotes and backslashes must neither end the statement nor the option file's line that it is in.
@@ -16,8 +16,9 @@ const MAY_HAVE_TWO: &str = "the account may have two passwords now";
 /// The account of another administrator's making.
 const OTHER: &str = "other-s3cret";
 /// Checks often enough for a test.
-const EAGER: &[&str] = &["CHECK_SECONDS=1", "RETAINED_SECONDS=4"];
+const EAGER: &[&str] = &["CHECK_SECONDS=1", "RETAINED_SECONDS=4", "RETRY_SECONDS=1"];
 const SET_AGAIN: &str = "MySQL refused the account the Secret's password: it is set again";
+const NO_DATABASE: &str = "MySQL has no database of the name in the Secret's key database";
 const UNLOCKED: &str = "the account is no longer locked";
 
 fn root(pod: &Pod, statement: &str) -> String {
@@ -191,6 +192,35 @@ fn account_gets_back_what_the_image_gave_it() {
     let _ = root(&pod, "DROP DATABASE flask_r");
     next_check(&pod, 2);
     assert!(pod.as_account(ACCOUNT, row).unwrap_err().contains("Unknown database"));
+    assert!(pod.probe().unwrap_err().contains(NO_DATABASE));
+}
+
+#[test]
+fn secret_that_no_replica_could_start_with_is_reported() {
+    let pod = checked("secret", EAGER);
+    let accounts = "SELECT GROUP_CONCAT(User ORDER BY User) FROM mysql.user";
+    let before = root(&pod, accounts);
+    let fails = |words: &str| {
+        let has_failed = || pod.probe().is_err_and(|error| error.contains(words));
+        eventually(words, has_failed, || pod.log());
+    };
+    for (key, value) in [("username", "flaskr"), ("database", "flask_r"), ("password", ACCOUNT)] {
+        let file = format!("credentials/{key}");
+        pod.write(&file, "");
+        fails(&format!("the Secret has no key {key}"));
+        pod.write(&file, value);
+        pod.is_ready();
+    }
+    pod.wants("", &[]);
+    fails("the Secret has no key root-password");
+    pod.wants(FIRST, &[]);
+    pod.is_ready();
+    pod.write("credentials/username", "garbage");
+    pod.write("credentials/database", "garbage");
+    fails(NO_DATABASE);
+    assert_eq!(root(&pod, accounts), before, "an account of a wrong name");
+    pod.write("credentials/username", "flaskr");
+    pod.write("credentials/database", "flask_r");
     pod.is_ready();
 }
 

@@ -39,6 +39,9 @@ impl Pod {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
         let pod = Self { name: format!("flaskblog-test-{name}-{}", std::process::id()), files };
+        for (key, value) in [("username", "flaskr"), ("database", "flask_r"), ("password", ACCOUNT)] {
+            pod.write(&format!("credentials/{key}"), value);
+        }
         let run = format!("{}:/var/run/mysqld", pod.name);
         let options =
             ["--network", "none", "--volume", &run, "--tmpfs", "/var/lib/mysql:uid=999,gid=999,mode=0700"];
@@ -94,8 +97,7 @@ impl Pod {
             "--memory-swap",
             "64m",
         ]);
-        let always = ["MYSQL_USER=flaskr", "MYSQL_DATABASE=flask_r", "LOOK_SECONDS=0.3"];
-        command.args(always.iter().chain(variables).flat_map(|one| ["--env", one]));
+        command.args(["LOOK_SECONDS=0.3"].iter().chain(variables).flat_map(|one| ["--env", one]));
         done(command.args(["--entrypoint", "bash", IMAGE, "-c", SCRIPT]));
     }
 
@@ -266,7 +268,8 @@ fn done(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn eventually(what: &str, holds: impl Fn() -> bool, evidence: impl Fn() -> String) {
+/// Waits for that; panics with the evidence.
+pub fn eventually(what: &str, holds: impl Fn() -> bool, evidence: impl Fn() -> String) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < deadline, "gave up waiting until {what}: {}", evidence());
