@@ -54,11 +54,12 @@ fn session_keys_failure(observed: &Observed) -> Option<Failure> {
         return None;
     };
     let deployment = observed.children.get(&Child::App)?;
-    let (secret, namespace) =
-        (Child::SessionSecret.name(&deployment.name_any()), deployment.namespace().unwrap_or_default());
+    let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
+    let secret = Child::SessionSecret.name(&name);
     let message = format!(
         "Pod {pod} can't read the new session keys and serves with the ones before, until it is restarted: {cause}. \
-         To generate new keys, which ends all sessions: kubectl delete secret {secret} -n {namespace}"
+         To generate new keys, which ends all sessions: kubectl delete secret {secret} -n {namespace}; a kubelet reads an \
+         immutable Secret only once, so after one: kubectl rollout restart deployment {name} -n {namespace}"
     );
     Some(Failure { reason: reasons::SESSION_KEYS_UNREADABLE, message })
 }

@@ -9,13 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flaskblog_api::Child;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
     api,
+    blog::NAME,
     fields::{Field, owned_fields},
-    object::{Object, operation},
+    object::{Object, Role, operation},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,10 @@ fn garbage(value: &Value, text: &str) -> Value {
         Value::Object(fields) => {
             fields.iter().map(|(key, value)| (key.clone(), garbage(value, text))).collect()
         }
+        // A node port must stay one.
+        Value::Number(number) if number.as_i64().is_some_and(|number| number > 30_000) => {
+            number.as_i64().map(|number| number - 1).into()
+        }
         // Small, as it may be a number of replicas or seconds.
         _ => 3.into(),
     }
@@ -150,7 +156,10 @@ impl Injected {
         match self.fault {
             Fault::BeingDeleted => {
                 let finalizers = before["metadata"]["finalizers"].clone();
-                match object.merge(&json!({"metadata": {"finalizers": finalizers}})) {
+                let released = object.merge(&json!({"metadata": {"finalizers": finalizers}}));
+                match released {
+                    // It goes at once, and returns from the copy that the message advises to keep.
+                    _ if object.role == Role::Child(Child::DatabaseSecret) => object.restore(before),
                     Err(error) if !error.contains("NotFound") => Err(error),
                     _ => Ok(()),
                 }
@@ -158,6 +167,12 @@ impl Injected {
             Fault::OwnedByAnother => {
                 let owners = before["metadata"]["ownerReferences"].clone();
                 object.merge(&json!({"metadata": {"ownerReferences": owners}}))
+            }
+            Fault::Immutable if object.role == Role::Child(Child::SessionSecret) => {
+                object.restore(before)?;
+                // A kubelet reads an immutable Secret once, as the message advises.
+                let _ = e2e::kubectl(&["rollout", "restart", "deployment", NAME, "-n", &object.namespace]);
+                Ok(())
             }
             _ => object.restore(before),
         }

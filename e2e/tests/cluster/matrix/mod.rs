@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flaskblog_api::Child;
 use serde_json::{Value, json};
 
 use self::{
@@ -39,13 +38,6 @@ const LANES: usize = 1;
 const ASLEEP: usize = 6;
 /// One of so many combinations is in the sample.
 const SAMPLED: usize = 37;
-/// They fail in the whole matrix and aren't in the sample. Another user name or database in the Secret shows at the next start
-/// only; and a kubelet reads an immutable Secret once, so a restored one reaches a replica by a restart only.
-const OPEN: [(Role, Fault); 2] = [
-    (Role::Child(Child::DatabaseSecret), Fault::Garbage),
-    (Role::Child(Child::SessionSecret), Fault::Immutable),
-];
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
@@ -123,9 +115,7 @@ fn chosen(state: State, is_all: bool) -> Vec<(Role, Fault)> {
     let all = Fault::ALL.into_iter().flat_map(|fault| roles.iter().map(move |role| (*role, fault)));
     let numbered = all.enumerate().map(|(number, cell)| (number * State::ALL.len() + state as usize, cell));
     numbered
-        .filter(|(number, cell)| {
-            if is_all { is_wanted(cell.0, cell.1) } else { number % SAMPLED == 0 && !OPEN.contains(cell) }
-        })
+        .filter(|(number, cell)| if is_all { is_wanted(cell.0, cell.1) } else { number % SAMPLED == 0 })
         .map(|(_, cell)| cell)
         .collect()
 }
@@ -181,12 +171,17 @@ fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<E
         api::merge(&volume, &json!({"spec": {"persistentVolumeReclaimPolicy": "Retain"}}))?;
     }
     let Some(mut injected) = fault.inject(object, &before)? else { return Ok(Ending::NotApplicable) };
-    let goal = if state == State::Suspended {
-        until(blog, "the suspended blog is reported", |seen| State::Suspended.is_reached(seen))?;
-        blog.change(&json!({"suspend": false}))?;
-        State::Running
-    } else {
-        state
+    let goal = match state {
+        State::Suspended => {
+            until(blog, "the suspended blog is reported", |seen| State::Suspended.is_reached(seen))?;
+            blog.change(&json!({"suspend": false}))?;
+            State::Running
+        }
+        State::Hibernated if object.is_read_by_pods() => {
+            blog.change(&json!({"hibernate": false}))?;
+            State::Running
+        }
+        _ => state,
     };
     let mut named = None;
     for _ in 0..ROUNDS {

@@ -1,6 +1,6 @@
 //! One object of a blog, as the API server has it.
 
-use flaskblog_api::{Child, children::data_claim};
+use flaskblog_api::{Child, OwnedKind, children::data_claim};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -48,6 +48,11 @@ impl Object {
 
     fn path(&self) -> String {
         format!("{}/{}", self.collection, self.name)
+    }
+
+    /// Whether only pods read what is in it: a fault shows when there are some.
+    pub fn is_read_by_pods(&self) -> bool {
+        matches!(self.role, Role::Child(child) if child.kind() == OwnedKind::Secret)
     }
 
     /// The live object, if it is there.
