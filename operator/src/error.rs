@@ -231,14 +231,16 @@ pub enum Invalid {
     },
     /// The FlaskBlog doesn't have the form that this release knows.
     #[error(
-        "failed to parse FlaskBlog {name}: {cause}; its objects stay as they are: change that field, or run the release \
-         of the operator that knows it"
+        "failed to parse FlaskBlog {name}: {cause}; its objects stay as they are: run the release of the operator that knows \
+         that field, or change it: {edit}"
     )]
     Unparsable {
         /// Its name.
         name: String,
         /// The field and what is wrong with it.
         cause: String,
+        /// The command that opens it.
+        edit: String,
     },
     /// The object has no namespace, name or uid, which the API server never sends.
     #[error("the FlaskBlog lacks metadata.{0}")]

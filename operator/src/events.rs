@@ -20,9 +20,11 @@ use kube::Client;
 use tracing::{debug, warn};
 
 use crate::{
+    advice,
     apply::Change,
     context::Context,
     error::{Error, Invalid},
+    identity::Identity,
 };
 
 /// So many recorders share the blogs.
@@ -120,7 +122,7 @@ pub fn events(
         // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
         Some(Error::Invalid(Invalid::WaitingForCleanup { .. } | Invalid::BeingDeleted { .. }))
             if next.is_none() => {}
-        Some(error) => events.push(event(EventType::Warning, error.reason(), error.to_string())),
+        Some(error) => events.push(event(EventType::Warning, error.reason(), words(blog, error))),
         None => {
             let turn = next.and_then(|next| turn_of_ready(blog, next));
             // That a blog whose objects were just made or changed isn't ready yet goes without saying.
@@ -129,6 +131,11 @@ pub fn events(
         }
     }
     events
+}
+
+/// As the conditions have it.
+fn words(blog: &FlaskBlog, error: &Error) -> String {
+    Identity::of(blog).map_or_else(|_| error.to_string(), |id| advice::message(&id, error))
 }
 
 /// One Event for all objects that went the same way: the API server has to store each Event.

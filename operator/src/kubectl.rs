@@ -132,6 +132,61 @@ pub fn bind_volume(id: &Identity, volume: &str, has_other_claim: bool) -> String
     if has_other_claim { release + &bind } else { bind }
 }
 
+/// Opens the FlaskBlog in an editor.
+#[must_use]
+pub fn edit_blog(id: &Identity) -> String {
+    format!("kubectl edit fb {} -n {}", id.name, id.namespace)
+}
+
+/// Shows a pod with its Events.
+#[must_use]
+pub fn describe_pod(id: &Identity, pod: &str) -> String {
+    format!("kubectl describe pod {pod} -n {}", id.namespace)
+}
+
+/// Shows why the data's claim has no volume.
+#[must_use]
+pub fn describe_claim(id: &Identity) -> String {
+    format!("kubectl describe pvc {} -n {}", data_claim(&id.name), id.namespace)
+}
+
+/// Shows what the namespace's quotas and limits allow.
+#[must_use]
+pub fn describe_limits(id: &Identity) -> String {
+    format!("kubectl describe resourcequota,limitrange -n {}", id.namespace)
+}
+
+/// Shows which policies decide on connections to the pods.
+#[must_use]
+pub fn describe_network_policies(id: &Identity) -> String {
+    format!("kubectl describe networkpolicies -n {}", id.namespace)
+}
+
+/// Shows the end of a container's log. `pod` may be `deployment/NAME`.
+#[must_use]
+pub fn logs(id: &Identity, pod: &str, container: &str) -> String {
+    format!("kubectl logs {pod} -n {} -c {container} --tail=50", id.namespace)
+}
+
+/// Starts every replica again, which runs the migration.
+#[must_use]
+pub fn restart_replicas(id: &Identity) -> String {
+    format!("kubectl rollout restart deployment {} -n {}", Child::App.name(&id.name), id.namespace)
+}
+
+/// Grants one permission in the blog's namespace. `resource` may name a subresource after a slash.
+#[must_use]
+pub fn grant(id: &Identity, user: &str, verb: &str, resource: &str, group: &str) -> String {
+    let (plural, sub) = resource.split_once('/').unwrap_or((resource, ""));
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let sub = if sub.is_empty() { String::new() } else { format!("/{sub}") };
+    let (name, namespace) = (format!("{MANAGER}:{verb}:{}", resource.replace('/', ":")), &id.namespace);
+    format!(
+        "kubectl create role {name} -n {namespace} --verb={verb} --resource={plural}{group}{sub}; \
+         kubectl create rolebinding {name} -n {namespace} --role={name} --user={user}"
+    )
+}
+
 /// Makes the database's Secret from the files of MySQL's pod. No password is in an argument.
 #[must_use]
 pub fn restore_secret(id: &Identity) -> String {

@@ -1,5 +1,6 @@
 //! The operator: observe → validate → desired → apply → status. `reconcile.rs` tells the story.
 
+pub mod advice;
 pub mod apply;
 pub mod backoff;
 pub mod certificates;

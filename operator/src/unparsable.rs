@@ -31,6 +31,7 @@ use crate::{
     error::{Error, Invalid},
     events,
     identity::Identity,
+    kubectl::edit_blog,
     status::{merged, report_of_error},
     wire::Metadata,
 };
@@ -252,8 +253,8 @@ async fn report(ctx: &Context, unparsable: &Unparsable) -> Result<(), Error> {
     let blog = &unparsable.stub;
     let id = Identity::of(blog)?;
     ctx.show_readiness(&id, None);
-    let error =
-        Error::Invalid(Invalid::Unparsable { name: id.name.clone(), cause: unparsable.cause.clone() });
+    let (name, cause) = (id.name.clone(), unparsable.cause.clone());
+    let error = Error::Invalid(Invalid::Unparsable { name, cause, edit: edit_blog(&id) });
     let Some(next) = merged(blog, &report_of_error(blog, &id, &error)) else { return Ok(()) };
     if blog.metadata.deletion_timestamp.is_some() || !has_news(blog, &next) {
         return Ok(());

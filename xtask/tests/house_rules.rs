@@ -113,6 +113,59 @@ fn every_reason_occurs_in_a_test() {
     }
 }
 
+/// Reasons without a way out by a command, and why there is none.
+const WITHOUT_A_COMMAND: &[(&str, &[&str])] = &[
+    ("all is well", &["Ready", "Available", "Migrated", "Healthy", "Settled", "Monitored", "Recommended"]),
+    (
+        "it ends by itself, or as PodFailing or another reason that has one",
+        &[
+            "RollingOut",
+            "DatabaseStarting",
+            "MigrationPending",
+            "Unavailable",
+            "Resizing",
+            "RecommendationPending",
+        ],
+    ),
+    ("as the spec asks", &["ScaledToZero", "Hibernated", "Hibernating", "Waking", "Suspended"]),
+    (
+        "tried again, and ended by the API server or the node alone",
+        &["ApiError", "Timeout", "CertificateFailed"],
+    ),
+    ("a defect of the operator, which a release ends", &["Panicked"]),
+    (
+        "installing the definitions ends it, see tests/late_kinds",
+        &["MonitoringUnavailable", "RecommenderUnavailable"],
+    ),
+];
+
+#[test]
+fn commands_of_every_failing_reason_are_run_in_a_test() {
+    let folder = root().join("operator/tests/apiserver");
+    let advice = all_files("rs").into_iter().filter(|path| {
+        path.parent() == Some(&folder)
+            && path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("advice"))
+    });
+    let sources: Vec<String> = advice.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let follows = |test: &&str| test.contains("follow(") || test.contains("edit(");
+    let tests: Vec<&str> =
+        sources.iter().flat_map(|source| source.split("#[tokio::test]").skip(1)).filter(follows).collect();
+    assert!(tests.len() > 10, "only {} tests follow a message", tests.len());
+    let excused: Vec<&str> =
+        WITHOUT_A_COMMAND.iter().flat_map(|(_, reasons)| reasons.iter().copied()).collect();
+    for reason in &excused {
+        assert!(reasons::ALL.contains(reason), "{reason} is no reason any more");
+    }
+    for reason in reasons::ALL {
+        let is_followed = tests.iter().any(|test| test.contains(&format!("\"{reason}\"")));
+        assert!(
+            is_followed || excused.contains(reason),
+            "no test in {} runs the commands of {reason}'s message",
+            folder.display()
+        );
+    }
+}
+
 #[test]
 fn every_child_is_on_the_page_that_says_when_it_is_touched() {
     let page = read("docs/reconcile.md");

@@ -19,6 +19,8 @@ use super::{
 };
 use crate::validate::Plan;
 
+/// The container that serves the blog.
+pub const APP_CONTAINER: &str = "blog";
 /// Name of the volume.
 const SESSION: &str = "session";
 const SESSION_KEYS: &str = "/etc/blog/session";
@@ -141,7 +143,7 @@ fn serve_container(plan: &Plan) -> Container {
         variables.push(env("BLOG_MARKUP", "markdown"));
     }
     Container {
-        name: "blog".into(),
+        name: APP_CONTAINER.into(),
         image: Some(plan.app.image.clone()),
         image_pull_policy: Some(plan.app.image_pull_policy.as_str().into()),
         args: Some(vec!["serve".into()]),

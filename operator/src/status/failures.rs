@@ -1,13 +1,15 @@
 //! What keeps pods from running, in the kubelet's own words.
 
-use flaskblog_api::{Child, conditions::reasons};
+use flaskblog_api::{Child, children::database_pod, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use crate::{
     compare::runs_the_newest_template,
     database_pod::{keeper_failure, mysql_serves},
-    desired::MYSQL_CONTAINER,
+    desired::{APP_CONTAINER, MYSQL_CONTAINER},
+    identity::Identity,
+    kubectl::{describe_claim, describe_limits, describe_pod, edit_blog, logs, restart_replicas},
     observe::Observed,
     pod_warnings::PodWarning,
     replica_health::ReplicaReport,
@@ -22,7 +24,7 @@ const MESSAGE_LIMIT: usize = 400;
 const LOG_LIMIT: usize = 280;
 
 /// The app's init container.
-const MIGRATE: &str = "migrate";
+pub(super) const MIGRATE: &str = "migrate";
 
 /// A pod that won't get well by waiting, or that has failed and is tried again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,16 +36,18 @@ pub(super) struct Failure {
 }
 
 /// The first failure, the database's before the app's: the app can't be well without it.
-pub(super) fn failure(observed: &Observed) -> Option<Failure> {
-    let database = || observed.database_pod.as_ref().and_then(pod_failure);
-    let warning = |role| observed.pod_warnings.iter().find(|one| one.role == role).map(of_warning);
-    let app = || observed.app_pods.iter().filter_map(pod_failure).find(|found| is_cause(observed, found));
+pub(super) fn failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+    let of_pod = |pod| pod_failure(id, pod);
+    let database = || observed.database_pod.as_ref().and_then(of_pod);
+    let warning =
+        |role| observed.pod_warnings.iter().find(|one| one.role == role).map(|one| of_warning(id, one));
+    let app = || observed.app_pods.iter().filter_map(of_pod).find(|found| is_cause(observed, found));
     database()
         .or_else(|| warning(Child::Database))
-        .or_else(|| refused_replicas(observed))
+        .or_else(|| refused_replicas(id, observed))
         .or_else(app)
         .or_else(|| warning(Child::App))
-        .or_else(|| replica_failure(observed))
+        .or_else(|| replica_failure(id, observed))
         .or_else(|| credentials_failure(observed))
         .or_else(|| session_keys_failure(observed))
 }
@@ -82,60 +86,125 @@ fn accepts_connections(observed: &Observed) -> bool {
         || mysql_serves(observed)
 }
 
-fn of_warning(warning: &PodWarning) -> Failure {
-    let reason = if warning.is_refused { reasons::PODS_REFUSED } else { reasons::POD_FAILING };
-    Failure { reason, message: format!("{}: {}", warning.object, shortened(&warning.message)) }
+fn of_warning(id: &Identity, warning: &PodWarning) -> Failure {
+    let (object, cause) = (&warning.object, shortened(&warning.message));
+    if warning.is_refused {
+        return refused(id, object, &cause);
+    }
+    let pod = object.trim_start_matches("Pod ");
+    let message = format!("{object}: {cause}; its Events: {}", describe_pod(id, pod));
+    Failure { reason: reasons::POD_FAILING, message }
+}
+
+/// A quota or a limit is met by asking for less; what a policy wants the spec can have too.
+fn refused(id: &Identity, object: &str, cause: &str) -> Failure {
+    let is_limit = ["quota", "usage per", "limit to request ratio"].iter().any(|words| cause.contains(words));
+    let limits = if is_limit { format!("what is allowed: {}; ", describe_limits(id)) } else { String::new() };
+    let message = format!("{object}: {cause}; {limits}to change what the pods ask for: {}", edit_blog(id));
+    Failure { reason: reasons::PODS_REFUSED, message }
 }
 
 /// Pods that the API server refuses, in the words of the Deployment's own condition.
-fn refused_replicas(observed: &Observed) -> Option<Failure> {
+fn refused_replicas(id: &Identity, observed: &Observed) -> Option<Failure> {
     let deployment = observed.children.get(&Child::App)?;
     let conditions = deployment.data["status"]["conditions"].as_array()?;
-    let refused = conditions.iter().find(|one| one["type"] == "ReplicaFailure" && one["status"] == "True")?;
-    let message = shortened(refused["message"].as_str().unwrap_or_default());
-    let message = format!("Deployment {}: {message}", deployment.name_any());
-    Some(Failure { reason: reasons::PODS_REFUSED, message })
+    let failed = conditions.iter().find(|one| one["type"] == "ReplicaFailure" && one["status"] == "True")?;
+    let cause = shortened(failed["message"].as_str().unwrap_or_default());
+    Some(refused(id, &format!("Deployment {}", deployment.name_any()), &cause))
 }
 
 /// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
-fn replica_failure(observed: &Observed) -> Option<Failure> {
-    let Some(ReplicaReport::Failing { pod, cause, .. }) = &observed.replica_report else { return None };
-    let message =
-        format!("Pod {pod} can't use the database: {cause}; see docs/conditions.md, DatabaseUnusable");
+fn replica_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+    let message = unusable_database(id, observed)?;
     accepts_connections(observed).then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
 }
 
-fn pod_failure(pod: &Pod) -> Option<Failure> {
+/// The cause that a replica reports, and what shows or ends it.
+pub(super) fn unusable_database(id: &Identity, observed: &Observed) -> Option<String> {
+    let Some(ReplicaReport::Failing { pod, cause, schema }) = &observed.replica_report else { return None };
+    let is_managed = observed.children.contains_key(&Child::Database);
+    let next = match schema {
+        Some(_) => format!("after a restored backup, this runs the migration: {}", restart_replicas(id)),
+        None if is_managed => format!("MySQL's log: {}", logs(id, &database_pod(&id.name), MYSQL_CONTAINER)),
+        None => format!("its log: {}", logs(id, pod, APP_CONTAINER)),
+    };
+    Some(format!("Pod {pod} can't use the database: {cause}; {next}"))
+}
+
+fn pod_failure(id: &Identity, pod: &Pod) -> Option<Failure> {
     let status = pod.status.as_ref()?;
     // An evicted pod was replaced by another one and stays only as a record.
     let over = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
     if over || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
+    let name = pod.name_any();
     let init = || status.init_container_statuses.iter().flatten();
-    let failure = init().chain(status.container_statuses.iter().flatten()).find_map(failure_of);
-    failure.or_else(|| init().find_map(failed_before)).or_else(|| unschedulable(pod)).map(|(reason, text)| {
-        Failure { reason, message: format!("Pod {}: {}", pod.name_any(), shortened(&text)) }
+    let found =
+        init().chain(status.container_statuses.iter().flatten()).find_map(|one| failure_of(id, &name, one));
+    let found = found
+        .or_else(|| init().find_map(|one| failed_before(id, &name, one)))
+        .or_else(|| unschedulable(id, pod));
+    found.map(|Cause { reason, text, next }| Failure {
+        reason,
+        message: format!("Pod {name}: {}; {next}", shortened(&text)),
     })
+}
+
+/// Why a pod fails, and the next command.
+struct Cause {
+    reason: &'static str,
+    text: String,
+    next: String,
 }
 
 /// A container that waits for something that doesn't come, or that ended badly. An image that can't be pulled is no
 /// failed migration; only a migration that has ended is.
-fn failure_of(container: &ContainerStatus) -> Option<(&'static str, String)> {
-    let ended = ended_badly(container);
+fn failure_of(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<Cause> {
     let state = container.state.as_ref()?;
+    let name = &container.name;
     if let Some(waiting) = &state.waiting {
         let reason = waiting.reason.as_deref().unwrap_or_default();
         if matches!(reason, "" | "ContainerCreating" | "PodInitializing") {
             return None;
         }
-        let end = container.last_state.as_ref().and_then(end_of);
-        let why = end.clone().or_else(|| waiting.message.clone()).unwrap_or_default();
-        let label = if end.is_some() { ended } else { reasons::POD_FAILING };
-        return Some((label, format!("container {}: {reason}: {why}{}", container.name, remedy(container))));
+        let Some(end) = container.last_state.as_ref().and_then(end_of) else {
+            let why = waiting.message.as_deref().unwrap_or_default();
+            let text = format!("container {name}: {reason}: {why}");
+            return Some(Cause { reason: reasons::POD_FAILING, text, next: start_advice(id, pod, reason) });
+        };
+        let text = format!("container {name}: {reason}: {end}");
+        return Some(Cause {
+            reason: ended_badly(container),
+            text,
+            next: end_advice(id, pod, container, ""),
+        });
     }
     let end = end_of(state).or_else(|| out_of_memory(container))?;
-    Some((ended, format!("container {} failed: {end}{}", container.name, remedy(container))))
+    let text = format!("container {name} failed: {end}");
+    Some(Cause { reason: ended_badly(container), text, next: end_advice(id, pod, container, "") })
+}
+
+/// What to do about a container that never started: the kubelet's words for a wrong image say all.
+fn start_advice(id: &Identity, pod: &str, reason: &str) -> String {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            format!("to name another image: {}", edit_blog(id))
+        }
+        _ => format!("its Events: {}", describe_pod(id, pod)),
+    }
+}
+
+/// The log of a container that was killed for its memory says nothing of it.
+fn end_advice(id: &Identity, pod: &str, container: &ContainerStatus, options: &str) -> String {
+    if !was_out_of_memory(container) {
+        return format!("its log: {}{options}", logs(id, pod, &container.name));
+    }
+    let limits = match container.name.as_str() {
+        MYSQL_CONTAINER | "prepare" => "spec.database.managed.resources.limits.memory",
+        _ => "spec.resources.limits.memory",
+    };
+    format!("raise {limits}: {}", edit_blog(id))
 }
 
 /// A container that was killed for its memory and isn't ready since: it is killed again.
@@ -150,19 +219,14 @@ fn was_out_of_memory(container: &ContainerStatus) -> bool {
     states.filter_map(|state| state.terminated.as_ref()).any(|end| end.reason.as_deref() == Some("OOMKilled"))
 }
 
-fn remedy(container: &ContainerStatus) -> &'static str {
-    match container.name.as_str() {
-        _ if !was_out_of_memory(container) => "",
-        MYSQL_CONTAINER | "prepare" => "; raise spec.database.managed.resources.limits.memory",
-        _ => "; raise spec.resources.limits.memory",
-    }
-}
-
 /// An init container that is tried again has failed until it ends well: while it runs nothing is better than before.
-fn failed_before(container: &ContainerStatus) -> Option<(&'static str, String)> {
+fn failed_before(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<Cause> {
     container.state.as_ref()?.running.as_ref()?;
     let end = container.last_state.as_ref().and_then(end_of)?;
-    Some((ended_badly(container), format!("container {} failed: {end}", container.name)))
+    let text = format!("container {} failed: {end}", container.name);
+    // The log of the container that runs is that of the new try.
+    let next = end_advice(id, pod, container, " --previous");
+    Some(Cause { reason: ended_badly(container), text, next })
 }
 
 fn ended_badly(container: &ContainerStatus) -> &'static str {
@@ -226,11 +290,16 @@ fn end_from_word(text: &str, limit: usize) -> String {
     format!("… {whole}")
 }
 
-fn unschedulable(pod: &Pod) -> Option<(&'static str, String)> {
+fn unschedulable(id: &Identity, pod: &Pod) -> Option<Cause> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let scheduled = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
     let why = scheduled.message.as_deref().unwrap_or_default();
-    Some((reasons::POD_FAILING, format!("can't be scheduled: {why}")))
+    let next = if why.contains("PersistentVolumeClaim") {
+        format!("its claim: {}", describe_claim(id))
+    } else {
+        format!("to ask for less, or for other nodes: {}", edit_blog(id))
+    };
+    Some(Cause { reason: reasons::POD_FAILING, text: format!("can't be scheduled: {why}"), next })
 }
 
 fn shortened(text: &str) -> String {

@@ -26,6 +26,7 @@ use self::{
     workloads::{App, Database, DatabaseState, url},
 };
 use crate::{
+    advice,
     config::Settings,
     context::Context,
     desired::{Applied, Objects},
@@ -36,9 +37,6 @@ use crate::{
     storage::Growth,
     validate::{Plan, Stage},
 };
-
-/// Refused objects that a message quotes.
-const REFUSALS_SHOWN: usize = 4;
 
 /// Everything that a reconcile found out and did; status and Events are computed from it.
 #[derive(Debug)]
@@ -103,7 +101,7 @@ pub fn report(
 fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Settings) -> Report {
     let app = App::of(&done.applied, done.plan.app.replicas);
     let database = Database::of(done, &app);
-    let problem = failure(&done.observed);
+    let problem = failure(id, &done.observed);
     let before = blog.status.as_ref();
     let schema = schema_version(&done.observed).or_else(|| before.and_then(|status| status.schema_version));
     let ready = ready(done, &app, &database, problem.as_ref());
@@ -116,7 +114,7 @@ fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Sett
         app_available(&app),
         ready,
     ];
-    override_by_refusals(&mut conditions, &done.refusals);
+    override_by_refusals(&mut conditions, id, &done.refusals);
     conditions.extend(of_features(done));
     let (url, node_port) = url(done, id, settings);
     Report {
@@ -149,12 +147,9 @@ fn storage(observed: &Observed, before: Option<&FlaskBlogStatus>) -> Option<Stor
 }
 
 /// A refused object means that the spec isn't in effect, however well the replicas serve.
-fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, refusals: &Refusals) {
+fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &Identity, refusals: &Refusals) {
     let Some(first) = refusals.first() else { return };
-    let mut messages: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-    messages.dedup();
-    messages.truncate(REFUSALS_SHOWN);
-    let message = messages.join("; ");
+    let message = advice::messages(id, refusals.iter());
     conditions
         .retain(|one| ![types::READY, types::PROGRESSING, types::DEGRADED].contains(&one.type_.as_str()));
     conditions.extend(
@@ -246,7 +241,7 @@ pub fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, types::READY));
     let still_true =
         error.is_passing() && before.is_some_and(|ready| ready.observed_generation == id.generation);
-    let (reason, message) = (error.reason(), error.to_string());
+    let (reason, message) = (error.reason(), advice::message(id, error));
     let mut conditions = vec![condition(types::DEGRADED, true, reason, &message)];
     if !still_true {
         conditions.push(condition(types::READY, false, reason, &message));

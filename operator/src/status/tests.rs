@@ -1,9 +1,14 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use super::{failures::failure, failures::schema_version};
-use crate::{observe::Observed, pod_warnings::PodWarning};
+use super::failures::{self, Failure, schema_version};
+use crate::{identity::Identity, observe::Observed, pod_warnings::PodWarning, replica_health::ReplicaReport};
 use flaskblog_api::Child;
+
+fn failure(observed: &Observed) -> Option<Failure> {
+    let id = Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+    failures::failure(&id, observed)
+}
 
 fn pod(created: &str, init: Value, main: Value) -> Pod {
     serde_json::from_value(json!({
@@ -54,7 +59,10 @@ fn an_image_that_cannot_be_pulled_is_a_failing_pod_in_the_kubelets_words() {
     )]);
     let failure = failure(&pods).unwrap();
     assert_eq!(failure.reason, "PodFailing");
-    assert_eq!(failure.message, "Pod daily-1: container migrate: ErrImagePull: no such image");
+    assert_eq!(
+        failure.message,
+        "Pod daily-1: container migrate: ErrImagePull: no such image; to name another image: kubectl edit fb daily -n press"
+    );
 }
 
 #[test]
@@ -78,8 +86,12 @@ fn of_a_long_log_the_errors_are_told_and_of_those_the_last() {
     let message = |log: &str| {
         failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", running(), state(log))])).unwrap().message
     };
-    assert_eq!(message(&log), "Pod daily-1: container blog failed: exit code 1: [ERROR] unknown variable");
-    assert!(message(&format!("{}denied", "waiting ".repeat(200))).ends_with("denied"));
+    let log_command = "; its log: kubectl logs daily-1 -n press -c blog --tail=50";
+    assert_eq!(
+        message(&log),
+        format!("Pod daily-1: container blog failed: exit code 1: [ERROR] unknown variable{log_command}")
+    );
+    assert!(message(&format!("{}denied", "waiting ".repeat(200))).ends_with(&format!("denied{log_command}")));
 }
 
 #[test]
@@ -103,7 +115,8 @@ fn a_pod_that_fits_no_node_is_reported_with_the_schedulers_words() {
     .unwrap();
     assert_eq!(
         failure(&with_pods(vec![pod])).unwrap().message,
-        "Pod daily-1: can't be scheduled: Insufficient memory"
+        "Pod daily-1: can't be scheduled: Insufficient memory; to ask for less, or for other nodes: \
+         kubectl edit fb daily -n press"
     );
 }
 
@@ -114,12 +127,13 @@ fn quotes_are_whole_lines_and_the_plain_ones_come_first() {
     let message = failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", state, running())])).unwrap().message;
     assert_eq!(
         message,
-        "Pod daily-1: container migrate failed: exit code 1: gave up on the database after 300 s: refused"
+        "Pod daily-1: container migrate failed: exit code 1: gave up on the database after 300 s: refused; \
+         its log: kubectl logs daily-1 -n press -c migrate --tail=50"
     );
     let long = format!("first line\n{}\nlast line", "word ".repeat(60));
     let state = json!({"now": {"terminated": {"exitCode": 1, "message": long}}, "before": {}});
     let message = failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", state, running())])).unwrap().message;
-    assert!(message.ends_with("exit code 1: last line"), "{message}");
+    assert!(message.contains("exit code 1: last line; its log: "), "{message}");
 }
 
 #[test]
@@ -131,7 +145,10 @@ fn container_out_of_memory_names_the_limit_to_raise() {
         let state = json!({"now": now, "before": end});
         let message =
             failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", migrated(3), state)])).unwrap().message;
-        assert!(message.contains("OOMKilled; raise spec.resources.limits.memory"), "{message}");
+        assert!(
+            message.contains("OOMKilled; raise spec.resources.limits.memory: kubectl edit fb"),
+            "{message}"
+        );
     }
 }
 
@@ -143,6 +160,9 @@ fn refused(role: Child) -> PodWarning {
         message: "exceeded quota: q".into(),
     }
 }
+
+const LIMITS: &str = "; what is allowed: kubectl describe resourcequota,limitrange -n press; \
+    to change what the pods ask for: kubectl edit fb daily -n press";
 
 fn child(role: Child, status: Value) -> Observed {
     let object = json!({"metadata": {"name": "daily", "generation": 1}, "spec": {}, "status": status});
@@ -161,7 +181,7 @@ fn refused_pods_are_quoted_before_the_migration_that_waits() {
     let found = failure(&observed).unwrap();
     assert_eq!(
         (found.reason, found.message.as_str()),
-        ("PodsRefused", "StatefulSet daily-mysql: exceeded quota: q")
+        ("PodsRefused", format!("StatefulSet daily-mysql: exceeded quota: q{LIMITS}").as_str())
     );
 }
 
@@ -170,5 +190,64 @@ fn refused_replicas_are_quoted_from_the_deployment() {
     let refused = json!([{"type": "ReplicaFailure", "status": "True", "message": "pods is forbidden: exceeded quota: q"}]);
     let found = failure(&child(Child::App, json!({"conditions": refused}))).unwrap();
     assert_eq!(found.reason, "PodsRefused");
-    assert_eq!(found.message, "Deployment daily: pods is forbidden: exceeded quota: q");
+    assert_eq!(found.message, format!("Deployment daily: pods is forbidden: exceeded quota: q{LIMITS}"));
+    let policy = json!([{"type": "ReplicaFailure", "status": "True", "message": "denied by a policy"}]);
+    let found = failure(&child(Child::App, json!({"conditions": policy}))).unwrap();
+    assert_eq!(
+        found.message,
+        "Deployment daily: denied by a policy; to change what the pods ask for: kubectl edit fb daily -n press"
+    );
+}
+
+#[test]
+fn failing_pods_advise_what_shows_their_cause() {
+    let advice = |main: Value| {
+        let pods = with_pods(vec![pod("2026-01-01T00:00:00Z", migrated(3), main)]);
+        let message = failure(&pods).unwrap().message;
+        message.rsplit_once("; ").unwrap().1.to_owned()
+    };
+    assert_eq!(
+        advice(waiting("CreateContainerConfigError", "secret \"x\" not found")),
+        "its Events: kubectl describe pod daily-1 -n press"
+    );
+    let crashed = json!({"now": {"waiting": {"reason": "CrashLoopBackOff"}},
+        "before": {"terminated": {"exitCode": 1, "message": "no"}}});
+    assert_eq!(advice(crashed), "its log: kubectl logs daily-1 -n press -c blog --tail=50");
+    let again = json!({"now": {"running": {}}, "before": {"terminated": {"exitCode": 1, "message": "no"}}});
+    let pods = with_pods(vec![pod("2026-01-01T00:00:00Z", again, waiting("PodInitializing", ""))]);
+    let message = failure(&pods).unwrap().message;
+    assert!(message.ends_with("kubectl logs daily-1 -n press -c migrate --tail=50 --previous"), "{message}");
+    let warning = PodWarning {
+        role: Child::App,
+        is_refused: false,
+        object: "Pod daily-1".into(),
+        message: "no volume".into(),
+    };
+    let message = failure(&Observed { pod_warnings: vec![warning], ..Observed::default() }).unwrap().message;
+    assert_eq!(message, "Pod daily-1: no volume; its Events: kubectl describe pod daily-1 -n press");
+    let unbound = serde_json::from_value(
+        json!({"metadata": {"name": "daily-mysql-0"}, "status": {"conditions": [
+        {"type": "PodScheduled", "status": "False", "message": "unbound immediate PersistentVolumeClaims"}]}}),
+    );
+    let message = failure(&with_pods(vec![unbound.unwrap()])).unwrap().message;
+    assert!(message.ends_with("its claim: kubectl describe pvc data-daily-mysql-0 -n press"), "{message}");
+}
+
+#[test]
+fn unusable_database_advises_by_its_cause() {
+    let advice = |schema, is_managed: bool| {
+        let (pod, cause) = ("daily-1".into(), "no".into());
+        let role = if is_managed { Child::Database } else { Child::App };
+        let replica_report = Some(ReplicaReport::Failing { pod, cause, schema });
+        let observed = Observed { replica_report, ..child(role, json!({"readyReplicas": 1})) };
+        failure(&observed).unwrap().message
+    };
+    let migrate = "Pod daily-1 can't use the database: no; after a restored backup, this runs the migration: \
+         kubectl rollout restart deployment daily -n press";
+    assert_eq!(advice(Some(0), true), migrate);
+    assert!(
+        advice(None, true)
+            .ends_with("no; MySQL's log: kubectl logs daily-mysql-0 -n press -c mysql --tail=50")
+    );
+    assert!(advice(None, false).ends_with("no; its log: kubectl logs daily-1 -n press -c blog --tail=50"));
 }

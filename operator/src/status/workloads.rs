@@ -8,13 +8,17 @@ use k8s_openapi::api::{
 use kube::api::DynamicObject;
 use serde::Deserialize;
 
-use super::Done;
+use super::{
+    Done,
+    failures::{MIGRATE, unusable_database},
+};
 use crate::{
     compare::runs_the_newest_template,
     config::Settings,
     database_pod::mysql_serves,
     desired::{Applied, Objects},
     identity::Identity,
+    kubectl::{describe_network_policies, edit_blog, logs},
     replica_health::{ADMIN_PORT, ReplicaReport},
     validate::DatabasePlan,
 };
@@ -87,38 +91,38 @@ impl Database {
     pub(super) fn of(done: &Done, app: &App) -> Self {
         let server = match &done.plan.database {
             DatabasePlan::External(server) => {
-                Self::external(&format!("{}:{}", server.host, server.port), app)
+                Self::external(&done.plan.id, &format!("{}:{}", server.host, server.port), app)
             }
             DatabasePlan::Managed(managed) => Self::managed(done, managed.replicas),
         };
-        let is_external = matches!(done.plan.database, DatabasePlan::External(_));
-        server.confirmed_by_replicas(done.observed.replica_report.as_ref(), is_external)
+        server.confirmed_by_replicas(done)
     }
 
     /// A server is ready only if the replicas can use it, with their own login over their own connections.
-    fn confirmed_by_replicas(self, report: Option<&ReplicaReport>, is_external: bool) -> Self {
+    fn confirmed_by_replicas(self, done: &Done) -> Self {
         if self.state != DatabaseState::Ready {
             return self;
         }
-        match report {
-            Some(ReplicaReport::Failing { pod, cause, .. }) => Self {
-                state: DatabaseState::Away,
-                reason: reasons::DATABASE_UNUSABLE,
-                message: format!("pod {pod} can't use the database: {cause}"),
-                ..self
-            },
-            Some(ReplicaReport::Unreachable { pod, cause }) => {
-                let message = format!(
-                    "{}, but the operator can't ask the replicas (pod {pod}: {cause}): allow it to reach their port {ADMIN_PORT}",
-                    self.message
-                );
-                // MySQL's own probe is what is left; of a server elsewhere nothing is known.
-                let state = if is_external { DatabaseState::Unknown } else { self.state };
-                let reason = if is_external { reasons::REPLICA_UNREACHABLE } else { self.reason };
-                Self { state, reason, message, ..self }
-            }
-            Some(ReplicaReport::Good { .. }) | None => self,
+        let id = &done.plan.id;
+        if let Some(message) = unusable_database(id, &done.observed) {
+            let (state, reason) = (DatabaseState::Away, reasons::DATABASE_UNUSABLE);
+            return Self { state, reason, message, ..self };
         }
+        let Some(ReplicaReport::Unreachable { pod, cause }) = &done.observed.replica_report else {
+            return self;
+        };
+        let message = format!(
+            "{}, but the operator can't ask the replicas (pod {pod}: {cause}): allow it to reach their port {ADMIN_PORT}; \
+             policies in this namespace: {}",
+            self.message,
+            describe_network_policies(id),
+        );
+        // MySQL's own probe is what is left; of a server elsewhere nothing is known.
+        let (state, reason) = match &done.plan.database {
+            DatabasePlan::External(_) => (DatabaseState::Unknown, reasons::REPLICA_UNREACHABLE),
+            DatabasePlan::Managed(_) => (self.state, self.reason),
+        };
+        Self { state, reason, message, ..self }
     }
 
     /// Whether nothing is known against posts being written and read.
@@ -127,7 +131,7 @@ impl Database {
     }
 
     /// The operator never connects to a database: a replica that serves has.
-    fn external(server: &str, app: &App) -> Self {
+    fn external(id: &Identity, server: &str, app: &App) -> Self {
         let (state, reason, message) = match (app.ready, app.wanted) {
             (0, 0) => (
                 DatabaseState::Unknown,
@@ -137,7 +141,11 @@ impl Database {
             (0, _) => (
                 DatabaseState::Away,
                 reasons::DATABASE_UNREACHABLE,
-                format!("no replica has reached {server} yet; see the condition Degraded for what it says"),
+                format!(
+                    "no replica has reached {server} yet; the migration's log names the cause: {}; to change host, port or TLS: {}",
+                    logs(id, &format!("deployment/{}", Child::App.name(&id.name)), MIGRATE),
+                    edit_blog(id),
+                ),
             ),
             _ => (DatabaseState::Ready, reasons::AVAILABLE, format!("the replicas reach {server}")),
         };

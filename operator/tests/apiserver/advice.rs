@@ -2,8 +2,6 @@
 //!
 //! The tests stand in for the controllers that this API server lacks: they bind claims, and take finalizers and pods away.
 
-use std::process::Command;
-
 use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use kube::{
@@ -12,58 +10,12 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{commands::commands, house::House};
+use crate::{
+    follow::{contest, create, follow, is_over, reported},
+    house::House,
+};
 
 const CLAIM: &str = "data-blog-mysql-0";
-
-/// Runs one command in a shell, as a user would.
-async fn run(command: String) {
-    let path = format!("{}:{}", std::env::var("KUBE_BIN_DIR").unwrap(), std::env::var("PATH").unwrap());
-    let cache = std::env::temp_dir().join(format!("kubectl-{}", std::process::id()));
-    let mut shell = Command::new("timeout");
-    shell
-        .args(["60", "bash", "-c", &command])
-        .env("PATH", path)
-        .env("KUBECONFIG", std::env::var("API_TEST_KUBECONFIG").unwrap())
-        .env("KUBECACHEDIR", cache);
-    let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Runs the commands of a message that contain these words.
-async fn follow(message: &str, words: &str) {
-    let chosen: Vec<String> = commands(message).into_iter().filter(|one| one.contains(words)).collect();
-    assert!(!chosen.is_empty(), "no command with {words:?} in: {message}");
-    for command in chosen {
-        run(command).await;
-    }
-}
-
-async fn reported(house: &House, reason: &str) -> String {
-    house.condition("blog", "Degraded", "True", reason).await
-}
-
-/// Waits until no condition has that reason.
-async fn is_over(house: &House, reason: &str) {
-    house
-        .eventually(&format!("{reason} is over"), || async {
-            let conditions = house.blogs().get("blog").await.unwrap().status.unwrap().conditions;
-            conditions.iter().all(|one| one.reason != reason).then_some(())
-        })
-        .await;
-}
-
-async fn create<K>(house: &House, object: Value)
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::Serialize
-        + serde::de::DeserializeOwned,
-{
-    let api: Api<K> = Api::namespaced(house.admin.clone(), &house.namespace);
-    api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
-}
 
 fn claims(house: &House) -> Api<PersistentVolumeClaim> {
     Api::namespaced(house.admin.clone(), &house.namespace)
@@ -167,9 +119,11 @@ async fn storage_mismatch_ends_by_its_command() {
 #[tokio::test]
 async fn refused_versions_of_mysql_end_by_their_commands() {
     let house = House::with_settled_blog("advice-versions").await;
-    for (image, reason, words) in
-        [("mysql:8.4", "DatabaseDowngrade", "mysql:9.7"), ("mysql:9.8", "UpgradeUnconfirmed", "allow")]
-    {
+    for (image, reason, words) in [
+        ("mysql:8.4", "DatabaseDowngrade", "mysql:9.7"),
+        ("mysql:9.8", "UpgradeUnconfirmed", "allow"),
+        ("mysql:latest", "UpgradeUnconfirmed", "=latest"),
+    ] {
         house.apply("blog", json!({"database": {"managed": {"image": image}}})).await.unwrap();
         follow(&reported(&house, reason).await, words).await;
         is_over(&house, reason).await;
@@ -259,25 +213,13 @@ async fn lost_credentials_are_given_up_by_commands() {
     house.child("blog", Child::DatabaseSecret).await;
 }
 
-/// Makes the same change again and again until the operator names it.
-async fn contest(house: &House, role: Child, change: &Value) -> String {
-    let api = house.objects(role.kind());
-    house
-        .eventually("the contest is named", || async {
-            // One that comes between two writes of the operator may conflict with it.
-            let _ = api.patch("blog", &PatchParams::default(), &Patch::Merge(change)).await;
-            let conditions = house.blogs().get("blog").await.unwrap().status?.conditions;
-            conditions.into_iter().find(|one| one.reason == "Contested").map(|one| one.message)
-        })
-        .await
-}
-
 /// That a contest ends with its cause takes more than a minute; `contests.rs` tests it with a clock of its own.
 #[tokio::test]
 async fn contest_is_explained_by_commands_that_work() {
     let house = House::with_settled_blog("advice-contest").await;
     let change = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "theirs"}}});
-    follow(&contest(&house, Child::AppService, &change).await, "get services blog").await;
+    contest(&house, Child::AppService, &change).await;
+    follow(&reported(&house, "Contested").await, "get services blog").await;
 }
 
 #[tokio::test]
@@ -288,7 +230,7 @@ async fn autoscaler_of_the_deployment_is_deleted_by_its_command() {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "blog"}}});
     let autoscalers = house.objects(Child::Autoscaler.kind());
     autoscalers.create(&PostParams::default(), &serde_json::from_value(autoscaler).unwrap()).await.unwrap();
-    let message = contest(&house, Child::App, &json!({"spec": {"replicas": 3}})).await;
-    follow(&message, "delete horizontalpodautoscaler mine").await;
+    contest(&house, Child::App, &json!({"spec": {"replicas": 3}})).await;
+    follow(&reported(&house, "Contested").await, "delete horizontalpodautoscaler mine").await;
     assert!(autoscalers.get_opt("mine").await.unwrap().is_none());
 }

@@ -6,12 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
 mod advice;
+mod advice_requests;
+mod advice_workloads;
 mod certificates;
 #[path = "../support/commands.rs"]
 mod commands;
 mod database;
 mod drift;
 mod features;
+mod follow;
 mod house;
 mod leader;
 mod lifecycle;

@@ -19,8 +19,8 @@ fn end_of(command: &str) -> usize {
         match character {
             '\'' => is_quoted = !is_quoted,
             _ if is_quoted => {}
-            ';' | ',' | ')' => return at,
-            '.' if command[at + 1..].starts_with(' ') => return at,
+            ';' | ')' => return at,
+            ',' | '.' if command[at + 1..].starts_with(' ') => return at,
             // The number of the next step.
             ' ' if command[at + 1..].starts_with(|next: char| next.is_ascii_digit())
                 && command[at + 2..].starts_with(". ") =>
@@ -40,11 +40,11 @@ mod tests {
     #[test]
     fn commands_end_with_their_clause_outside_of_quotes() {
         let message = "keep it: 1. kubectl patch pv v -p '{\"a\": 1, \"b\": 2}' 2. kubectl scale x --replicas=0; see (kubectl get \
-                       pv v), or: kubectl annotate fb a -n b k=9.7 --overwrite";
+                       pv,pvc v), or: kubectl annotate fb a -n b k=9.7 --overwrite";
         let expected = [
             "kubectl patch pv v -p '{\"a\": 1, \"b\": 2}'",
             "kubectl scale x --replicas=0",
-            "kubectl get pv v",
+            "kubectl get pv,pvc v",
             "kubectl annotate fb a -n b k=9.7 --overwrite",
         ];
         assert_eq!(commands(message), expected);
