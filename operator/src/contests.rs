@@ -207,9 +207,10 @@ pub async fn explain(ctx: &Context, id: &Identity, role: Child, wanted: &Dynamic
             plural = kind.plural,
             namespace = id.namespace,
         ),
+        // By its name alone kubectl refuses to watch what has just been deleted.
         _ => format!(
             "another program keeps changing or deleting {kind} {name}, so it is written back ever more rarely: end that; \
-             this shows it: kubectl get {plural} {name} --namespace {namespace} --watch",
+             this shows it: kubectl get {plural} --namespace {namespace} --field-selector metadata.name={name} --watch",
             kind = kind.kind,
             plural = kind.plural,
             namespace = id.namespace,

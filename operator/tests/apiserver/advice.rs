@@ -2,7 +2,7 @@
 //!
 //! The tests stand in for the controllers that this API server lacks: they bind claims, and take finalizers and pods away.
 
-use flaskblog_api::Child;
+use flaskblog_api::{Child, OwnedKind};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret};
 use kube::{
     Api,
@@ -11,7 +11,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    follow::{contest, create, follow, is_over, reported},
+    follow::{change, contest, create, follow, is_over, reported},
     house::House,
 };
 
@@ -217,9 +217,29 @@ async fn lost_credentials_are_given_up_by_commands() {
 #[tokio::test]
 async fn contest_is_explained_by_commands_that_work() {
     let house = House::with_settled_blog("advice-contest").await;
-    let change = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "theirs"}}});
-    contest(&house, Child::AppService, &change).await;
+    let part_of = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "theirs"}}});
+    contest(&house, async || change(&house, Child::AppService, &part_of).await).await;
     follow(&reported(&house, "Contested").await, "get services blog").await;
+}
+
+#[tokio::test]
+async fn deleted_and_unwanted_objects_are_shown_by_commands() {
+    let house = House::with_settled_blog("advice-deleting").await;
+    let accounts = house.objects(OwnedKind::ServiceAccount);
+    contest(&house, async || drop(accounts.delete("blog", &DeleteParams::default()).await)).await;
+    follow(&reported(&house, "Contested").await, "get serviceaccounts").await;
+    let house = House::with_settled_blog("advice-creating").await;
+    let backend = json!({"service": {"name": "blog", "port": {"number": 5000}}});
+    let ingress = json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "spec": {"defaultBackend": backend},
+        "metadata": {"name": "blog", "labels": labels()}});
+    let ingress = serde_json::from_value(ingress).unwrap();
+    let (ingresses, theirs) = (
+        house.objects(OwnedKind::Ingress),
+        PostParams { field_manager: Some("theirs".into()), ..PostParams::default() },
+    );
+    contest(&house, async || drop(ingresses.create(&theirs, &ingress).await)).await;
+    let printed = follow(&reported(&house, "Contested").await, "get ingresses blog").await;
+    assert!(printed.contains("manager: theirs"), "{printed}");
 }
 
 #[tokio::test]
@@ -230,7 +250,8 @@ async fn autoscaler_of_the_deployment_is_deleted_by_its_command() {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "blog"}}});
     let autoscalers = house.objects(Child::Autoscaler.kind());
     autoscalers.create(&PostParams::default(), &serde_json::from_value(autoscaler).unwrap()).await.unwrap();
-    contest(&house, Child::App, &json!({"spec": {"replicas": 3}})).await;
+    let replicas = json!({"spec": {"replicas": 3}});
+    contest(&house, async || change(&house, Child::App, &replicas).await).await;
     follow(&reported(&house, "Contested").await, "delete horizontalpodautoscaler mine").await;
     assert!(autoscalers.get_opt("mine").await.unwrap().is_none());
 }

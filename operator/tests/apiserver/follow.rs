@@ -12,19 +12,24 @@ use serde_json::{Value, json};
 
 use crate::{commands::commands, house::House};
 
+/// The exit code of `timeout` when it ends a command.
+const TIMED_OUT: i32 = 124;
+
 /// Runs one command in a shell, as a user would, and returns what it prints. `editor` changes the file that kubectl opens.
 async fn run(command: String, editor: &str) -> String {
     let path = format!("{}:{}", std::env::var("KUBE_BIN_DIR").unwrap(), std::env::var("PATH").unwrap());
     let cache = std::env::temp_dir().join(format!("kubectl-{}", std::process::id()));
+    let is_endless = command.ends_with("--watch");
     let mut shell = Command::new("timeout");
     shell
-        .args(["60", "bash", "-c", &command])
+        .args([if is_endless { "5" } else { "60" }, "bash", "-c", &command])
         .env("PATH", path)
         .env("KUBECONFIG", std::env::var("API_TEST_KUBECONFIG").unwrap())
         .env("KUBE_EDITOR", editor)
         .env("KUBECACHEDIR", cache);
     let output = tokio::task::spawn_blocking(move || shell.output()).await.unwrap().unwrap();
-    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    let has_ended = output.status.success() || (is_endless && output.status.code() == Some(TIMED_OUT));
+    assert!(has_ended, "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
@@ -77,17 +82,20 @@ where
     api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
 }
 
-/// Makes the same change again and again until the operator names it.
-pub async fn contest(house: &House, role: Child, change: &Value) {
-    let api = house.objects(role.kind());
+/// Disturbs the operator again and again until it names that.
+pub async fn contest(house: &House, disturb: impl AsyncFn()) {
     house
         .eventually("the contest is named", || async {
-            // One that comes between two writes of the operator may conflict with it.
-            let _ = api.patch("blog", &PatchParams::default(), &Patch::Merge(change)).await;
+            disturb().await;
             let conditions = house.blogs().get("blog").await.unwrap().status?.conditions;
             conditions.iter().any(|one| one.reason == "Contested").then_some(())
         })
         .await;
+}
+
+/// Changes a child, unless that conflicts with a write of the operator.
+pub async fn change(house: &House, role: Child, change: &Value) {
+    let _ = house.objects(role.kind()).patch("blog", &PatchParams::default(), &Patch::Merge(change)).await;
 }
 
 fn pods(house: &House) -> Api<Pod> {
