@@ -252,12 +252,15 @@ async fn unreadable_session_keys_are_replaced_by_their_command() {
     let warned = replica_at(address, StatusCode::OK, warning).await;
     ready_replica(&house, address).await;
     let before = house.child("blog", Child::SessionSecret).await.metadata.uid;
-    follow(&reported(&house, "SessionKeysUnreadable").await, "delete secret").await;
+    let message = reported(&house, "SessionKeysUnreadable").await;
+    follow(&message, "delete secret").await;
     let replaced = async || {
         let secret = house.child_now("blog", Child::SessionSecret).await?;
         (secret.metadata.uid != before).then_some(())
     };
     house.eventually("new keys are there", replaced).await;
+    follow(&message, "rollout restart").await;
+    template_has(&house, Child::App, "restartedAt").await;
     warned.abort();
     let _ = warned.await;
     replica_at(address, StatusCode::OK, "ready\nschema version 3\n").await;
