@@ -21,17 +21,17 @@ use crate::{
 #[tokio::test]
 async fn rejected_object_is_accepted_after_its_command() {
     let house = House::with_settled_blog("advice-rejected").await;
-    let port = json!({"port": 80, "nodePort": 31777});
+    let port = json!({"port": 80, "nodePort": 30070});
     create::<Service>(
         &house,
         json!({"metadata": {"name": "other"}, "spec": {"type": "NodePort", "ports": [port]}}),
     )
     .await;
-    house.apply("blog", json!({"service": {"nodePort": 31777}})).await.unwrap();
-    edit(&reported(&house, "Rejected").await, "31777", "31778").await;
+    house.apply("blog", json!({"service": {"nodePort": 30070}})).await.unwrap();
+    edit(&reported(&house, "Rejected").await, "30070", "30071").await;
     is_over(&house, "Rejected").await;
     let service = house.child("blog", Child::AppService).await;
-    assert_eq!(service.data["spec"]["ports"][0]["nodePort"], 31778);
+    assert_eq!(service.data["spec"]["ports"][0]["nodePort"], 30071);
 }
 
 /// An operator without one of its permissions, as after an upgrade without its chart.
