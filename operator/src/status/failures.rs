@@ -185,7 +185,7 @@ fn failure_of(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<C
     Some(Cause { reason: ended_badly(container), text, next: end_advice(id, pod, container, "") })
 }
 
-/// What to do about a container that never started: the kubelet's words for a wrong image say all.
+/// The next command for a container that never started.
 fn start_advice(id: &Identity, pod: &str, reason: &str) -> String {
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
@@ -195,7 +195,7 @@ fn start_advice(id: &Identity, pod: &str, reason: &str) -> String {
     }
 }
 
-/// The log of a container that was killed for its memory says nothing of it.
+/// The next command for a container that ended: its log, or its memory limit, which no log names.
 fn end_advice(id: &Identity, pod: &str, container: &ContainerStatus, options: &str) -> String {
     if !was_out_of_memory(container) {
         return format!("its log: {}{options}", logs(id, pod, &container.name));
