@@ -174,6 +174,25 @@ pub fn restart_replicas(id: &Identity) -> String {
     format!("kubectl rollout restart deployment {} -n {}", Child::App.name(&id.name), id.namespace)
 }
 
+/// Deletes one of the blog's Secrets.
+#[must_use]
+pub fn delete_secret(id: &Identity, role: Child) -> String {
+    format!("kubectl delete secret {} -n {}", role.name(&id.name), id.namespace)
+}
+
+/// Ends all pods of the blog before one starts again.
+#[must_use]
+pub fn hibernate_and_wake(id: &Identity) -> String {
+    let (name, namespace) = (&id.name, &id.namespace);
+    let hibernate = |is_set: bool| {
+        format!(
+            "kubectl patch fb {name} -n {namespace} --type=merge -p '{{\"spec\":{{\"hibernate\":{is_set}}}}}'"
+        )
+    };
+    let ended = format!("kubectl wait fb/{name} -n {namespace} --for=condition=Hibernated --timeout=10m");
+    [hibernate(true), ended, hibernate(false)].join("; ")
+}
+
 /// Grants one permission in the blog's namespace. `resource` may name a subresource after a slash.
 #[must_use]
 pub fn grant(id: &Identity, user: &str, verb: &str, resource: &str, group: &str) -> String {

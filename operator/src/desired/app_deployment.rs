@@ -23,7 +23,8 @@ use crate::validate::Plan;
 pub const APP_CONTAINER: &str = "blog";
 /// Name of the volume.
 const SESSION: &str = "session";
-const SESSION_KEYS: &str = "/etc/blog/session";
+/// Folder of the session keys in a replica.
+pub const SESSION_KEYS: &str = "/etc/blog/session";
 /// The uid of the image; a number, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
 /// After this long a rollout that makes no progress is called failed. Migrations count as progress only when done.

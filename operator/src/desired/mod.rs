@@ -176,7 +176,7 @@ pub(crate) fn digits_of(content: &[u8]) -> String {
     Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub use app_deployment::APP_CONTAINER;
+pub use app_deployment::{APP_CONTAINER, SESSION_KEYS};
 pub use database_statefulset::MYSQL_CONTAINER;
 pub use keeper::{KEEPER, KEEPER_PROBE};
 pub use secrets::{SecretContent, new_secret, secret_content};

@@ -7,9 +7,12 @@ use kube::ResourceExt;
 use crate::{
     compare::runs_the_newest_template,
     database_pod::{keeper_failure, mysql_serves},
-    desired::{APP_CONTAINER, MYSQL_CONTAINER},
+    desired::{APP_CONTAINER, MYSQL_CONTAINER, SESSION_KEYS},
     identity::Identity,
-    kubectl::{describe_claim, describe_limits, describe_pod, edit_blog, logs, restart_replicas},
+    kubectl::{
+        delete_secret, describe_claim, describe_limits, describe_pod, edit_blog, hibernate_and_wake, logs,
+        restart_replicas,
+    },
     observe::Observed,
     pod_warnings::PodWarning,
     replica_health::ReplicaReport,
@@ -49,23 +52,29 @@ pub(super) fn failure(id: &Identity, observed: &Observed) -> Option<Failure> {
         .or_else(|| warning(Child::App))
         .or_else(|| replica_failure(id, observed))
         .or_else(|| credentials_failure(observed))
-        .or_else(|| session_keys_failure(observed))
+        .or_else(|| session_keys_failure(id, observed))
 }
 
 /// The replicas serve with the keys that they read before; their next start fails.
-fn session_keys_failure(observed: &Observed) -> Option<Failure> {
+fn session_keys_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
     let Some(ReplicaReport::Good { warning: Some((pod, cause)), .. }) = &observed.replica_report else {
         return None;
     };
-    let deployment = observed.children.get(&Child::App)?;
-    let (name, namespace) = (deployment.name_any(), deployment.namespace().unwrap_or_default());
-    let secret = Child::SessionSecret.name(&name);
     let message = format!(
-        "Pod {pod} can't read the new session keys and serves with the ones before, until it is restarted: {cause}. \
-         To generate new keys, which ends all sessions: kubectl delete secret {secret} -n {namespace}; a kubelet reads an \
-         immutable Secret only once, so after one: kubectl rollout restart deployment {name} -n {namespace}"
+        "Pod {pod} can't read the new session keys and serves with the ones before, until it is restarted: {cause}; {}",
+        session_keys_advice(id)
     );
     Some(Failure { reason: reasons::SESSION_KEYS_UNREADABLE, message })
+}
+
+/// A kubelet keeps an immutable Secret while any pod of its node uses it, so a rollout beside old pods doesn't help.
+fn session_keys_advice(id: &Identity) -> String {
+    format!(
+        "to generate new keys, which ends all sessions: {}; a kubelet keeps an immutable Secret until all pods of its node \
+         that use it are gone: {}",
+        delete_secret(id, Child::SessionSecret),
+        hibernate_and_wake(id)
+    )
 }
 
 /// The credential container fails; MySQL itself serves.
@@ -173,16 +182,10 @@ fn failure_of(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<C
             let text = format!("container {name}: {reason}: {why}");
             return Some(Cause { reason: reasons::POD_FAILING, text, next: start_advice(id, pod, reason) });
         };
-        let text = format!("container {name}: {reason}: {end}");
-        return Some(Cause {
-            reason: ended_badly(container),
-            text,
-            next: end_advice(id, pod, container, ""),
-        });
+        return Some(ended(id, pod, container, &format!("container {name}: {reason}: {end}"), ""));
     }
     let end = end_of(state).or_else(|| out_of_memory(container))?;
-    let text = format!("container {name} failed: {end}");
-    Some(Cause { reason: ended_badly(container), text, next: end_advice(id, pod, container, "") })
+    Some(ended(id, pod, container, &format!("container {name} failed: {end}"), ""))
 }
 
 /// The next command for a container that never started.
@@ -225,12 +228,17 @@ fn failed_before(id: &Identity, pod: &str, container: &ContainerStatus) -> Optio
     let end = container.last_state.as_ref().and_then(end_of)?;
     let text = format!("container {} failed: {end}", container.name);
     // The log of the container that runs is that of the new try.
-    let next = end_advice(id, pod, container, " --previous");
-    Some(Cause { reason: ended_badly(container), text, next })
+    Some(ended(id, pod, container, &text, " --previous"))
 }
 
-fn ended_badly(container: &ContainerStatus) -> &'static str {
-    if container.name == MIGRATE { reasons::MIGRATION_FAILED } else { reasons::POD_FAILING }
+/// The cause of a container that ended badly. An error that names a file of the session Secret is about its keys.
+fn ended(id: &Identity, pod: &str, container: &ContainerStatus, text: &str, options: &str) -> Cause {
+    let text = text.to_owned();
+    if text.contains(SESSION_KEYS) {
+        return Cause { reason: reasons::SESSION_KEYS_UNREADABLE, text, next: session_keys_advice(id) };
+    }
+    let reason = if container.name == MIGRATE { reasons::MIGRATION_FAILED } else { reasons::POD_FAILING };
+    Cause { reason, text, next: end_advice(id, pod, container, options) }
 }
 
 /// Exit code and last words of a container that ended badly.

@@ -251,3 +251,26 @@ fn unusable_database_advises_by_its_cause() {
     );
     assert!(advice(None, false).ends_with("no; its log: kubectl logs daily-1 -n press -c blog --tail=50"));
 }
+
+/// An immutable Secret stays in the kubelet's cache, so a new replica reads the keys that were replaced.
+#[test]
+fn replica_that_ends_by_its_session_keys_advises_new_ones() {
+    let end =
+        "error: the session key in /etc/blog/session/current has 7 bytes: write at least 16 random ones";
+    let pod =
+        serde_json::from_value(json!({"metadata": {"name": "daily-1"}, "status": {"containerStatuses": [
+        {"name": "blog", "image": "i", "imageID": "", "ready": false, "restartCount": 3,
+         "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+         "lastState": {"terminated": {"exitCode": 1, "message": end}}}]}}));
+    let Failure { reason, message } = failure(&with_pods(vec![pod.unwrap()])).unwrap();
+    assert_eq!(reason, "SessionKeysUnreadable");
+    assert!(
+        message.contains("7 bytes") && message.contains("kubectl delete secret daily-session -n press"),
+        "{message}"
+    );
+    assert!(
+        message
+            .contains(r#"kubectl patch fb daily -n press --type=merge -p '{"spec":{"hibernate":true}}'; "#),
+        "{message}"
+    );
+}

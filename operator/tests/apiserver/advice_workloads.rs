@@ -259,12 +259,23 @@ async fn unreadable_session_keys_are_replaced_by_their_command() {
         (secret.metadata.uid != before).then_some(())
     };
     house.eventually("new keys are there", replaced).await;
-    follow(&message, "rollout restart").await;
-    template_has(&house, Child::App, "restartedAt").await;
+    follow(&message, r#""hibernate":true"#).await;
+    for role in [Child::App, Child::Database] {
+        house.eventually("it is scaled to zero", async || has_replicas(&house, role, 0).await).await;
+        workload_becomes(&house, role, 0, 0).await;
+    }
+    follow(&message, "wait fb/blog").await;
     warned.abort();
     let _ = warned.await;
     replica_at(address, StatusCode::OK, "ready\nschema version 3\n").await;
-    workload_becomes(&house, Child::App, 1, 1).await;
-    reconcile(&house, 1).await;
+    follow(&message, r#""hibernate":false"#).await;
+    for role in [Child::Database, Child::App] {
+        house.eventually("it is scaled to one", async || has_replicas(&house, role, 1).await).await;
+        workload_becomes(&house, role, 1, 1).await;
+    }
     is_over(&house, "SessionKeysUnreadable").await;
+}
+
+async fn has_replicas(house: &House, role: Child, wanted: i64) -> Option<()> {
+    (house.child("blog", role).await.data["spec"]["replicas"] == wanted).then_some(())
 }

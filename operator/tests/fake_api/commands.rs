@@ -13,9 +13,9 @@ use serde_json::Value;
 use shlex::Shlex;
 
 const NAMESPACE: &str = "press";
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "annotate", "apply", "create", "delete", "describe", "edit", "exec", "get", "label", "logs", "patch",
-    "rollout", "scale",
+    "rollout", "scale", "wait",
 ];
 /// What follows a command in a sentence, or in a pipe.
 const ENDS: [&str; 5] = ["|", "names", "shows", "and", "or"];

@@ -132,7 +132,8 @@ async fn unreadable_session_keys_are_reported_with_the_way_out() {
     for words in [
         "7 bytes",
         "kubectl delete secret daily-session -n press",
-        "kubectl rollout restart deployment daily -n press",
+        "kubectl patch fb daily -n press --type=merge -p '{\"spec\":{\"hibernate\":true}}'; \
+         kubectl wait fb/daily -n press --for=condition=Hibernated --timeout=10m; kubectl patch",
     ] {
         assert!(message.contains(words), "{message}");
     }
