@@ -8,29 +8,21 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 
 use crate::{
-    backoff::Backoff,
-    certificates::CheckedSecrets,
-    claims::ChangedClaims,
-    config::Settings,
-    contests::Contests,
-    events::Recorders,
-    identity::Identity,
-    metrics::{Blog, Metrics},
-    pace::Pace,
-    replica_health::ReplicaHealth,
-    seen::Seen,
-    served::Served,
-    settled::Settled,
-    status_guard::StatusGuard,
-    unparsable::UnparsableBlogs,
-    watches::Watches,
-    written::Written,
+    cache::{
+        changed_claims::ChangedClaims, contests::Contests, converged::Settled, mutation::Seen, pace::Pace,
+        replica_health::ReplicaHealth, status_guard::StatusGuard, status_writes::Written,
+    },
+    controller::unparsable::UnparsableBlogs,
+    k8s::{backoff::Backoff, discovery::Served, watch_health::Watches},
+    model::{blog_meta::Identity, settings::Settings},
+    reconcile::{actions::certificates::CheckedSecrets, events::Recorders},
+    telemetry::metrics::{Blog, Metrics},
 };
 
 /// Shared by all reconciles of a process.
 #[derive(Debug)]
 pub struct Context {
-    /// Client for reads and writes; every call of it ends by itself, see [`crate::clients`].
+    /// Client for reads and writes; every call of it ends by itself, see [`crate::k8s::clients`].
     pub client: ClientHandle,
     /// Publish Events.
     pub recorders: Recorders,

@@ -4,9 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::{CommandFactory, Parser};
 use operator::{
-    check_ready::check_ready,
-    config::{Cli, Command},
-    crds, preview, run,
+    cli::{check_ready::check_ready, crds, plan, run},
+    model::settings::{Cli, Command},
 };
 
 /// The C library's allocator takes a third of the processor time that the operator needs, and keeps more memory.
@@ -17,7 +16,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => block_on(run::run(args)),
         Command::CheckReady { address, wait } => block_on(check_ready(&address, Duration::from_secs(wait))),
-        Command::Plan(args) => match block_on(preview::plan(&args)) {
+        Command::Plan(args) => match block_on(plan::plan(&args)) {
             Ok(found) => {
                 print!("{}", found.text);
                 if args.exit_code && found.changes > 0 {
@@ -27,7 +26,7 @@ fn main() -> ExitCode {
             }
             Err(error) => Err(error),
         },
-        Command::Render(args) => preview::render(&args).map(|yaml| print!("{yaml}")),
+        Command::Render(args) => plan::render(&args).map(|yaml| print!("{yaml}")),
         Command::Crds => crds::yaml().map(|yaml| print!("{yaml}")).map_err(Into::into),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "operator", &mut std::io::stdout());

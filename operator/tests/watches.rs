@@ -15,11 +15,13 @@ use futures::{FutureExt, future};
 use http::{Request, Response, StatusCode};
 use kube::{Client, client::Body};
 use operator::{
-    config::Settings,
     context::Context,
-    controller,
-    health::{self, Waiting},
-    turns::stop_on,
+    controller::{
+        self,
+        http_server::{self, Waiting},
+        scheduler::stop_on,
+    },
+    model::settings::Settings,
 };
 use serde_json::json;
 use tokio::{
@@ -103,7 +105,7 @@ fn failure(code: StatusCode) -> Response<Body> {
 
 async fn ready(context: &Arc<Context>, waiting: &Arc<Waiting>) -> (StatusCode, String) {
     let request = Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
-    let router = health::router(Arc::clone(context), Arc::clone(waiting));
+    let router = http_server::router(Arc::clone(context), Arc::clone(waiting));
     let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
     let status = response.status();
     let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();

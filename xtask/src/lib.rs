@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use operator::{
-    config::{Cli, Command, RUNBOOKS},
+    model::settings::{Cli, Command, RUNBOOKS},
     monitoring::{Subject, blog_alerts, groups, operator_alerts, operator_dashboard},
 };
 
@@ -35,7 +35,7 @@ pub fn root() -> PathBuf {
 /// # Errors
 /// When a CRD can't be written as YAML.
 pub fn generated() -> Result<Vec<Generated>> {
-    let crd = operator::crds::yaml().context("failed to write the CRD as YAML")?;
+    let crd = operator::cli::crds::yaml().context("failed to write the CRD as YAML")?;
     Ok(vec![
         Generated { path: "charts/operator/templates/crds/flaskblogs.yaml", content: chart_template(&crd) },
         Generated { path: "crds/flaskblogs.flaskblog.dev.yaml", content: crd },
@@ -57,19 +57,19 @@ fn standalone_blog() -> Result<String> {
     else {
         bail!("`operator render` is another command");
     };
-    operator::preview::render(&arguments).context("failed to render blog.yaml")
+    operator::cli::plan::render(&arguments).context("failed to render blog.yaml")
 }
 
 fn operator_rules() -> Result<String> {
     let rules = groups("flaskblog-operator", &operator_alerts(), None, RUNBOOKS);
-    operator::crds::yaml_document(&rules).context("failed to write the operator's alerts as YAML")
+    operator::cli::crds::yaml_document(&rules).context("failed to write the operator's alerts as YAML")
 }
 
 /// The alerts of a blog as they are tested by `dev/prometheus-rules.sh`.
 fn blog_rules() -> Result<String> {
     let blog = Subject { namespace: "press", name: "daily" };
     let rules = groups("flaskblog-daily", &blog_alerts(&blog, 2, true), Some(&blog), RUNBOOKS);
-    operator::crds::yaml_document(&rules).context("failed to write a blog's alerts as YAML")
+    operator::cli::crds::yaml_document(&rules).context("failed to write a blog's alerts as YAML")
 }
 
 /// The CRD as a template: installed and upgraded with the chart, and kept when the chart goes, since deleting a CRD

@@ -17,7 +17,7 @@ use kube::{
     api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::served::is_not_served;
+use operator::k8s::discovery::is_not_served;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 

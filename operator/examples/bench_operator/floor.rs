@@ -12,13 +12,12 @@ use kube::{
     core::{ApiResource, GroupVersionKind},
 };
 use operator::{
-    compare::is_as_wanted,
-    config::{Cli, Command, Settings},
-    credentials::fresh,
-    desired::desired,
-    identity::Identity,
-    observe::Observed,
-    validate::validate,
+    model::{
+        blog_meta::Identity,
+        semantic_eq::is_as_wanted,
+        settings::{Cli, Command, Settings},
+    },
+    reconcile::{actions::secrets::fresh, desired::desired, observe::Observed, validate::validate},
 };
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use axum::{Router, http::StatusCode, routing::get};
 use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::{LimitRange, Secret};
-use operator::replica_health::ADMIN_PORT;
+use operator::cache::replica_health::ADMIN_PORT;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 

@@ -17,7 +17,12 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use operator::{clients::Clients, config::Settings, context::Context, controller, turns};
+use operator::{
+    context::Context,
+    controller::{self, scheduler},
+    k8s::clients::Clients,
+    model::settings::Settings,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, time::Instant};
@@ -88,7 +93,7 @@ impl House {
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (ctx, namespace) = (Arc::clone(&self.ctx), self.namespace.clone());
         tokio::spawn(async move {
-            let stop = turns::stop_on(stopped.map(|_| ()));
+            let stop = scheduler::stop_on(stopped.map(|_| ()));
             controller::run(clients.watches, ctx, &[namespace], 4, stop).await;
         });
         self.stop = Some(stop);

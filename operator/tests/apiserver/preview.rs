@@ -8,7 +8,7 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
-use operator::{config::Settings, preview::preview};
+use operator::{cli::plan::preview, model::settings::Settings};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

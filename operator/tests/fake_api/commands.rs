@@ -1,9 +1,9 @@
 //! The kubectl commands in messages: each parses by a shell's rules, and names its namespace.
 
 use flaskblog_api::Child;
-use operator::{
+use operator::model::{
+    blog_meta::Identity,
     error::Invalid,
-    identity::Identity,
     kubectl::{
         allow_empty, allow_upgrade, bind_volume, delete_claim, delete_object, delete_pod, edit_blog,
         keep_volume, label_claim, label_secret, remove_finalizers, restore_secret, set_mysql_image,

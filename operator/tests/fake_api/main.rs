@@ -22,11 +22,10 @@ use std::{future, sync::Arc, time::Duration};
 use flaskblog_api::{FlaskBlog, OwnedKind};
 use kube::runtime::{controller::Action, reflector, watcher::Event};
 use operator::{
-    config::Settings,
     context::Context,
-    error::Error,
+    controller::scheduler::{Turns, stop_on},
+    model::{error::Error, settings::Settings},
     reconcile::reconcile,
-    turns::{Turns, stop_on},
 };
 use serde_json::{Value, json};
 use support::fake::{FakeApi, Fault};

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Mutex};
 
 use axum::{Router, http::StatusCode, routing::get};
-use operator::replica_health::ADMIN_PORT;
+use operator::cache::replica_health::ADMIN_PORT;
 use serde_json::json;
 use tokio::net::TcpListener;
 

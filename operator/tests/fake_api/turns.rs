@@ -10,9 +10,9 @@ use kube::runtime::{
 };
 use operator::{
     context::Context,
-    error::Error,
+    controller::scheduler::{Turns, stop_on},
+    model::error::Error,
     reconcile::{error_policy, reconcile},
-    turns::{Turns, stop_on},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;

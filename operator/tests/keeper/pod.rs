@@ -12,9 +12,9 @@ use std::{
 };
 
 const IMAGE: &str = "mysql:9.7";
-const SCRIPT: &str = include_str!("../../src/desired/keeper.sh");
+const SCRIPT: &str = include_str!("../../src/reconcile/desired/keeper.sh");
 /// As in the pod's template.
-const PROBE: [&str; 3] = operator::desired::KEEPER_PROBE;
+const PROBE: [&str; 3] = operator::reconcile::desired::KEEPER_PROBE;
 /// Part of every password of these tests, and of nothing else.
 pub const MARK: &str = "s3cret";
 /// The password that the server is made with.

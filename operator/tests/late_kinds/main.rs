@@ -51,7 +51,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
         assert!(installed.elapsed() < LONGEST);
         sleep(Duration::from_millis(500)).await;
     }
-    sleep(operator::served::LIFETIME + Duration::from_secs(5)).await;
+    sleep(operator::k8s::discovery::LIFETIME + Duration::from_secs(5)).await;
     monitors.delete("blog", &DeleteParams::default()).await.unwrap();
     house
         .eventually("the PodMonitor is back", || async {

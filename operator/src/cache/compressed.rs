@@ -1,0 +1,92 @@
+//! Objects kept small. The blogs' objects of one role are much alike, so each is kept as what differs from the first that
+//! was seen of its role: a tenth of its JSON.
+
+use std::{collections::HashMap, sync::Arc};
+
+use flaskblog_api::{OwnedKind, children::Component};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{ResourceExt, api::DynamicObject};
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
+
+use crate::reconcile::apply::managed_fields::own_updates;
+
+/// One object. Of the managers of its fields, which are half of it, only the operator's own updates are kept.
+#[derive(Debug)]
+pub struct Packed {
+    model: Arc<[u8]>,
+    difference: Box<[u8]>,
+}
+
+/// The first object of each role as JSON. Two of one kind, if a blog has so many, are one of the app's and one of MySQL's.
+#[derive(Debug, Default)]
+pub struct Models(HashMap<(OwnedKind, bool), Arc<[u8]>>);
+
+/// So far back LZ4 can point (<https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md>).
+const REACH: usize = 60 * 1024;
+
+impl Models {
+    /// The object, or nothing if it is none that can be written as JSON.
+    pub fn pack(&mut self, kind: OwnedKind, object: &DynamicObject) -> Option<Packed> {
+        let managed_fields = own_updates(object.managed_fields());
+        let metadata = ObjectMeta { managed_fields, ..object.metadata.clone() };
+        // Apart, as reading an object whose fields are among others takes half as long again.
+        let json = serde_json::to_vec(&(metadata, &object.data)).ok()?;
+        let of_app = object
+            .labels()
+            .get("app.kubernetes.io/component")
+            .is_some_and(|name| name == Component::App.as_str());
+        let model = self.0.entry((kind, of_app)).or_insert_with(|| json.get(..REACH).unwrap_or(&json).into());
+        let difference = compress_prepend_size_with_dict(&json, model).into_boxed_slice();
+        Some(Packed { model: Arc::clone(model), difference })
+    }
+}
+
+impl Packed {
+    /// The object as it was.
+    #[must_use]
+    pub fn unpacked(&self) -> Option<DynamicObject> {
+        let json = decompress_size_prepended_with_dict(&self.difference, &self.model).ok()?;
+        let (metadata, data) = serde_json::from_slice(&json).ok()?;
+        Some(DynamicObject { types: None, metadata, data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn object(name: &str, spec: &Value) -> DynamicObject {
+        let object = json!({"metadata": {"name": name, "namespace": "press", "resourceVersion": "7",
+            "managedFields": [{"manager": "kubectl"}]}, "spec": spec, "status": {"replicas": 1}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn an_object_comes_back_as_it_was_but_for_who_owns_its_fields() {
+        let mut models = Models::default();
+        for (name, spec) in
+            [("a", json!({"text": "x".repeat(2 * REACH)})), ("b", json!({})), ("c", json!([1, "é"]))]
+        {
+            let mut original = object(name, &spec);
+            let unpacked = models.pack(OwnedKind::Deployment, &original).unwrap().unpacked();
+            original.metadata.managed_fields = None;
+            assert_eq!(json!(unpacked), json!(original), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_like_the_first_of_its_role_is_small() {
+        let words: Vec<String> = (0..400).map(|number| format!("word {number}")).collect();
+        let mut models = Models::default();
+        let sizes = ["daily", "weekly"].map(|name| {
+            models.pack(OwnedKind::Deployment, &object(name, &json!(words))).unwrap().difference.len()
+        });
+        assert!(
+            sizes.iter().all(|size| *size < 200),
+            "{sizes:?} of {} bytes",
+            json!(words).to_string().len()
+        );
+    }
+}

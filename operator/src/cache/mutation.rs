@@ -1,0 +1,335 @@
+//! What of the children is known without asking: an object as a watch told, or as it was last read or written, whichever is the
+//! newest. Which that is its version tells: versions are numbers that grow (KEP-5504); what has another kind of version is
+//! not remembered, so it is always read.
+//!
+//! A watch that lags can therefore only do what it always could, be late; it never brings back what was written over. While
+//! a watch fails, and at every periodic look, everything is read anew.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use flaskblog_api::OwnedKind;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, api::DynamicObject, runtime::watcher::Event};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+use crate::cache::{
+    compressed::{Models, Packed},
+    wire_format::Told,
+};
+
+/// Versions that the watches have told, and objects as they were read or written.
+#[derive(Debug, Default)]
+pub struct Seen {
+    all: Mutex<All>,
+    listed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct All {
+    entries: HashMap<Key, Entry>,
+    /// When everything of a blog, by its uid, is to be read anew, whatever the watches say.
+    looks: HashMap<String, Instant>,
+    /// Kinds and namespaces (none means all) whose watch has told of everything that there is.
+    complete: HashSet<(OwnedKind, Option<Box<str>>)>,
+    /// The watches that haven't told yet what there is.
+    awaited: HashSet<(OwnedKind, Option<String>)>,
+    /// The versions at which objects were deleted a moment ago: an answer that comes late doesn't bring them back.
+    gone: HashMap<Key, (u64, Instant)>,
+    models: Models,
+}
+
+/// A first list that takes longer is not waited for: what isn't known is read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// No answer comes later than this.
+const LATEST_ANSWER: Duration = Duration::from_secs(60);
+/// So many deletions are remembered before the older ones are looked for.
+const MANY_GONE: usize = 256;
+
+type Key = (OwnedKind, Box<str>, Box<str>);
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// The version that the watch has told last.
+    watched: Option<u64>,
+    /// The newest version that was told, read or written, and the object.
+    known: Option<(u64, Packed)>,
+}
+
+impl Entry {
+    fn knows(&self, version: u64) -> bool {
+        self.known.as_ref().is_some_and(|(known, _)| *known >= version)
+    }
+}
+
+impl All {
+    fn is_complete(&self, kind: OwnedKind, namespace: &str) -> bool {
+        self.complete.contains(&(kind, None)) || self.complete.contains(&(kind, Some(namespace.into())))
+    }
+
+    /// Keeps the object, if it is newer than what is known.
+    fn learn(&mut self, key: &Key, version: u64, object: &DynamicObject) {
+        if self.is_news(key, version)
+            && let Some(packed) = self.models.pack(key.0, object)
+        {
+            self.entries.entry(key.clone()).or_default().known = Some((version, packed));
+        }
+    }
+
+    /// Whether this version of an object isn't known yet, nor gone by now.
+    fn is_news(&self, key: &Key, version: u64) -> bool {
+        let is_gone = self.gone.get(key).is_some_and(|(gone, _)| *gone >= version);
+        !is_gone && !self.entries.get(key).is_some_and(|entry| entry.knows(version))
+    }
+
+    /// Forgets a deleted object, unless another one of its name has been made since.
+    fn delete(&mut self, key: Key, version: Option<u64>) {
+        match (version, self.entries.get_mut(&key)) {
+            (Some(version), Some(entry)) if entry.knows(version + 1) => entry.watched = None,
+            _ => drop(self.entries.remove(&key)),
+        }
+        if self.gone.len() > MANY_GONE {
+            self.gone.retain(|_, (_, when)| when.elapsed() < LATEST_ANSWER);
+        }
+        if let Some(version) = version {
+            self.gone.insert(key, (version, Instant::now()));
+        }
+    }
+}
+
+impl Seen {
+    /// A watch is about to begin.
+    pub fn expect(&self, kind: OwnedKind, scope: Option<&str>) {
+        self.lock().awaited.insert((kind, scope.map(str::to_owned)));
+    }
+
+    /// Waits until every watch has told what there is, or has had its time.
+    pub async fn all_listed(&self) {
+        let complete = async {
+            loop {
+                let mut next = std::pin::pin!(self.listed.notified());
+                next.as_mut().enable();
+                if self.lock().awaited.is_empty() {
+                    return;
+                }
+                next.await;
+            }
+        };
+        if timeout(PATIENCE, complete).await.is_err() {
+            self.lock().awaited.clear();
+        }
+    }
+
+    /// Takes in what a watch tells, and says whether it is news: what this process has just written or read is none. At the
+    /// beginning of a watch nothing is certain: of what vanished meanwhile it won't speak.
+    pub fn note(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<Told>) -> bool {
+        match event {
+            Event::Init => {
+                let mut all = self.lock();
+                all.complete.remove(&(kind, scope.map(Into::into)));
+                all.entries.retain(|(of, namespace, _), _| {
+                    *of != kind || scope.is_some_and(|scope| scope != &**namespace)
+                });
+            }
+            Event::InitApply(object) | Event::Apply(object) => return self.told(kind, object),
+            Event::Delete(object) => self.lock().delete(key(kind, object.meta()), version(object.meta())),
+            Event::InitDone => {
+                let mut all = self.lock();
+                all.complete.insert((kind, scope.map(Into::into)));
+                all.awaited.remove(&(kind, scope.map(str::to_owned)));
+                drop(all);
+                self.listed.notify_waiters();
+            }
+        }
+        true
+    }
+
+    /// The newest state of the object that was told, read or written; nothing if there is none, or if the watch might have
+    /// missed a newer one.
+    #[must_use]
+    pub fn current(&self, kind: OwnedKind, namespace: &str, name: &str) -> Option<DynamicObject> {
+        let all = self.lock();
+        let entry = all.entries.get(&(kind, namespace.into(), name.into()))?;
+        let (_, object) = entry.known.as_ref()?;
+        // Before the watch has told of everything, only what it has told of is watched.
+        if entry.watched.is_none() && !all.is_complete(kind, namespace) {
+            return None;
+        }
+        object.unpacked()
+    }
+
+    /// Whether there is no object of ours by that name, as a watch says that has told of everything. A stranger's isn't watched.
+    #[must_use]
+    pub fn is_absent(&self, kind: OwnedKind, namespace: &str, name: &str) -> bool {
+        let all = self.lock();
+        all.is_complete(kind, namespace) && !all.entries.contains_key(&(kind, namespace.into(), name.into()))
+    }
+
+    /// Remembers an object that was read or written.
+    pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
+        let Some(version) = version(&object.metadata) else { return };
+        self.lock().learn(&key(kind, &object.metadata), version, object);
+    }
+
+    /// The object isn't there, as a read has just answered.
+    pub fn vanished(&self, kind: OwnedKind, namespace: &str, name: &str) {
+        self.lock().entries.remove(&(kind, namespace.into(), name.into()));
+    }
+
+    /// The object is read before it is used again: an event of its watch may have been lost.
+    pub fn distrust(&self, kind: OwnedKind, namespace: &str, name: &str) {
+        if let Some(entry) = self.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
+            entry.known = None;
+        }
+    }
+
+    /// A watch tells of this object. It is read only if it is news, and not while others wait for the lock.
+    fn told(&self, kind: OwnedKind, object: &Told) -> bool {
+        let Some(version) = version(object.meta()) else { return true };
+        let key = key(kind, object.meta());
+        let is_news = self.lock().is_news(&key, version);
+        let whole = if is_news { object.whole().ok() } else { None };
+        let mut all = self.lock();
+        if let Some(whole) = whole {
+            all.learn(&key, version, &whole);
+        }
+        if let Some(entry) = all.entries.get_mut(&key) {
+            entry.watched = entry.watched.max(Some(version));
+        }
+        is_news
+    }
+
+    /// Whether everything of a blog is to be read anew, since that was last done so long ago. Answers so once.
+    pub fn is_due(&self, uid: &str, interval: Duration) -> bool {
+        let (now, mut all) = (Instant::now(), self.lock());
+        let first = !all.looks.contains_key(uid);
+        let due = all.looks.get(uid).is_some_and(|look| *look <= now);
+        if first || due {
+            all.looks.insert(uid.to_owned(), now + interval);
+        }
+        due
+    }
+
+    /// The next look at this blog reads everything anew.
+    pub fn doubt(&self, uid: &str) {
+        self.lock().looks.insert(uid.to_owned(), Instant::now());
+    }
+
+    /// The blog is gone.
+    pub fn forget(&self, uid: &str) {
+        self.lock().looks.remove(uid);
+    }
+
+    /// A panic while writing leaves a usable map: at worst an object is read once more.
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn version(object: &ObjectMeta) -> Option<u64> {
+    object.resource_version.as_deref()?.parse().ok()
+}
+
+fn key(kind: OwnedKind, object: &ObjectMeta) -> Key {
+    let text = |part: &Option<String>| part.as_deref().unwrap_or_default().into();
+    (kind, text(&object.namespace), text(&object.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const KIND: OwnedKind = OwnedKind::Deployment;
+
+    fn object(version: &str) -> DynamicObject {
+        let object =
+            json!({"metadata": {"name": "x", "namespace": "n", "resourceVersion": version}, "spec": {}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    fn told(version: &str) -> Told {
+        serde_json::from_str(&json!(object(version)).to_string()).unwrap()
+    }
+
+    fn watching() -> Seen {
+        let seen = Seen::default();
+        seen.note(KIND, None, &Event::Init);
+        seen.note(KIND, None, &Event::InitDone);
+        seen
+    }
+
+    fn known(seen: &Seen) -> Option<String> {
+        seen.current(KIND, "n", "x")?.metadata.resource_version
+    }
+
+    #[test]
+    fn without_a_watch_nothing_is_known() {
+        let seen = Seen::default();
+        seen.remember(KIND, &object("5"));
+        assert_eq!(known(&seen), None);
+        assert!(!seen.is_absent(KIND, "n", "y"));
+    }
+
+    #[test]
+    fn what_was_written_is_known_until_the_watch_tells_something_newer_and_its_echo_is_no_news() {
+        let seen = watching();
+        assert!(seen.is_absent(KIND, "n", "x"));
+        seen.remember(KIND, &object("5"));
+        assert_eq!(known(&seen).as_deref(), Some("5"));
+        assert!(!seen.note(KIND, None, &Event::Apply(told("4"))), "the watch lags");
+        assert!(!seen.note(KIND, None, &Event::Apply(told("5"))), "the watch tells what was written");
+        assert_eq!(known(&seen).as_deref(), Some("5"));
+        assert!(seen.note(KIND, None, &Event::Apply(told("10"))), "newer as a number, not as a text");
+        assert_eq!(known(&seen).as_deref(), Some("10"));
+    }
+
+    #[test]
+    fn a_late_answer_does_not_bring_back_what_was_deleted_and_a_late_deletion_not_take_what_was_made_anew() {
+        let seen = watching();
+        assert!(seen.note(KIND, None, &Event::Apply(told("5"))));
+        assert!(seen.note(KIND, None, &Event::Delete(told("7"))));
+        seen.remember(KIND, &object("6"));
+        assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
+        seen.remember(KIND, &object("9"));
+        seen.note(KIND, None, &Event::Delete(told("8")));
+        assert_eq!(known(&seen).as_deref(), Some("9"));
+    }
+
+    #[test]
+    fn an_object_that_a_read_does_not_find_is_forgotten() {
+        let seen = watching();
+        seen.note(KIND, None, &Event::Apply(told("5")));
+        seen.vanished(KIND, "n", "x");
+        assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
+    }
+
+    #[test]
+    fn a_distrusted_object_is_unknown_but_not_absent() {
+        let seen = watching();
+        seen.note(KIND, None, &Event::Apply(told("5")));
+        seen.distrust(KIND, "n", "x");
+        assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
+        seen.remember(KIND, &object("5"));
+        assert_eq!(known(&seen).as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn a_watch_that_begins_anew_makes_everything_uncertain_and_a_version_that_is_no_number_too() {
+        let seen = watching();
+        seen.note(KIND, None, &Event::Apply(told("5")));
+        seen.note(KIND, None, &Event::Init);
+        assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
+        seen.note(KIND, None, &Event::InitDone);
+        assert!(seen.note(KIND, None, &Event::Apply(told("five"))));
+        assert_eq!(known(&seen), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! `operator check-ready`: asks a running operator whether it is ready.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::k8s::http_get::get_readyz;
+
+/// Longest wait for one answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Before the second attempt; each later pause is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// However often it failed, it is tried again after this long.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+
+/// Asks `/readyz` at `address`, again and again until `patience` is over. A Service that has just got its pods refuses
+/// connections until each node's proxy has heard of them.
+///
+/// # Errors
+/// When nothing answers at the address in time, or the last answer isn't 200; the message holds the answer's text.
+pub async fn check_ready(address: &str, patience: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    let mut pause = FIRST_PAUSE;
+    while let Err(error) = ask(address).await {
+        if Instant::now() + pause > deadline {
+            return Err(error);
+        }
+        eprintln!("{error:#}; asking again in {} ms", pause.as_millis());
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    println!("{address} is ready");
+    Ok(())
+}
+
+async fn ask(address: &str) -> anyhow::Result<()> {
+    let (status, body) = timeout(ANSWER_TIMEOUT, get_readyz(address))
+        .await
+        .with_context(|| format!("no answer from {address} within {} s", ANSWER_TIMEOUT.as_secs()))?
+        .with_context(|| format!("failed to ask {address}"))?;
+    anyhow::ensure!(status == 200, "{address} isn't ready: {}", body.trim());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::StatusCode, routing::get};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn free_address() -> String {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+    }
+
+    async fn serve(address: String, status: StatusCode, text: &'static str) {
+        let router = Router::new().route("/readyz", get(move || async move { (status, text) }));
+        axum::serve(TcpListener::bind(address).await.unwrap(), router).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_answers_a_moment_later_is_waited_for() {
+        let address = free_address().await;
+        let late = address.clone();
+        drop(tokio::spawn(async move {
+            sleep(Duration::from_millis(400)).await;
+            serve(late, StatusCode::OK, "ok").await;
+        }));
+        check_ready(&address, Duration::from_secs(20)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn without_patience_the_first_refusal_is_the_answer() {
+        let address = free_address().await;
+        let error = check_ready(&address, Duration::ZERO).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("failed to ask {address}"));
+    }
+
+    #[tokio::test]
+    async fn who_stays_unready_fails_with_what_it_waits_for() {
+        let address = free_address().await;
+        drop(tokio::spawn(serve(address.clone(), StatusCode::SERVICE_UNAVAILABLE, "waiting for the CRD\n")));
+        let error = check_ready(&address, Duration::from_millis(600)).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("{address} isn't ready: waiting for the CRD"));
+    }
+}

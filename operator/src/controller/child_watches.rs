@@ -1,0 +1,142 @@
+//! The watches of the children: what they tell goes to [`crate::cache::mutation`], and what of it is news leads to a reconcile.
+
+use std::sync::Arc;
+
+use flaskblog_api::{OwnedKind, children::MANAGED_SELECTOR};
+use futures::{
+    StreamExt, TryStreamExt, future,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{
+    Api, Client, Resource,
+    api::{DynamicObject, PartialObjectMeta},
+    core::DynamicResourceScope,
+    runtime::{WatchStreamExt, watcher},
+};
+use tracing::debug;
+
+use crate::{
+    cache::wire_format::Told,
+    context::Context,
+    controller::{WatchHealth, describe, watch_config},
+    k8s::{
+        discovery::{LIFETIME, is_not_served},
+        watch_health::watch_and_relist,
+    },
+};
+
+type Events = BoxStream<'static, watcher::Result<watcher::Event<Told>>>;
+
+/// Watches of the children in one namespace, or in all.
+#[derive(Clone)]
+pub(crate) struct Children {
+    client: Client,
+    scope: Option<String>,
+    ctx: Arc<Context>,
+}
+
+impl Children {
+    pub(crate) async fn new(client: Client, scope: Option<String>, ctx: Arc<Context>) -> Self {
+        look_at_kinds(&ctx).await;
+        Self { client, scope, ctx }
+    }
+
+    /// What the watch of a kind tells that is news; nothing while the cluster lacks the kind.
+    pub(crate) fn watch(&self, kind: OwnedKind) -> Events {
+        if !self.ctx.served.is_missing(kind) {
+            self.ctx.seen.expect(kind, self.scope.as_deref());
+        }
+        if kind.may_be_missing() { self.when_served(kind) } else { self.until_gone(kind) }
+    }
+
+    /// It begins when the kind is served and ends when it no longer is, again and again: without the kind it would fail for
+    /// ever, and with one look at the start it would never begin.
+    fn when_served(&self, kind: OwnedKind) -> Events {
+        let children = self.clone();
+        let served = stream::repeat(Arc::clone(&self.ctx)).then(move |ctx| async move {
+            look_at_kinds(&ctx).await;
+            while ctx.served.is_missing(kind) {
+                tokio::time::sleep(LIFETIME).await;
+                look_at_kinds(&ctx).await;
+            }
+        });
+        served.flat_map(move |()| children.until_gone(kind)).boxed()
+    }
+
+    fn until_gone(&self, kind: OwnedKind) -> Events {
+        let resource = kind.api_resource();
+        let config = watch_config().labels(MANAGED_SELECTOR);
+        let (children, scope, ctx) = (self.clone(), self.scope.clone(), Arc::clone(&self.ctx));
+        let health = WatchHealth::new(&self.ctx, resource.kind.clone(), scope.clone());
+        // Of Secrets only metadata travels: the operator never sees their data.
+        let watch = if kind == OwnedKind::Secret {
+            let api: Api<PartialObjectMeta<DynamicObject>> =
+                scoped(&self.client, scope.as_deref(), &resource);
+            watch_and_relist(api, config).map_ok(event_of_secret).boxed()
+        } else {
+            watch_and_relist(scoped(&self.client, scope.as_deref(), &resource), config).boxed()
+        };
+        watch
+            .take_while(move |event| future::ready(!children.has_gone(kind, event)))
+            .default_backoff()
+            .inspect(move |event| health.note(event))
+            // An error ends no watch, and a common delay after one would stop all of them.
+            .filter(|event| future::ready(event.is_ok()))
+            // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
+            .try_filter(move |event| future::ready(ctx.seen.note(kind, scope.as_deref(), event)))
+            .boxed()
+    }
+
+    /// Whether the cluster no longer has the kind; if so, all of its objects are forgotten.
+    fn has_gone(&self, kind: OwnedKind, event: &watcher::Result<watcher::Event<Told>>) -> bool {
+        let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
+        if gone {
+            self.ctx.served.has_gone(kind);
+            self.ctx.seen.note(kind, self.scope.as_deref(), &watcher::Event::Init);
+        }
+        gone
+    }
+}
+
+/// Asks which kinds the cluster has. If it can't be asked, they count as there, and it is asked again.
+async fn look_at_kinds(ctx: &Context) {
+    if let Err(error) = ctx.served.look(&ctx.client.0).await {
+        debug!(error = %describe(&error), "failed to ask which kinds the cluster has");
+    }
+}
+
+/// Whether a watch failed since its kind isn't served any more.
+fn is_gone(error: &watcher::Error) -> bool {
+    let source = match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => source,
+        watcher::Error::WatchError(status) => return status.code == 404,
+        _ => return false,
+    };
+    is_not_served(source)
+}
+
+fn scoped<K>(client: &Client, scope: Option<&str>, resource: &K::DynamicType) -> Api<K>
+where
+    K: Resource<Scope = DynamicResourceScope>,
+{
+    match scope {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+        None => Api::all_with(client.clone(), resource),
+    }
+}
+
+fn event_of_secret(event: watcher::Event<PartialObjectMeta<DynamicObject>>) -> watcher::Event<Told> {
+    let told = |secret: PartialObjectMeta<DynamicObject>| {
+        Told::of_metadata(ObjectMeta { managed_fields: None, ..secret.metadata })
+    };
+    match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(told(object)),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::Apply(object) => watcher::Event::Apply(told(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(told(object)),
+    }
+}

@@ -1,0 +1,263 @@
+//! The kubectl commands that messages advise (no client required).
+
+use flaskblog_api::{
+    Child,
+    children::{ALLOW_EMPTY, ALLOW_UPGRADE, APP_NAME, MANAGER, data_claim, database_pod},
+};
+use kube::api::ApiResource;
+
+use crate::model::blog_meta::Identity;
+
+fn annotate(id: &Identity, key: &str, value: &str) -> String {
+    format!("kubectl annotate fb {} -n {} {key}={value} --overwrite", id.name, id.namespace)
+}
+
+/// Allows another MySQL on the data.
+#[must_use]
+pub fn allow_upgrade(id: &Identity, version: &str) -> String {
+    annotate(id, ALLOW_UPGRADE, version)
+}
+
+/// Gives up the data of a volume or claim.
+#[must_use]
+pub fn allow_empty(id: &Identity, lost: &str) -> String {
+    annotate(id, ALLOW_EMPTY, lost)
+}
+
+/// Deletes an object in the blog's namespace.
+#[must_use]
+pub fn delete_object(id: &Identity, kind: &ApiResource, name: &str) -> String {
+    format!("kubectl delete {}", object(id, kind, name))
+}
+
+/// Marks a Secret as the blog's.
+#[must_use]
+pub fn label_secret(id: &Identity, name: &str) -> String {
+    let labels = labels(id, &["managed-by", "name", "instance"]);
+    format!("kubectl label secret {name} -n {} {labels} --overwrite", id.namespace)
+}
+
+/// Marks a claim as the blog's.
+#[must_use]
+pub fn label_claim(id: &Identity, name: &str) -> String {
+    format!("kubectl label pvc {name} -n {} {} --overwrite", id.namespace, labels(id, &["name", "instance"]))
+}
+
+fn labels(id: &Identity, keys: &[&str]) -> String {
+    let value = |key: &str| match key {
+        "managed-by" => MANAGER,
+        "name" => APP_NAME,
+        _ => &id.name,
+    };
+    let labels: Vec<String> =
+        keys.iter().map(|key| format!("app.kubernetes.io/{key}={}", value(key))).collect();
+    labels.join(" ")
+}
+
+/// Names another image of MySQL.
+#[must_use]
+pub fn set_mysql_image(id: &Identity, image: &str) -> String {
+    let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"image":"{image}"}}}}}}}}"#);
+    format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
+}
+
+/// Asks for a volume of that size.
+#[must_use]
+pub fn set_storage_size(id: &Identity, size: &str) -> String {
+    let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"storage":{{"size":"{size}"}}}}}}}}}}"#);
+    format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
+}
+
+/// Scales MySQL, which the operator leaves alone while its volume is in danger.
+fn scale_mysql(id: &Identity, replicas: u8) -> String {
+    let set = Child::Database.name(&id.name);
+    format!("kubectl scale statefulset {set} -n {} --replicas={replicas}", id.namespace)
+}
+
+/// Keeps a volume although its claim is being deleted.
+#[must_use]
+pub fn keep_volume(id: &Identity, volume: &str) -> String {
+    let policy = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
+    format!("1. kubectl patch pv {volume} -p '{policy}' 2. {}", scale_mysql(id, 0))
+}
+
+/// Deletes the claim that has taken the place of the one with the data.
+#[must_use]
+pub fn delete_claim(id: &Identity) -> String {
+    format!("kubectl delete pvc {} -n {}", data_claim(&id.name), id.namespace)
+}
+
+/// Ends MySQL's pod.
+#[must_use]
+pub fn delete_pod(id: &Identity) -> String {
+    format!("kubectl delete pod {} -n {}", database_pod(&id.name), id.namespace)
+}
+
+/// Kind, name and namespace of a child, as kubectl takes them.
+fn child(id: &Identity, role: Child) -> String {
+    object(id, &role.kind().api_resource(), &role.name(&id.name))
+}
+
+/// Kind, name and namespace of an object beside the blog, as kubectl takes them.
+fn object(id: &Identity, kind: &ApiResource, name: &str) -> String {
+    let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
+    format!("{}{group} {name} -n {}", kind.plural, id.namespace)
+}
+
+/// Shows a child.
+#[must_use]
+pub fn get_object(id: &Identity, role: Child) -> String {
+    format!("kubectl get {} -o yaml", child(id, role))
+}
+
+/// Writes a copy of a Secret to a file.
+#[must_use]
+pub fn save_secret(id: &Identity, role: Child) -> String {
+    format!("{} | (umask 077 && cat >{}.yaml)", get_object(id, role), role.name(&id.name))
+}
+
+/// Lets a child go that is held by the finalizers of another client.
+#[must_use]
+pub fn remove_finalizers(id: &Identity, role: Child) -> String {
+    let patch = r#"{"metadata":{"finalizers":null}}"#;
+    format!("kubectl patch {} --type=merge -p '{patch}'", child(id, role))
+}
+
+/// Binds a released volume to the claim that the StatefulSet makes.
+#[must_use]
+pub fn bind_volume(id: &Identity, volume: &str, has_other_claim: bool) -> String {
+    let release = format!("{}; {}; ", scale_mysql(id, 0), delete_claim(id));
+    let patch = r#"[{"op":"remove","path":"/spec/claimRef/uid"},{"op":"remove","path":"/spec/claimRef/resourceVersion"}]"#;
+    let bind = format!("kubectl patch pv {volume} --type=json -p '{patch}'; {}", scale_mysql(id, 1));
+    if has_other_claim { release + &bind } else { bind }
+}
+
+/// Opens the FlaskBlog in an editor.
+#[must_use]
+pub fn edit_blog(id: &Identity) -> String {
+    format!("kubectl edit fb {} -n {}", id.name, id.namespace)
+}
+
+/// Shows a pod with its Events.
+#[must_use]
+pub fn describe_pod(id: &Identity, pod: &str) -> String {
+    format!("kubectl describe pod {pod} -n {}", id.namespace)
+}
+
+/// Shows why the data's claim has no volume.
+#[must_use]
+pub fn describe_claim(id: &Identity) -> String {
+    format!("kubectl describe pvc {} -n {}", data_claim(&id.name), id.namespace)
+}
+
+/// Shows what the namespace's quotas and limits allow.
+#[must_use]
+pub fn describe_limits(id: &Identity) -> String {
+    format!("kubectl describe resourcequota,limitrange -n {}", id.namespace)
+}
+
+/// Shows which policies decide on connections to the pods.
+#[must_use]
+pub fn describe_network_policies(id: &Identity) -> String {
+    format!("kubectl describe networkpolicies -n {}", id.namespace)
+}
+
+/// Shows the end of a container's log. `pod` may be `deployment/NAME`.
+#[must_use]
+pub fn logs(id: &Identity, pod: &str, container: &str) -> String {
+    format!("kubectl logs {pod} -n {} -c {container} --tail=50", id.namespace)
+}
+
+/// Starts every replica again, which runs the migration.
+#[must_use]
+pub fn restart_replicas(id: &Identity) -> String {
+    format!("kubectl rollout restart deployment {} -n {}", Child::App.name(&id.name), id.namespace)
+}
+
+/// Deletes one of the blog's Secrets.
+#[must_use]
+pub fn delete_secret(id: &Identity, role: Child) -> String {
+    format!("kubectl delete secret {} -n {}", role.name(&id.name), id.namespace)
+}
+
+/// Ends all pods of the blog before one starts again.
+#[must_use]
+pub fn hibernate_and_wake(id: &Identity) -> String {
+    let (name, namespace) = (&id.name, &id.namespace);
+    let hibernate = |is_set: bool| {
+        format!(
+            "kubectl patch fb {name} -n {namespace} --type=merge -p '{{\"spec\":{{\"hibernate\":{is_set}}}}}'"
+        )
+    };
+    let ended = format!("kubectl wait fb/{name} -n {namespace} --for=condition=Hibernated --timeout=10m");
+    [hibernate(true), ended, hibernate(false)].join("; ")
+}
+
+/// Grants one permission in the blog's namespace. `resource` may name a subresource after a slash.
+#[must_use]
+pub fn grant(id: &Identity, user: &str, verb: &str, resource: &str, group: &str) -> String {
+    let (plural, sub) = resource.split_once('/').unwrap_or((resource, ""));
+    let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+    let sub = if sub.is_empty() { String::new() } else { format!("/{sub}") };
+    let (name, namespace) = (format!("{MANAGER}:{verb}:{}", resource.replace('/', ":")), &id.namespace);
+    format!(
+        "kubectl create role {name} -n {namespace} --verb={verb} --resource={plural}{group}{sub}; \
+         kubectl create rolebinding {name} -n {namespace} --role={name} --user={user}"
+    )
+}
+
+/// Makes the database's Secret from the files of MySQL's pod. No password is in an argument.
+#[must_use]
+pub fn restore_secret(id: &Identity) -> String {
+    let (pod, namespace, secret) =
+        (database_pod(&id.name), &id.namespace, Child::DatabaseSecret.name(&id.name));
+    let labels = [("managed-by", MANAGER), ("name", APP_NAME), ("instance", &id.name)]
+        .map(|(key, value)| format!("    app.kubernetes.io/{key}: {value}\\n"))
+        .concat();
+    let keys =
+        ["root-password", "password", "username", "database"].map(|key| format!("  {key}: %s\\n")).concat();
+    let values = "$(base64 -w0 root-password) $(base64 -w0 password) $(printf %s \"$MYSQL_USER\" | base64 -w0) \
+                  $(printf %s \"$MYSQL_DATABASE\" | base64 -w0)";
+    format!(
+        "kubectl exec -n {namespace} {pod} -c mysql -- bash -c 'cd /etc/mysql-credentials; printf \"apiVersion: v1\\nkind: \
+         Secret\\nmetadata:\\n  name: {secret}\\n  labels:\\n{labels}data:\\n{keys}\" {values}' | kubectl apply -n {namespace} -f -"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The part that runs in the pod, on files as they lie there.
+    #[test]
+    fn restored_secret_holds_the_files_and_variables() {
+        let id =
+            Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+        let folder = std::env::temp_dir().join(format!("restore-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("root-password"), "it's \"odd\" $HOME").unwrap();
+        std::fs::write(folder.join("password"), "p").unwrap();
+        let command = restore_secret(&id);
+        let inner = command.split_once("bash -c '").unwrap().1.split_once("' | kubectl apply").unwrap().0;
+        let inner = inner.replace("/etc/mysql-credentials", folder.to_str().unwrap());
+        let made = Command::new("bash")
+            .args(["-c", &inner])
+            .envs([("MYSQL_USER", "flaskr"), ("MYSQL_DATABASE", "posts")])
+            .output()
+            .unwrap();
+        std::fs::remove_dir_all(folder).unwrap();
+        let secret: k8s_openapi::api::core::v1::Secret =
+            crate::cli::crds::from_yaml(&String::from_utf8(made.stdout).unwrap()).unwrap();
+        assert_eq!(secret.metadata.name.as_deref(), Some("daily-mysql"));
+        assert_eq!(secret.metadata.labels.unwrap()["app.kubernetes.io/instance"], "daily");
+        let data = secret.data.unwrap();
+        let text = |key: &str| String::from_utf8(data[key].0.clone()).unwrap();
+        assert_eq!(text("root-password"), "it's \"odd\" $HOME");
+        assert_eq!(
+            (text("password"), text("username"), text("database")),
+            ("p".into(), "flaskr".into(), "posts".into())
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! Decisions beside the objects themselves, and what carries them out.
+
+pub mod certificates;
+pub mod node_port;
+pub mod owner_references;
+pub mod secret_rotation;
+pub mod secrets;
+pub mod stuck_pod;
+pub mod volume_expansion;

@@ -1,0 +1,113 @@
+//! The node port of a blog's Service, recorded on a Secret that outlives the blog: visitors keep their address when the blog is
+//! deleted and applied again.
+
+use std::sync::Arc;
+
+use flaskblog_api::{
+    Child, DeletionPolicy, FlaskBlog, OwnedKind,
+    children::{MANAGER, NODE_PORT},
+};
+use kube::{
+    ResourceExt,
+    api::{DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    context::Context,
+    model::{blog_meta::Identity, error::Error},
+    reconcile::{
+        desired::{Applied, Objects},
+        observe::{Observed, child_api, without_data},
+    },
+};
+
+/// The Secret of sessions is the only one that every blog has.
+const RECORD: Child = Child::SessionSecret;
+
+/// The node port that the Service had last, if the spec pins none (no client required). A Service of type ClusterIP takes none.
+#[must_use]
+pub fn remembered_node_port(blog: &FlaskBlog, observed: &Observed) -> Option<i32> {
+    let service = &blog.spec.service;
+    if service.node_port.is_some() || service.type_.as_str() == "ClusterIP" {
+        return None;
+    }
+    let reported = blog.status.as_ref().and_then(|status| status.node_port);
+    reported.or_else(|| recorded(observed.children.get(&RECORD)?))
+}
+
+/// Records the node port that the Service has now (client required). Under `Delete` no record would remain.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn record_node_port(
+    ctx: &Context,
+    id: &Identity,
+    policy: DeletionPolicy,
+    applied: &Objects<Applied>,
+) -> Result<(), Error> {
+    let (Some(service), Some(secret)) = (applied.get(Child::AppService), applied.get(RECORD)) else {
+        return Ok(());
+    };
+    let port = service.data.pointer("/spec/ports/0/nodePort").and_then(Value::as_i64);
+    let Some(port) = port
+        .filter(|port| policy == DeletionPolicy::Retain && recorded_text(secret) != Some(&port.to_string()))
+    else {
+        return Ok(());
+    };
+    let (kind, name) = (OwnedKind::Secret, RECORD.name(&id.name));
+    let patch = json!({"metadata": {"resourceVersion": secret.metadata.resource_version,
+        "annotations": {NODE_PORT: port.to_string()}}});
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    ctx.metrics.api_writes.get_or_create(&("annotate", kind).into()).inc();
+    let api = child_api::<DynamicObject>(&ctx.client.0, id, kind);
+    let written = api.patch_metadata(&name, &params, &Patch::Merge(patch)).await;
+    let written = written.map_err(|source| Error::Write {
+        verb: "record the node port in",
+        kind: kind.api_resource().kind,
+        name,
+        source: Box::new(source),
+    })?;
+    ctx.seen.remember(kind, &without_data(written));
+    Ok(())
+}
+
+/// The Service with the node port that it had, if it has lost its port.
+#[must_use]
+pub fn with_node_port(
+    remembered: Option<i32>,
+    role: Child,
+    wanted: &DynamicObject,
+    live: Option<&Arc<DynamicObject>>,
+) -> Option<DynamicObject> {
+    let number = &wanted.data.pointer("/spec/ports/0")?["port"];
+    let has_it = |live: &Arc<DynamicObject>| {
+        let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
+        ports.into_iter().any(|port| port["port"] == *number && port["nodePort"].is_i64())
+    };
+    let lacks_it = role == Child::AppService && !live.is_some_and(has_it);
+    let port = remembered.filter(|_| lacks_it)?;
+    let mut wanted = wanted.clone();
+    *wanted.data.pointer_mut("/spec/ports/0")?.as_object_mut()?.entry("nodePort").or_insert(Value::Null) =
+        port.into();
+    Some(wanted)
+}
+
+/// Whether another port of the Service has the node port that ours is to have: an apply would put ours beside it, which the
+/// API server refuses with status 500.
+#[must_use]
+pub fn moves_port(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let Some(ours) = wanted.data.pointer("/spec/ports/0").filter(|port| port["nodePort"].is_i64()) else {
+        return false;
+    };
+    let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
+    ports.into_iter().any(|port| port["nodePort"] == ours["nodePort"] && port["port"] != ours["port"])
+}
+
+fn recorded(secret: &DynamicObject) -> Option<i32> {
+    recorded_text(secret)?.parse().ok()
+}
+
+fn recorded_text(secret: &DynamicObject) -> Option<&String> {
+    secret.annotations().get(NODE_PORT)
+}

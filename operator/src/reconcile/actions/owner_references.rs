@@ -1,0 +1,266 @@
+//! To whom data and credentials belong: to nobody under `Retain`, to the FlaskBlog under `Delete`, so that they go with that
+//! and with nothing else.
+//!
+//! `Retain` takes effect before anything else of a reconcile, so that a blog whose other objects can't be applied keeps its
+//! data all the same when it is deleted. `Delete` comes last: only what turned out to be the blog's own is given to it.
+
+use flaskblog_api::{
+    Child, DeletionPolicy, FlaskBlog,
+    children::{DATA_VOLUME, DATA_VOLUME_KEY, KEEP, MANAGER, SERVED_IMAGE, data_claim},
+};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{PersistentVolumeClaim, Secret},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::{
+    Api, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+    core::NamespaceResourceScope,
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    context::Context,
+    model::{blog_meta::Identity, error::Error, semantic_eq::runs_the_newest_template},
+    reconcile::{
+        desired::{Applied, Objects},
+        observe::Observed,
+        validate::{bound_volume, forgets_volume, mysql_image, recorded_volume},
+    },
+};
+
+/// The owners that the claim should have, if they differ from those that it has (no client required). Owners that
+/// others have set stay.
+#[must_use]
+pub fn wanted_owners(
+    id: &Identity,
+    policy: DeletionPolicy,
+    metadata: &ObjectMeta,
+) -> Option<Vec<OwnerReference>> {
+    let current = metadata.owner_references.clone().unwrap_or_default();
+    // The owner of an earlier blog stays: what it owns is the garbage collector's.
+    let is_ours = |owner: &OwnerReference| owner.kind == "FlaskBlog" && owner.uid == id.uid;
+    let mut wanted: Vec<OwnerReference> = current.iter().filter(|owner| !is_ours(owner)).cloned().collect();
+    if policy == DeletionPolicy::Delete {
+        // Not as controller: the StatefulSet controller may want to be that.
+        wanted.push(OwnerReference { controller: None, ..id.owner_reference() });
+    }
+    (wanted != current).then_some(wanted)
+}
+
+/// Under `Retain`, takes claim and Secrets out of the FlaskBlog's possession (client required). It gives nothing to anybody,
+/// so it needs no validated plan.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn release_data(
+    ctx: &Context,
+    id: &Identity,
+    policy: DeletionPolicy,
+    observed: &Observed,
+) -> Result<(), Error> {
+    if policy != DeletionPolicy::Retain {
+        return Ok(());
+    }
+    settle_claim(ctx, id, policy, observed).await?;
+    for role in Child::ALL.into_iter().filter(|role| role.outlives_the_blog()) {
+        if let Some(secret) = observed.children.get(&role) {
+            settle::<Secret>(ctx, id, policy, &role.name(&id.name), &secret.metadata).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Under `Delete`, gives the claim to the FlaskBlog (client required); the Secrets' owner is part of what is applied.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn take_data(
+    ctx: &Context,
+    id: &Identity,
+    policy: DeletionPolicy,
+    observed: &Observed,
+) -> Result<(), Error> {
+    if policy != DeletionPolicy::Delete {
+        return Ok(());
+    }
+    settle_claim(ctx, id, policy, observed).await
+}
+
+/// Ends the record of a volume that the user has given up, before MySQL starts on another one (client required).
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn forget_volume(
+    ctx: &Context,
+    id: &Identity,
+    blog: &FlaskBlog,
+    observed: &Observed,
+) -> Result<(), Error> {
+    if forgets_volume(blog, observed) { write_volume(ctx, id, observed, None).await } else { Ok(()) }
+}
+
+/// Records on claim and Secret what serves the data now (client required).
+///
+/// The image stands on the claim, as it goes where the data goes. The volume stands in the Secret, whose copy in MySQL's pod
+/// keeps that from starting on an empty one.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn record_served_data(
+    ctx: &Context,
+    id: &Identity,
+    observed: &Observed,
+    applied: &Objects<Applied>,
+) -> Result<(), Error> {
+    let (Some(set), Some(claim)) = (applied.get(Child::Database), &observed.data_claim) else {
+        return Ok(());
+    };
+    let (Some(image), Some(volume)) = (mysql_image(set), bound_volume(claim)) else { return Ok(()) };
+    let has_secret = observed.children.contains_key(&Child::DatabaseSecret);
+    if !has_secret || !runs_the_newest_template(set) || claim.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let wanted = KEEP.into_iter().chain([(SERVED_IMAGE, image)]);
+    let missing: Map<String, Value> = wanted
+        .filter(|(key, value)| claim.annotations().get(*key).map(String::as_str) != Some(*value))
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    if !missing.is_empty() {
+        let patch = json!({"metadata": {"annotations": missing}});
+        patch_exactly::<PersistentVolumeClaim>(
+            ctx,
+            id,
+            &data_claim(&id.name),
+            &claim.metadata,
+            ("annotate", "annotate"),
+            patch,
+        )
+        .await?;
+    }
+    if recorded_volume(observed) != Some(volume) {
+        write_volume(ctx, id, observed, Some(volume)).await
+    } else {
+        Ok(())
+    }
+}
+
+async fn write_volume(
+    ctx: &Context,
+    id: &Identity,
+    observed: &Observed,
+    volume: Option<&String>,
+) -> Result<(), Error> {
+    let role = Child::DatabaseSecret;
+    let Some(secret) = observed.children.get(&role) else { return Ok(()) };
+    let encoded = volume.map(|volume| ByteString(volume.clone().into_bytes()));
+    let patch =
+        json!({"metadata": {"annotations": {DATA_VOLUME: volume}}, "data": {DATA_VOLUME_KEY: encoded}});
+    patch_exactly::<Secret>(
+        ctx,
+        id,
+        &role.name(&id.name),
+        &secret.metadata,
+        ("record", "record the volume in"),
+        patch,
+    )
+    .await
+}
+
+async fn settle_claim(
+    ctx: &Context,
+    id: &Identity,
+    policy: DeletionPolicy,
+    observed: &Observed,
+) -> Result<(), Error> {
+    let Some(claim) = &observed.data_claim else { return Ok(()) };
+    settle::<PersistentVolumeClaim>(ctx, id, policy, &data_claim(&id.name), &claim.metadata).await
+}
+
+/// Writes the owners, if they aren't as they should be. What is on its way out is left alone: nothing brings it back.
+async fn settle<K>(
+    ctx: &Context,
+    id: &Identity,
+    policy: DeletionPolicy,
+    name: &str,
+    metadata: &ObjectMeta,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    if metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    let Some(owners) = wanted_owners(id, policy, metadata) else { return Ok(()) };
+    let patch = json!({"metadata": {"ownerReferences": owners}});
+    patch_exactly::<K>(ctx, id, name, metadata, ("own", "set the owner of"), patch).await
+}
+
+/// Patches the version that was read and no other. The label is the metric's, the verb the error's.
+async fn patch_exactly<K>(
+    ctx: &Context,
+    id: &Identity,
+    name: &str,
+    read: &ObjectMeta,
+    (label, verb): (&'static str, &'static str),
+    mut patch: Value,
+) -> Result<(), Error>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug,
+{
+    let kind = K::kind(&()).into_owned();
+    let api: Api<K> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
+    patch["metadata"]["resourceVersion"] = json!(read.resource_version);
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    ctx.metrics.api_writes.get_or_create(&(label, kind.clone()).into()).inc();
+    api.patch_metadata(name, &params, &Patch::Merge(patch)).await.map(|_| ()).map_err(|source| Error::Write {
+        verb,
+        kind,
+        name: name.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> Identity {
+        Identity { namespace: "press".into(), name: "daily".into(), uid: "new".into(), generation: Some(1) }
+    }
+
+    fn owned_by(owners: Vec<OwnerReference>) -> ObjectMeta {
+        ObjectMeta { owner_references: Some(owners), ..ObjectMeta::default() }
+    }
+
+    fn blog(uid: &str) -> OwnerReference {
+        OwnerReference { controller: None, uid: uid.into(), ..id().owner_reference() }
+    }
+
+    fn stranger() -> OwnerReference {
+        OwnerReference { kind: "Backup".into(), name: "b".into(), ..OwnerReference::default() }
+    }
+
+    #[test]
+    fn the_claim_follows_the_policy_and_keeps_the_owners_of_others() {
+        let wanted = |policy, owners| wanted_owners(&id(), policy, &owned_by(owners));
+        assert_eq!(wanted(DeletionPolicy::Retain, vec![]), None);
+        assert_eq!(wanted(DeletionPolicy::Delete, vec![stranger()]), Some(vec![stranger(), blog("new")]));
+        assert_eq!(wanted(DeletionPolicy::Delete, vec![blog("new")]), None);
+        assert_eq!(wanted(DeletionPolicy::Retain, vec![blog("new"), stranger()]), Some(vec![stranger()]));
+    }
+
+    #[test]
+    fn owner_of_an_earlier_blog_stays_for_the_collector() {
+        let owners = owned_by(vec![blog("old")]);
+        assert_eq!(wanted_owners(&id(), DeletionPolicy::Retain, &owners), None);
+    }
+}

@@ -1,0 +1,212 @@
+//! New passwords and keys, one step at a time. What has been done stands in annotations of the Secret, so an operator that
+//! starts in the middle goes on where another one ended.
+//!
+//! The account's password and the session key go the same way, so that no replica ever meets what it doesn't know:
+//! 1. *Begin*: the Secret gets the new one beside the old one, and the blog's pods are rolled.
+//!    A password: `password` is the new one, `previous-password` the old one; the first new pod tells MySQL, which takes
+//!    both from then on (MySQL manual, "Dual Password Support").
+//!    A session key: `current` stays, and `previous` is the *next* one, so that every replica accepts it before any signs
+//!    with it.
+//! 2. *Finish*, once every replica has started since: `previous-password` goes, and the replicas discard it at the server;
+//!    the session keys change places.
+//!
+//! Root's password has one step: `root-password` is the new one, `previous-root-password` has the ones before. The keeper in
+//! MySQL's pod (`desired/keeper.sh`) sees that and changes it in MySQL. The next one begins three minutes later at the earliest, and
+//! not while the keeper fails.
+
+mod credential;
+mod secret;
+
+use std::time::Duration;
+
+use flaskblog_api::{
+    Child, FlaskBlog,
+    children::{ROTATION, ROTATION_UNDER_WAY},
+};
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::Value;
+
+pub use self::{credential::Credential, secret::rotate};
+use crate::{
+    model::semantic_eq::{is_rolled_out, runs_the_newest_template},
+    reconcile::{
+        desired::{Applied, KEEPER, Objects},
+        observe::Observed,
+    },
+};
+
+/// A new password of root reaches MySQL in this time, with some to spare.
+const ARRIVAL: SignedDuration = SignedDuration::from_mins(3);
+/// A date that is further ahead than this was written by another clock.
+const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is to be done with one credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which one.
+    pub credential: Credential,
+    /// The version of its Secret that this was decided on.
+    pub version: Option<String>,
+    /// What.
+    pub action: Action,
+}
+
+/// One of the steps of a rotation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The new one comes beside the old one.
+    Begin {
+        /// Names the rotation: the pods are rolled once for each.
+        rotation: String,
+        /// The last word of a person, which asks for nothing more.
+        heard: String,
+        /// When.
+        at: String,
+        /// What the user is told.
+        why: String,
+    },
+    /// The old one goes.
+    Finish,
+}
+
+/// The rotation that a Secret has seen last, for the pod template: every new one rolls the pods once.
+#[must_use]
+pub fn last_rotation(observed: &Observed, role: Child) -> Option<String> {
+    observed.children.get(&role)?.annotations().get(ROTATION).cloned()
+}
+
+/// The annotation of the pod template that rolls the pods.
+#[must_use]
+pub fn template_annotation(role: Child) -> &'static str {
+    if role == Child::DatabaseSecret {
+        "flaskblog.dev/password-rotation"
+    } else {
+        "flaskblog.dev/session-key-rotation"
+    }
+}
+
+/// The next steps at that time (no client required).
+#[must_use]
+pub fn steps(blog: &FlaskBlog, applied: &Objects<Applied>, now: Timestamp) -> Vec<Step> {
+    Credential::ALL
+        .into_iter()
+        .filter_map(|credential| {
+            let secret = applied.get(credential.secret())?;
+            let action = action(credential, blog, secret, applied, now)?;
+            Some(Step { credential, version: secret.resource_version(), action })
+        })
+        .collect()
+}
+
+fn action(
+    credential: Credential,
+    blog: &FlaskBlog,
+    secret: &DynamicObject,
+    applied: &Objects<Applied>,
+    now: Timestamp,
+) -> Option<Action> {
+    let rolls_pods = credential != Credential::Root;
+    if rolls_pods && secret.annotations().contains_key(ROTATION_UNDER_WAY) {
+        return has_rolled_out(secret, credential.secret(), applied).then_some(Action::Finish);
+    }
+    if credential == Credential::Root && arrives_in(secret, now).is_some() {
+        return None;
+    }
+    let heard = credential.heard(secret);
+    let asked = blog.annotations().get(credential.asked_by()).filter(|word| !word.is_empty());
+    if let Some(word) = asked.filter(|word| Some(*word) != heard) {
+        let why = format!("asked for by {}", credential.asked_by());
+        let begin = Action::Begin { rotation: word.clone(), heard: word.clone(), at: seconds(now), why };
+        // An account's new password is told to MySQL by whichever replica starts next.
+        return (credential == Credential::Account || is_told(credential, applied)).then_some(begin);
+    }
+    let days = credential.days(blog)?;
+    let due = is_older(credential, secret, days, now) && is_at_rest(credential, blog, applied);
+    due.then(|| Action::Begin {
+        rotation: seconds(now),
+        heard: heard.cloned().unwrap_or_default(),
+        at: seconds(now),
+        why: if days == 1 { "older than a day".to_owned() } else { format!("older than {days} days") },
+    })
+}
+
+/// How long root's next password waits until the last one is MySQL's, if nothing fails: the kubelet brings it within two minutes,
+/// and the keeper isn't ready while it fails, which [`is_told`] sees. Passwords that come faster would push out the one that
+/// MySQL has.
+fn arrives_in(secret: &DynamicObject, now: Timestamp) -> Option<SignedDuration> {
+    let made_at = secret.annotations().get(Credential::Root.made_at())?;
+    let left = (made_at.parse::<Timestamp>().ok()? + ARRIVAL).duration_since(now);
+    (left.is_positive() && left <= ARRIVAL + CLOCK_TOLERANCE).then_some(left)
+}
+
+/// When a person's word for a new password of root can be followed, if it has to wait (no client required).
+#[must_use]
+pub fn root_waits(blog: &FlaskBlog, applied: &Objects<Applied>, now: Timestamp) -> Option<Duration> {
+    let secret = applied.get(Child::DatabaseSecret)?;
+    let asked = blog.annotations().get(Credential::Root.asked_by()).filter(|word| !word.is_empty())?;
+    let left = arrives_in(secret, now).filter(|_| Some(asked) != Credential::Root.heard(secret))?;
+    Duration::try_from(left).ok()
+}
+
+/// RFC 3339, as Kubernetes writes times.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
+}
+
+/// Whether it was made more than so many days ago: by the last rotation, else with its Secret.
+fn is_older(credential: Credential, secret: &DynamicObject, days: i32, now: Timestamp) -> bool {
+    let noted =
+        secret.annotations().get(credential.made_at()).and_then(|text| text.parse::<Timestamp>().ok());
+    let made = noted.or(secret.creation_timestamp().map(|time| time.0));
+    let days = SignedDuration::from_hours(24 * i64::from(days));
+    // Made when the clock was ahead: how long ago is unknown, and waiting for that time could take years.
+    let is_of_the_future = |made: Timestamp| made > now + CLOCK_TOLERANCE;
+    made.is_some_and(|made| now.duration_since(made) > days || is_of_the_future(made))
+}
+
+/// Nobody waits for what only age asks for: every replica and the database serve, and none is about to end.
+fn is_at_rest(credential: Credential, blog: &FlaskBlog, applied: &Objects<Applied>) -> bool {
+    let replicas = applied.get(Child::App).is_some_and(|app| has_replicas(app) && is_rolled_out(app));
+    !blog.spec.hibernate && replicas && is_told(credential, applied)
+}
+
+/// Whether there is somebody now who tells MySQL: for root its keeper, which a pod from before it had one lacks. Rotations
+/// that nobody tells would push the password that MySQL has out of those that are kept.
+fn is_told(credential: Credential, applied: &Objects<Applied>) -> bool {
+    let set = applied.get(Child::Database);
+    match credential {
+        Credential::SessionKey => true,
+        Credential::Account => set.is_some_and(database_serves),
+        Credential::Root => set.is_some_and(|set| runs_the_newest_template(set) && has_keeper(set)),
+    }
+}
+
+fn database_serves(set: &DynamicObject) -> bool {
+    let status = &set.data["status"];
+    let current = status["observedGeneration"].as_i64() == set.metadata.generation;
+    current && status["readyReplicas"].as_i64().unwrap_or(0) > 0
+}
+
+/// In the template, and so in a pod that is of the newest one.
+fn has_keeper(set: &DynamicObject) -> bool {
+    let containers = set.data.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+    containers.is_some_and(|all| all.iter().any(|one| one["name"] == KEEPER))
+}
+
+fn has_replicas(deployment: &DynamicObject) -> bool {
+    deployment.data["spec"]["replicas"].as_i64().unwrap_or(1) > 0
+}
+
+/// Whether every replica has started since the rotation began, and there is at least one: without any, nobody has told the
+/// server.
+fn has_rolled_out(secret: &DynamicObject, role: Child, applied: &Objects<Applied>) -> bool {
+    let (Some(rotation), Some(app)) = (secret.annotations().get(ROTATION), applied.get(Child::App)) else {
+        return false;
+    };
+    let template = &app.data["spec"]["template"]["metadata"]["annotations"];
+    has_replicas(app) && template[template_annotation(role)] == *rotation && is_rolled_out(app)
+}
+
+#[cfg(test)]
+mod tests;

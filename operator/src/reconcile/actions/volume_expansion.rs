@@ -1,0 +1,138 @@
+//! Lets the volume grow, and takes a growth back that failed (client required). Nothing here looks at the database's health: a full disk is when it is needed.
+
+use flaskblog_api::{
+    Storage,
+    children::{MANAGER, data_claim},
+};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+    core::Status,
+};
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    model::{blog_meta::Identity, error::Error, kubectl::set_storage_size, semantic_eq::at_least},
+    reconcile::observe::{Observed, claim_capacity, claim_request},
+};
+
+/// How the volume's growth stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// It is as large as the spec says.
+    None,
+    /// The claim asks for the new size; the volume isn't there yet.
+    UnderWay(String),
+    /// The claim's request has just been changed; the StatefulSet has to follow.
+    Requested(String),
+    /// The cluster said no, and why. Everything stays as it was.
+    Refused(String),
+}
+
+/// Asks for the size of the spec, if the claim asks for less; or for more, which failed.
+///
+/// Only a failed growth is taken back: others may let the claim grow beyond the spec, and it stays as it is then.
+///
+/// # Errors
+/// [`Error::Write`] when the API server doesn't answer. A refusal is no error: the blog runs on with what it has.
+pub async fn grow(
+    ctx: &Context,
+    id: &Identity,
+    storage: Option<&Storage>,
+    observed: &Observed,
+) -> Result<Growth, Error> {
+    let (Some(storage), Some(claim)) = (storage, &observed.data_claim) else { return Ok(Growth::None) };
+    let wanted = &storage.size;
+    let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
+    let asks = claim_request(claim).unwrap_or_default();
+    if claim.metadata.deletion_timestamp.is_some() || !bound {
+        return Ok(Growth::None);
+    }
+    let is_taken_back = is_failing(claim) && !at_least(wanted, &asks) && exceeds_capacity(wanted, claim);
+    if at_least(&asks, wanted) && !is_taken_back {
+        return Ok(under_way(id, claim, &asks));
+    }
+    request(ctx, id, claim, &asks, wanted).await
+}
+
+/// Lets the claim ask for the size that is wanted, after another one.
+async fn request(
+    ctx: &Context,
+    id: &Identity,
+    claim: &PersistentVolumeClaim,
+    asks: &str,
+    wanted: &str,
+) -> Result<Growth, Error> {
+    let name = data_claim(&id.name);
+    let patch = json!({"metadata": {"resourceVersion": claim.metadata.resource_version},
+        "spec": {"resources": {"requests": {"storage": wanted}}}});
+    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
+    ctx.metrics.api_writes.get_or_create(&("grow", "PersistentVolumeClaim".to_owned()).into()).inc();
+    match api.patch(&name, &params, &Patch::Merge(patch)).await {
+        Ok(_) => {
+            Ok(Growth::Requested(format!("PersistentVolumeClaim {name} asks for {wanted} now, after {asks}")))
+        }
+        // The admission plugin PersistentVolumeClaimResize says 403 if the class can't; the size itself may be a 422.
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) && !lacks_right(&status) => {
+            let class = if at_least(wanted, asks) {
+                "Let the class allow it (allowVolumeExpansion: true), or set "
+            } else {
+                "Set "
+            };
+            Ok(Growth::Refused(format!(
+                "PersistentVolumeClaim {name} stays at {asks} and everything runs on: {}. {class}the size back: {}",
+                status.message,
+                set_storage_size(id, asks)
+            )))
+        }
+        Err(source) => Err(Error::Write {
+            verb: "grow",
+            kind: "PersistentVolumeClaim".into(),
+            name,
+            source: Box::new(source),
+        }),
+    }
+}
+
+/// Whether the operator itself may not do it, which says nothing of the class. Only the words tell that from an admission
+/// plugin's refusal.
+fn lacks_right(status: &Status) -> bool {
+    status.message.contains("cannot patch resource")
+}
+
+/// Whether the cluster reports that the volume can't get the size that its claim asks for.
+///
+/// Source: Kubernetes API, `PersistentVolumeClaimStatus.allocatedResourceStatuses` and `PersistentVolumeClaimCondition`.
+fn is_failing(claim: &PersistentVolumeClaim) -> bool {
+    let Some(status) = &claim.status else { return false };
+    let resize = status.allocated_resource_statuses.as_ref().and_then(|all| all.get("storage"));
+    let is_infeasible = resize.is_some_and(|resize| resize.ends_with("ResizeInfeasible"));
+    let has_error = |one: &PersistentVolumeClaimCondition| {
+        matches!(one.type_.as_str(), "ControllerResizeError" | "NodeResizeError") && one.status == "True"
+    };
+    is_infeasible || status.conditions.iter().flatten().any(has_error)
+}
+
+/// Whether Kubernetes lets a claim return to that size: it must be larger than the volume.
+fn exceeds_capacity(size: &str, claim: &PersistentVolumeClaim) -> bool {
+    claim_capacity(claim).is_some_and(|has| !at_least(&has, size))
+}
+
+/// Whether the volume is still smaller than what its claim asks for, and what the cluster reports of it.
+fn under_way(id: &Identity, claim: &PersistentVolumeClaim, asks: &str) -> Growth {
+    let Some(has) = claim_capacity(claim).filter(|has| !at_least(has, asks)) else { return Growth::None };
+    let conditions = claim.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let mut words: Vec<String> = conditions
+        .into_iter()
+        .flatten()
+        .map(|one| format!("{}: {}", one.type_, one.message.as_deref().unwrap_or_default()))
+        .collect();
+    if is_failing(claim) {
+        let command = set_storage_size(id, "SIZE");
+        words.push(format!("to take the growth back, set a SIZE above {has} and below {asks}: {command}"));
+    }
+    Growth::UnderWay(format!("the volume has {has} and grows to {asks}; {}", words.join("; ")))
+}

@@ -1,0 +1,372 @@
+//! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
+
+mod database_pod;
+pub mod managed_fields;
+mod replicas_handover;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use flaskblog_api::{Child, OwnedKind, children::MANAGER};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{
+        DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+        TypeMeta, ValidationDirective,
+    },
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use tracing::debug;
+
+use self::replicas_handover::bounds;
+use crate::{
+    cache::{
+        contests::{explain, explain_deletion},
+        wire_format::Lean,
+    },
+    context::Context,
+    model::{
+        blog_meta::Identity,
+        error::Error,
+        refusals::Refusals,
+        semantic_eq::{is_as_wanted, is_stopped_for_autoscaler, shares_data},
+    },
+    reconcile::{
+        actions::{
+            node_port::{moves_port, with_node_port},
+            secrets::fresh,
+            stuck_pod::stuck_database_pod,
+        },
+        apply::managed_fields::{holds_by_update, take_over},
+        desired::{Applied, Desired, Objects},
+        diff::{Held, needs_recreation},
+        observe::{Observed, child_api},
+        validate::Plan,
+    },
+    telemetry::metrics::Metrics,
+};
+
+/// A version that no object has. An apply that names it makes an object or fails with a conflict; it never changes one that
+/// is there, which nobody may have looked at yet.
+const OF_NONE: &str = "1";
+
+/// The API server releases the node port of a deleted Service a moment after the watch event. So often it is requested again
+/// before the Service gets another one.
+const PORT_ATTEMPTS: u32 = 3;
+const PORT_DELAY: Duration = Duration::from_millis(100);
+
+/// One change that was made, for Events and logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// `Created`, `Updated`, `Recreating`, `Deleted`, `Rotating`, `Renewed` or `Rotated`.
+    pub reason: &'static str,
+    /// Kind of the object.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Writes what differs and returns every object as the API server now has it.
+///
+/// `changes` lists what was done, also when an error ends the work halfway. An object that is `held` keeps its state, except
+/// for the number of replicas. A refused object goes to `refusals`; the objects that don't need it are applied all the same.
+///
+/// # Errors
+/// [`Error::Write`] for a failure that concerns every object: the API server is away, or the observed state is stale.
+pub async fn apply(
+    ctx: &Context,
+    plan: &Plan,
+    desired: &Objects<Desired>,
+    observed: &Observed,
+    held: &Held,
+    changes: &mut Vec<Change>,
+    refusals: &mut Refusals,
+) -> Result<Objects<Applied>, Error> {
+    let writer = Writer { client: &ctx.client.0, id: &plan.id, metrics: &ctx.metrics };
+    let mut applied = BTreeMap::new();
+    for (role, wanted) in desired.iter() {
+        let live = observed.children.get(&role);
+        let lacks = |needed: &Child| desired.get(*needed).is_some() && !applied.contains_key(needed);
+        let written = if let Some(why) = plan.refused.get(&role) {
+            refusals.push(why.clone());
+            None
+        } else if role.prerequisites().iter().any(lacks) {
+            None // Its prerequisite is in `refusals`.
+        } else {
+            let remembered = with_node_port(plan.app.remembered_node_port, role, wanted, live);
+            let attempts = remembered.iter().cycle().take(PORT_ATTEMPTS as usize).chain([wanted]);
+            let mut outcome = Ok(None);
+            for (attempt, wanted) in (0..).zip(attempts) {
+                sleep(PORT_DELAY * attempt).await;
+                outcome = writer.apply_one(ctx, role, wanted, live, desired, held, changes).await;
+                if !outcome.as_ref().is_err_and(Error::is_rejected) {
+                    break;
+                }
+            }
+            refusals.collect(outcome)?.flatten()
+        };
+        if let Some(object) = written.or_else(|| live.cloned()) {
+            applied.insert(role, object);
+        }
+    }
+    for (role, live) in &observed.children {
+        // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
+        let is_going = live.metadata.deletion_timestamp.is_some();
+        if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret && !is_going {
+            refusals.collect(writer.prune(ctx, *role, live, changes).await)?;
+        }
+    }
+    Ok(Objects::applied(applied))
+}
+
+/// Deletes MySQL's pod where Kubernetes would wait for it for ever.
+///
+/// # Errors
+/// [`Error::Write`] when the API server refuses it.
+pub async fn unstick(
+    ctx: &Context,
+    id: &Identity,
+    observed: &Observed,
+    applied: &Objects<Applied>,
+    changes: &mut Vec<Change>,
+) -> Result<(), Error> {
+    let Some(pod) = stuck_database_pod(observed, applied.get(Child::Database)) else { return Ok(()) };
+    let writer = Writer { client: &ctx.client.0, id, metrics: &ctx.metrics };
+    writer.replace_pod(pod, changes).await
+}
+
+/// What is sent: the wanted object, with metadata of its own and without a copy of the rest.
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    #[serde(flatten)]
+    types: &'a Option<TypeMeta>,
+    metadata: ObjectMeta,
+    #[serde(flatten)]
+    data: &'a Value,
+}
+
+struct Writer<'a> {
+    client: &'a Client,
+    id: &'a Identity,
+    metrics: &'a Metrics,
+}
+
+impl Writer<'_> {
+    #[expect(clippy::too_many_arguments, reason = "one step of `apply`, which has all of them at hand")]
+    async fn apply_one(
+        &self,
+        ctx: &Context,
+        role: Child,
+        wanted: &DynamicObject,
+        live: Option<&Arc<DynamicObject>>,
+        desired: &Objects<Desired>,
+        held: &Held,
+        changes: &mut Vec<Change>,
+    ) -> Result<Option<Arc<DynamicObject>>, Error> {
+        let written = match live {
+            Some(live) if is_unchanged(role, wanted, live) => return Ok(Some(Arc::clone(live))),
+            Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
+            live if ctx.contests.holds(self.id, role, Some(wanted)) => {
+                explain(ctx, self.id, role, wanted).await;
+                return Ok(live.cloned());
+            }
+            live => {
+                let written = self.bring_about(role, wanted, live.map(Arc::as_ref), desired, changes).await?;
+                ctx.contests.wrote(self.id, role, Some(wanted));
+                written
+            }
+        };
+        ctx.seen.remember(role.kind(), &written);
+        Ok(Some(Arc::new(written)))
+    }
+
+    /// The way in which an object comes to be as wanted.
+    async fn bring_about(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        live: Option<&DynamicObject>,
+        desired: &Objects<Desired>,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        match (role, live) {
+            (Child::Database, Some(live)) if needs_recreation(wanted, live) => {
+                self.orphan(role, live, changes).await
+            }
+            (Child::App, live) if wanted.data.pointer("/spec/replicas").is_none() => {
+                self.write_without_replicas(wanted, live, bounds(desired), changes).await
+            }
+            _ => self.write(role, wanted, live, changes).await,
+        }
+    }
+
+    async fn write(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        live: Option<&DynamicObject>,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        if live.is_none() && role.kind() == OwnedKind::Secret {
+            return self.create_secret(role, wanted, changes).await;
+        }
+        let keeps_foreign_item =
+            live.is_some_and(|live| shares_data(wanted, live) || moves_port(wanted, live));
+        // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
+        // and one that took its name meanwhile isn't taken over.
+        let wanted = Body {
+            types: &wanted.types,
+            metadata: ObjectMeta {
+                uid: live.and_then(ResourceExt::uid),
+                resource_version: live.is_none().then(|| OF_NONE.to_owned()),
+                ..wanted.metadata.clone()
+            },
+            data: &wanted.data,
+        };
+        let params = PatchParams {
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::apply(MANAGER).force()
+        };
+        let name = role.name(&self.id.name);
+        let api: Api<Lean> = child_api(self.client, self.id, role.kind());
+        if live.is_some_and(|live| holds_by_update(role.kind(), live)) {
+            take_over(self.client, self.id, role).await?;
+        }
+        if keeps_foreign_item {
+            // Nothing but a merge patch removes what another manager added to a list.
+            self.reset_lists(&api, &name, &wanted).await;
+            take_over(self.client, self.id, role).await?;
+        }
+        self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
+        let mut outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+        if live.is_some() && outcome.as_ref().is_err_and(is_rejected) {
+            self.metrics.api_writes.get_or_create(&("reset", role.kind()).into()).inc();
+            self.reset_lists(&api, &name, &wanted).await;
+            take_over(self.client, self.id, role).await?;
+            self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
+            outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
+        }
+        let Lean(mut object) = outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;
+        if role.kind() == OwnedKind::Secret {
+            object.data = json!({});
+        }
+        let reason = if live.is_none() { "Created" } else { "Updated" };
+        changes.push(Change { reason, kind: role.kind().api_resource().kind, name });
+        Ok(object)
+    }
+
+    /// Deletes a StatefulSet without its pod; the next reconcile creates it around the pod.
+    ///
+    /// The pod gets another owner first: with the FlaskBlog it would go even if the operator ended right here.
+    async fn orphan(
+        &self,
+        role: Child,
+        live: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let params =
+            DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..exactly(live.uid()) };
+        self.own_database_pod().await?;
+        self.delete(role, &params, "Recreating", changes).await?;
+        Ok(live.clone())
+    }
+
+    /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
+    /// the API server refuses as a duplicate. A merge patch replaces lists as a whole; ports that the cluster has chosen
+    /// are kept by their names. If it fails too, the apply after it tells why.
+    async fn reset_lists(&self, api: &Api<Lean>, name: &str, wanted: &Body<'_>) {
+        let Some(spec) = wanted.data.get("spec") else { return };
+        let patch = json!({"metadata": {"uid": wanted.metadata.uid}, "spec": spec});
+        let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
+        if let Err(error) = api.patch(name, &params, &Patch::Merge(patch)).await {
+            debug!(name, %error, "the lists could not be reset");
+        }
+    }
+
+    /// Secrets are made by POST, which fails if one is there, and never written again: a password that is in use must
+    /// survive two operators at once, stale reads and every bug but this function's. What server-side apply would add is
+    /// in it from the start, so no second write is needed.
+    async fn create_secret(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let secret = fresh(self.id, role, wanted)?;
+        let (name, kind) = (role.name(&self.id.name), role.kind());
+        self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
+        let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };
+        let created: Result<DynamicObject, _> =
+            child_api(self.client, self.id, kind).create(&params, &secret).await;
+        let mut created = created.map_err(|source| write_error("create", kind, &name, source))?;
+        created.data = json!({});
+        changes.push(Change { reason: "Created", kind: kind.api_resource().kind, name });
+        Ok(created)
+    }
+
+    /// Deletes an object that isn't wanted, unless another program has just created it again several times.
+    async fn prune(
+        &self,
+        ctx: &Context,
+        role: Child,
+        live: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        if ctx.contests.holds(self.id, role, None) {
+            explain_deletion(ctx, self.id, role).await;
+            return Ok(());
+        }
+        self.delete(role, &exactly(live.uid()), "Deleted", changes).await?;
+        ctx.contests.wrote(self.id, role, None);
+        Ok(())
+    }
+
+    async fn delete(
+        &self,
+        role: Child,
+        params: &DeleteParams,
+        reason: &'static str,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Error> {
+        let (name, kind) = (role.name(&self.id.name), role.kind());
+        self.metrics.api_writes.get_or_create(&("delete", kind).into()).inc();
+        tolerate_gone(
+            child_api::<DynamicObject>(self.client, self.id, kind).delete(&name, params).await.map(|_| ()),
+        )
+        .map_err(|source| write_error("delete", kind, &name, source))?;
+        changes.push(Change { reason, kind: kind.api_resource().kind, name });
+        Ok(())
+    }
+}
+
+/// Whether nothing is to be written.
+fn is_unchanged(role: Child, wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let is_stopped = role == Child::App && is_stopped_for_autoscaler(wanted, live);
+    let is_foreign = holds_by_update(role.kind(), live) || shares_data(wanted, live);
+    is_as_wanted(wanted, live) && !is_stopped && !is_foreign
+}
+
+/// Deletes this very object and not one that took its name since it was read.
+fn exactly(uid: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions { uid, resource_version: None }),
+        ..DeleteParams::background()
+    }
+}
+
+fn is_rejected(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
+}
+
+fn tolerate_gone(result: Result<(), kube::Error>) -> Result<(), kube::Error> {
+    match result {
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        other => other,
+    }
+}
+
+fn write_error(verb: &'static str, kind: OwnedKind, name: &str, source: kube::Error) -> Error {
+    Error::Write { verb, kind: kind.api_resource().kind, name: name.to_owned(), source: Box::new(source) }
+}

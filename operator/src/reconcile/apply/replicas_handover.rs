@@ -1,0 +1,108 @@
+//! The number of replicas of the Deployment where its owner changes or nothing else of the Deployment may.
+
+use flaskblog_api::{Child, children::MANAGER};
+use kube::{
+    ResourceExt,
+    api::{DynamicObject, Patch, PatchParams},
+};
+use serde_json::json;
+
+use super::{Change, Writer, write_error};
+use crate::{
+    cache::wire_format::Lean,
+    model::error::Error,
+    reconcile::{
+        desired::{Desired, Objects},
+        observe::child_api,
+    },
+};
+
+/// Field manager that holds the number of replicas while it passes from us to the autoscaler, or while nothing else of the
+/// Deployment may change.
+const HANDOVER: &str = "flaskblog-operator-replicas";
+
+/// The autoscaler's bounds.
+pub(super) fn bounds(desired: &Objects<Desired>) -> (i64, i64) {
+    let autoscaler = desired.get(Child::Autoscaler);
+    let bound = |path: &str| autoscaler.and_then(|object| object.data.pointer(path)?.as_i64()).unwrap_or(1);
+    (bound("/spec/minReplicas"), bound("/spec/maxReplicas"))
+}
+
+impl Writer<'_> {
+    /// Lets go of the number of replicas. If it simply went from what we apply, the API server would set its default of 1:
+    /// so the present number passes to another field manager first, from which the autoscaler takes it by its first change
+    /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>).
+    pub(super) async fn write_without_replicas(
+        &self,
+        wanted: &DynamicObject,
+        live: Option<&DynamicObject>,
+        (fewest, most): (i64, i64),
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let Some(live) = live else {
+            let created = self.write(Child::App, wanted, None, changes).await?;
+            return self.hand_over(&created, fewest).await;
+        };
+        let present = live.data.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(0);
+        // A Deployment at 0 is off limits for an autoscaler; it starts at its lower bound.
+        if present == 0 || owns_replicas(&self.read(Child::App).await?) {
+            self.hand_over(live, present.clamp(fewest, most.max(fewest))).await?;
+        }
+        self.write(Child::App, wanted, Some(live), changes).await
+    }
+
+    /// Of a Deployment that waits for approval the number of replicas is as wanted all the same: that restarts nothing. By
+    /// the other field manager, as an apply of ours that named nothing else would take away everything else.
+    pub(super) async fn scale_alone(
+        &self,
+        role: Child,
+        wanted: &DynamicObject,
+        live: &DynamicObject,
+        changes: &mut Vec<Change>,
+    ) -> Result<DynamicObject, Error> {
+        let replicas = |object: &DynamicObject| object.data.pointer("/spec/replicas")?.as_i64();
+        let Some(count) = replicas(wanted) else { return Ok(live.clone()) };
+        if role != Child::App || replicas(live) == Some(count) {
+            return Ok(live.clone());
+        }
+        let scaled = self.hand_over(live, count).await?;
+        let (kind, name) = (role.kind().api_resource().kind, role.name(&self.id.name));
+        changes.push(Change { reason: "Updated", kind, name });
+        Ok(scaled)
+    }
+
+    /// The object with everything that the API server knows of it.
+    async fn read(&self, role: Child) -> Result<DynamicObject, Error> {
+        let name = role.name(&self.id.name);
+        let read = child_api::<DynamicObject>(self.client, self.id, role.kind()).get(&name).await;
+        read.map_err(|source| Error::Read {
+            kind: role.kind().api_resource().kind,
+            name,
+            source: Box::new(source),
+        })
+    }
+
+    async fn hand_over(&self, deployment: &DynamicObject, replicas: i64) -> Result<DynamicObject, Error> {
+        let kind = Child::App.kind();
+        let resource = kind.api_resource();
+        let name = Child::App.name(&self.id.name);
+        let patch = json!({"apiVersion": resource.api_version, "kind": resource.kind,
+            "metadata": {"name": name, "uid": deployment.metadata.uid}, "spec": {"replicas": replicas}});
+        self.metrics.api_writes.get_or_create(&("apply", kind).into()).inc();
+        let params = PatchParams::apply(HANDOVER).force();
+        let outcome: Result<Lean, _> =
+            child_api(self.client, self.id, kind).patch(&name, &params, &Patch::Apply(patch)).await;
+        outcome
+            .map(|object| object.0)
+            .map_err(|source| write_error("hand over the replicas of", kind, &name, source))
+    }
+}
+
+/// Whether the number of replicas is among the fields that we have applied.
+fn owns_replicas(live: &DynamicObject) -> bool {
+    let ours = live.managed_fields().iter().find(|entry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    });
+    ours.and_then(|entry| entry.fields_v1.as_ref())
+        .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+}

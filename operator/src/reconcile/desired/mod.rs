@@ -1,0 +1,185 @@
+//! Step 3 (no client required): every object of a blog, complete and the same for the same plan.
+
+mod app_deployment;
+mod app_service;
+mod autoscaler;
+mod database_access;
+mod database_service;
+mod database_statefulset;
+mod disruption_budget;
+mod ingress;
+mod keeper;
+mod monitoring;
+mod mysql_settings;
+mod network_policies;
+mod pods;
+mod recommendation;
+mod secrets;
+mod service_account;
+
+use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
+
+use flaskblog_api::{
+    Child,
+    children::{DESIRED_HASH, TEMPLATE_HASH, labels},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::DynamicObject;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{model::blog_meta::Identity, reconcile::validate::Plan};
+
+/// Objects as we want them.
+#[derive(Clone, Copy, Debug)]
+pub struct Desired;
+/// Objects as the API server has them after this reconcile.
+#[derive(Clone, Copy, Debug)]
+pub struct Applied;
+
+/// A blog's objects. Shared, as what is there is looked at from many sides and never changed in place.
+pub type ByRole = BTreeMap<Child, Arc<DynamicObject>>;
+
+/// A blog's objects by role. The marker proves which of the two they are, so that a status can't be computed from wishes.
+#[derive(Clone, Debug)]
+pub struct Objects<Stage> {
+    by_role: ByRole,
+    stage: PhantomData<Stage>,
+}
+
+impl<Stage> Objects<Stage> {
+    /// The object of that role.
+    #[must_use]
+    pub fn get(&self, role: Child) -> Option<&DynamicObject> {
+        self.by_role.get(&role).map(Arc::as_ref)
+    }
+
+    /// All of them in apply order.
+    pub fn iter(&self) -> impl Iterator<Item = (Child, &DynamicObject)> {
+        self.by_role.iter().map(|(role, object)| (*role, object.as_ref()))
+    }
+}
+
+impl Objects<Applied> {
+    /// What the API server answered.
+    #[must_use]
+    pub fn applied(by_role: ByRole) -> Self {
+        Self { by_role, stage: PhantomData }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn by_role(&self) -> &ByRole {
+        &self.by_role
+    }
+}
+
+/// Everything that the plan asks for. A role that is absent here is pruned.
+#[must_use]
+pub fn desired(plan: &Plan) -> Objects<Desired> {
+    let mut by_role = BTreeMap::new();
+    for role in Child::ALL {
+        if let Some(body) = body(plan, role) {
+            by_role.insert(role, Arc::new(stamped(plan, role, body)));
+        }
+    }
+    Objects { by_role, stage: PhantomData }
+}
+
+fn body(plan: &Plan, role: Child) -> Option<Value> {
+    Some(match role {
+        Child::ServiceAccount => value(&service_account::service_account()),
+        Child::SessionSecret => secrets::kept(),
+        Child::DatabaseSecret => plan.database.managed().map(|_| secrets::kept())?,
+        Child::DatabaseCertificates => plan.database.managed().map(|_| json!({}))?,
+        Child::DatabaseService => value(&database_service::database_service(plan)?),
+        Child::AppService => value(&app_service::app_service(plan)),
+        Child::DatabasePolicy => value(&network_policies::database_policy(plan)?),
+        Child::AppPolicy => value(&network_policies::app_policy(plan)?),
+        Child::Database => value(&database_statefulset::database_statefulset(plan)?),
+        Child::App => value(&app_deployment::app_deployment(plan)),
+        Child::DisruptionBudget => value(&disruption_budget::disruption_budget(plan)?),
+        Child::Autoscaler => value(&autoscaler::autoscaler(plan)?),
+        Child::Ingress => value(&ingress::ingress(plan)?),
+        Child::Dashboard => value(&monitoring::dashboard(plan)?),
+        Child::Monitor => monitoring::monitor(plan)?,
+        Child::Alerts => monitoring::alerts(plan)?,
+        Child::Recommendation => recommendation::recommendation(plan)?,
+    })
+}
+
+#[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
+fn value<T: Serialize>(object: &T) -> Value {
+    serde_json::to_value(object).expect("a Kubernetes object serializes")
+}
+
+/// Adds what all children share: type, name, labels, owner and the hash of the whole.
+fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
+    let extra_annotations = body["metadata"]["annotations"].take();
+    let extra_labels: BTreeMap<String, String> =
+        serde_json::from_value(body["metadata"]["labels"].take()).unwrap_or_default();
+    let mut metadata = metadata(&plan.id, role);
+    for (key, value) in extra_labels {
+        metadata.labels.get_or_insert_default().entry(key).or_insert(value);
+    }
+    metadata.annotations = serde_json::from_value(extra_annotations).unwrap_or_default();
+    if !role.outlives_the_blog() || plan.deletion_policy == flaskblog_api::DeletionPolicy::Delete {
+        let controller = Some(role != Child::Database || !recommendation::is_wanted(plan));
+        metadata.owner_references = Some(vec![OwnerReference { controller, ..plan.id.owner_reference() }]);
+    }
+    if let Value::Object(fields) = &mut body {
+        for field in ["metadata", "apiVersion", "kind", "status"] {
+            fields.remove(field);
+        }
+    }
+    let mut object = DynamicObject::new(&role.name(&plan.id.name), &role.kind().api_resource()).data(body);
+    object.metadata = metadata;
+    if let Some(template) = object.data.pointer("/spec/template") {
+        let hash = hash_of(template);
+        object.metadata.annotations.get_or_insert_default().insert(TEMPLATE_HASH.into(), hash);
+    }
+    let hash = content_hash(&object);
+    object.metadata.annotations.get_or_insert_default().insert(DESIRED_HASH.into(), hash);
+    object
+}
+
+/// Name, namespace and labels of a child.
+#[must_use]
+pub fn metadata(id: &Identity, role: Child) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(role.name(&id.name)),
+        namespace: Some(id.namespace.clone()),
+        labels: Some(labels(&id.name, role.component())),
+        ..ObjectMeta::default()
+    }
+}
+
+/// First 16 hex digits of the SHA-256 of the object as JSON. Maps are sorted, so equal content has an equal hash. The
+/// owner's uid is left out: a blog that adopts what an earlier one left changes nothing but the owner.
+fn content_hash(object: &DynamicObject) -> String {
+    let mut metadata = object.metadata.clone();
+    for owner in metadata.owner_references.iter_mut().flatten() {
+        owner.uid.clear();
+    }
+    hash_of(&(&object.types, &metadata, &object.data))
+}
+
+/// First 16 hex digits of the SHA-256 of what serializes to this JSON.
+#[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
+pub(crate) fn hash_of(content: &impl Serialize) -> String {
+    digits_of(&serde_json::to_vec(content).expect("a Kubernetes object serializes"))
+}
+
+/// First 16 hex digits of the SHA-256.
+pub(crate) fn digits_of(content: &[u8]) -> String {
+    Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub use app_deployment::{APP_CONTAINER, SESSION_KEYS};
+pub use database_statefulset::MYSQL_CONTAINER;
+pub use keeper::{KEEPER, KEEPER_PROBE};
+pub use secrets::{SecretContent, new_secret, secret_content};
+
+#[cfg(test)]
+mod tests;

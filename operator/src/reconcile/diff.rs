@@ -1,0 +1,164 @@
+//! What applying would change (no client required): for `operator plan`, for suspended blogs, and for restarts that wait for
+//! a person's word.
+
+use std::{collections::BTreeSet, fmt};
+
+use flaskblog_api::{
+    Child, OwnedKind,
+    children::{APPROVE, TEMPLATE_HASH},
+};
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::{Value, json};
+
+use crate::{
+    model::semantic_eq::{covers, is_as_wanted, shares_data},
+    reconcile::{
+        desired::{Desired, Objects, hash_of},
+        observe::Observed,
+        validate::{Approval, Plan, Stage},
+    },
+};
+
+/// What a change means for the people who use the blog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Something new; nothing that runs is touched.
+    Create,
+    /// A change in place; nothing is restarted.
+    Update,
+    /// New replicas replace the old ones one by one; no request fails.
+    RollingRestart,
+    /// MySQL ends and starts again: for some seconds pages are the last known ones, and writes are asked to come back.
+    DatabaseRestart,
+    /// A container of another program loses MySQL's volume. The edit that added it restarts MySQL, approved or not.
+    RemoveContainer,
+    /// The StatefulSet is made anew around its running pod; nothing is restarted.
+    Recreate,
+    /// The object goes.
+    Delete,
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Create => "create",
+            Self::Update => "update in place",
+            Self::RollingRestart => "rolling restart of the replicas, no request fails",
+            Self::DatabaseRestart => "restart of MySQL, writes have to wait for some seconds",
+            Self::RemoveContainer => "remove another program's container from MySQL's volume, MySQL restarts",
+            Self::Recreate => "made anew around its running pod",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+/// One object that isn't as the spec says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Which one.
+    pub role: Child,
+    /// Its name.
+    pub name: String,
+    /// What applying it means.
+    pub effect: Effect,
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}: {}", self.role.kind().api_resource().kind, self.name, self.effect)
+    }
+}
+
+/// Every object that differs, in apply order, then those that go.
+#[must_use]
+pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> Vec<Pending> {
+    let one = |role: Child, effect| Pending { role, name: role.name(&plan.id.name), effect };
+    let written =
+        wanted.iter().filter(|(role, _)| !plan.refused.contains_key(role)).filter_map(|(role, object)| {
+            effect(role, object, observed.children.get(&role).map(AsRef::as_ref))
+                .map(|effect| one(role, effect))
+        });
+    let gone = observed
+        .children
+        .keys()
+        .filter(|role| wanted.get(**role).is_none() && role.kind() != OwnedKind::Secret)
+        .map(|role| one(*role, Effect::Delete));
+    written.chain(gone).collect()
+}
+
+fn effect(role: Child, wanted: &DynamicObject, live: Option<&DynamicObject>) -> Option<Effect> {
+    let Some(live) = live else { return Some(Effect::Create) };
+    if is_as_wanted(wanted, live) && !shares_data(wanted, live) {
+        return None;
+    }
+    Some(match role {
+        Child::Database if shares_data(wanted, live) => Effect::RemoveContainer,
+        Child::App if restarts(wanted, live) => Effect::RollingRestart,
+        Child::Database if restarts(wanted, live) => Effect::DatabaseRestart,
+        Child::Database if needs_recreation(wanted, live) => Effect::Recreate,
+        _ => Effect::Update,
+    })
+}
+
+/// Whether the pod template changes. What was removed from it shows in the hash.
+fn restarts(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let hash = |object: &DynamicObject| object.annotations().get(TEMPLATE_HASH).cloned();
+    let template = |object: &DynamicObject| object.data["spec"]["template"].clone();
+    hash(live).is_some_and(|live| Some(live) != hash(wanted)) || !covers(&template(live), &template(wanted))
+}
+
+/// Whether the volume's size in the StatefulSet's template differs, which can't be changed in place
+/// (kubernetes/kubernetes#68737).
+#[must_use]
+pub fn needs_recreation(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+    let templates = |object: &DynamicObject| {
+        object.data.pointer("/spec/volumeClaimTemplates/0/spec/resources").cloned().unwrap_or(Value::Null)
+    };
+    !covers(&templates(live), &templates(wanted))
+}
+
+/// Restarts that wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The objects that are left as they are.
+    pub roles: BTreeSet<Child>,
+    /// What a person is told, one line an object.
+    pub lines: Vec<String>,
+}
+
+/// The restarts that nobody has approved yet, under `rolloutPolicy: Manual`.
+#[must_use]
+pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> Held {
+    let Approval::Given(approved) = &plan.approval else { return Held::default() };
+    // A blog that sleeps, or is about to, has nobody to disturb; and held objects couldn't be put to sleep.
+    if plan.stage != Stage::Awake {
+        return Held::default();
+    }
+    let restarts: Vec<&Pending> = pending
+        .iter()
+        .filter(|one| matches!(one.effect, Effect::RollingRestart | Effect::DatabaseRestart))
+        .collect();
+    let token = token(wanted, &restarts);
+    if restarts.is_empty() || approved.as_ref() == Some(&token) {
+        return Held::default();
+    }
+    let (blog, namespace) = (&plan.id.name, &plan.id.namespace);
+    Held {
+        roles: restarts.iter().map(|one| one.role).collect(),
+        lines: restarts
+            .iter()
+            .map(|one| {
+                format!("{one}; approve with: kubectl annotate fb {blog} -n {namespace} {APPROVE}={token} --overwrite")
+            })
+            .collect(),
+    }
+}
+
+/// Names exactly these restarts: a change that comes after the approval isn't approved by it.
+fn token(wanted: &Objects<Desired>, restarts: &[&Pending]) -> String {
+    let hashes: Vec<Value> = restarts
+        .iter()
+        .filter_map(|one| Some(json!([one.name, wanted.get(one.role)?.annotations().get(TEMPLATE_HASH)])))
+        .collect();
+    hash_of(&json!(hashes)).chars().take(8).collect()
+}

@@ -1,0 +1,89 @@
+//! MySQL's pod, container by container (no client required): MySQL serves whatever its second container is doing.
+
+use flaskblog_api::Child;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use crate::reconcile::{
+    desired::{KEEPER, MYSQL_CONTAINER},
+    observe::Observed,
+};
+
+/// Whether MySQL itself is ready in a pod of the newest template. It is known where the pod was read, which is so while the pod
+/// as a whole isn't ready.
+#[must_use]
+pub fn mysql_serves(observed: &Observed) -> bool {
+    let (Some(pod), Some(set)) = (&observed.database_pod, observed.children.get(&Child::Database)) else {
+        return false;
+    };
+    let status = &set.data["status"];
+    let current = status["observedGeneration"].as_i64() == set.metadata.generation;
+    let revision = pod.labels().get("controller-revision-hash").map(String::as_str);
+    let newest = revision.is_some() && revision == status["updateRevision"].as_str();
+    current && newest && pod.metadata.deletion_timestamp.is_none() && is_ready(pod, MYSQL_CONTAINER)
+}
+
+/// What to do about a container that fails to bring credentials into MySQL. It runs and isn't ready then, see
+/// `desired/keeper.sh`; one that doesn't run is a failing pod.
+#[must_use]
+pub fn keeper_failure(observed: &Observed) -> Option<String> {
+    let pod = observed.database_pod.as_ref().filter(|_| mysql_serves(observed))?;
+    let keeper = container(pod, KEEPER).filter(|keeper| !keeper.ready)?;
+    keeper.state.as_ref()?.running.as_ref()?;
+    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+    Some(format!(
+        "container {KEEPER} of Pod {name} fails to bring into MySQL what the Secrets hold (a password, the account's rights \
+         or the certificate), and no new password of root is begun before it does; MySQL serves. The \
+         log names the cause: kubectl logs {name} --container {KEEPER} --namespace {namespace}"
+    ))
+}
+
+fn is_ready(pod: &Pod, name: &str) -> bool {
+    container(pod, name).is_some_and(|container| container.ready)
+}
+
+fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.iter().flatten().find(|container| container.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn observed(revision: &str, mysql: bool, keeper: &Value) -> Observed {
+        let pod = json!({"metadata": {"name": "x-mysql-0", "namespace": "press", "labels": {"controller-revision-hash": revision}},
+            "status": {"containerStatuses": [
+                {"name": "mysql", "ready": mysql, "restartCount": 0, "image": "", "imageID": ""}, keeper]}});
+        let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x-mysql", "generation": 1},
+            "status": {"observedGeneration": 1, "updateRevision": "new", "readyReplicas": 0}});
+        Observed {
+            database_pod: Some(serde_json::from_value(pod).unwrap()),
+            children: [(Child::Database, std::sync::Arc::new(serde_json::from_value(set).unwrap()))].into(),
+            ..Observed::default()
+        }
+    }
+
+    fn keeper(ready: bool, state: &str) -> Value {
+        json!({"name": "keeper", "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": {state: {}}})
+    }
+
+    #[test]
+    fn mysql_serves_while_its_keeper_fails_which_is_named() {
+        let observed = observed("new", true, &keeper(false, "running"));
+        assert!(mysql_serves(&observed));
+        let words = keeper_failure(&observed).unwrap();
+        assert!(words.contains("kubectl logs x-mysql-0 --container keeper --namespace press"), "{words}");
+    }
+
+    #[test]
+    fn a_keeper_that_is_ready_or_does_not_run_is_no_failed_sync() {
+        assert_eq!(keeper_failure(&observed("new", true, &keeper(true, "running"))), None);
+        assert_eq!(keeper_failure(&observed("new", true, &keeper(false, "waiting"))), None);
+        for (revision, mysql) in [("old", true), ("new", false)] {
+            let observed = observed(revision, mysql, &keeper(false, "running"));
+            assert!(!mysql_serves(&observed) && keeper_failure(&observed).is_none(), "{revision} {mysql}");
+        }
+    }
+}

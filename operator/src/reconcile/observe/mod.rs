@@ -1,0 +1,334 @@
+//! Step 1 (client required): what exists and decides. Reads only, all by name or by the blog's own labels.
+
+pub mod database_pod;
+pub mod pod_warnings;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    cache::{
+        replica_health::{Lookup, ReplicaReport},
+        wire_format::Lean,
+    },
+    context::Context,
+    k8s::discovery::is_not_served,
+    model::{
+        blog_meta::Identity,
+        error::{Error, Invalid},
+        semantic_eq::{is_rolled_out, runs_the_newest_template},
+    },
+    reconcile::{
+        desired::ByRole,
+        observe::pod_warnings::{PodWarning, read_pod_warnings},
+    },
+};
+use flaskblog_api::{
+    Child, FlaskBlog, OwnedKind,
+    children::{Component, data_claim, database_pod, selector_text},
+    conditions::{self, reasons},
+};
+use futures::{StreamExt, TryStreamExt, future, stream};
+use k8s_controller::conditions::find;
+use k8s_openapi::{
+    api::core::v1::{PersistentVolumeClaim, Pod},
+    apimachinery::pkg::apis::meta::v1::Condition,
+};
+use kube::{
+    Api, Client, Resource,
+    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
+    core::DynamicResourceScope,
+};
+
+/// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
+const POD_LIMIT: u32 = 128;
+/// Reads of one reconcile that are under way at once.
+const PARALLEL_READS: usize = 4;
+
+/// What is there.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// The blog's children that exist. Secrets come without their data.
+    pub children: ByRole,
+    /// Objects of other owners that have a child's name, see [`crate::reconcile::validate::separate_foreign`].
+    pub foreign: BTreeMap<Child, Invalid>,
+    /// The claim of MySQL's volume, if it exists and was read.
+    pub data_claim: Option<PersistentVolumeClaim>,
+    /// Whether the claim was read. A blog that is ready needs it only when its watch reports a change.
+    pub claim_was_read: bool,
+    /// MySQL's pod.
+    pub database_pod: Option<Pod>,
+    /// The blog's pods.
+    pub app_pods: Vec<Pod>,
+    /// Events about pods that are missing or don't start.
+    pub pod_warnings: Vec<PodWarning>,
+    /// What the replicas report of their database; nothing without a replica.
+    pub replica_report: Option<ReplicaReport>,
+    /// Kinds that the cluster lacks.
+    pub missing_kinds: BTreeSet<OwnedKind>,
+    /// The Secret that the spec names for an external database isn't there.
+    pub external_secret_missing: bool,
+}
+
+/// How much storage a claim asks for.
+#[must_use]
+pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
+    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
+    requests.get("storage").map(|size| size.0.clone())
+}
+
+/// How much storage the volume of a claim has.
+#[must_use]
+pub fn claim_capacity(claim: &PersistentVolumeClaim) -> Option<String> {
+    claim.status.as_ref()?.capacity.as_ref()?.get("storage").map(|size| size.0.clone())
+}
+
+/// Reads everything that the next steps decide on. Pods are only looked at where they can tell something that the objects
+/// they belong to don't.
+///
+/// # Errors
+/// [`Error::Read`] when the API server doesn't answer or forbids it.
+pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
+    let client = &ctx.client.0;
+    let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
+    look_for_kinds(ctx, blog).await?;
+    let mut children = children(ctx, id, anew).await?;
+    let missing_kinds = ctx.served.missing();
+    let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
+    let is_whole = whole.iter().all(|role| children.contains_key(role));
+    let has_claim_changed = ctx.claims.take_changed(id);
+    let claim_was_read = anew || !is_whole || !told_ready(blog) || tells_of_claim(blog) || has_claim_changed;
+    let data_claim = async { if claim_was_read { claim(client, id).await } else { Ok(None) } };
+    let database_pod = async {
+        if children.get(&Child::Database).is_none_or(|set| runs_the_newest_template(set)) {
+            Ok(None)
+        } else {
+            pod(client, id).await
+        }
+    };
+    let pods_of_app = async {
+        if app_needs_no_look(children.get(&Child::App), blog) {
+            Ok(Vec::new())
+        } else {
+            app_pods(client, id, blog.spec.hibernate).await
+        }
+    };
+    let secret_missing = external_secret_missing(client, id, blog);
+    let (data_claim, database_pod, app_pods, external_secret_missing) =
+        future::try_join4(data_claim, database_pod, pods_of_app, secret_missing).await?;
+    if data_claim.is_some() || [Child::Database, Child::App].iter().any(|role| children.contains_key(role)) {
+        look_for_secrets(ctx, id, &mut children).await?;
+    }
+    let pod_warnings = read_pod_warnings(client, id, &children, database_pod.as_ref(), &app_pods).await?;
+    let replica_report = replica_report(ctx, id, blog, children.get(&Child::App), &app_pods).await?;
+    let foreign = BTreeMap::new();
+    Ok(Observed {
+        children,
+        foreign,
+        data_claim,
+        claim_was_read,
+        database_pod,
+        app_pods,
+        pod_warnings,
+        replica_report,
+        missing_kinds,
+        external_secret_missing,
+    })
+}
+
+/// What the replicas report of their database. The pods are listed only if they may be others than before.
+async fn replica_report(
+    ctx: &Context,
+    id: &Identity,
+    blog: &FlaskBlog,
+    deployment: Option<&Arc<DynamicObject>>,
+    listed: &[Pod],
+) -> Result<Option<ReplicaReport>, Error> {
+    let Some(deployment) = deployment else { return Ok(None) };
+    if deployment.data["status"]["replicas"].as_i64().unwrap_or(0) == 0 {
+        ctx.replicas.forget(&id.uid);
+        return Ok(None);
+    }
+    let pods = match ctx.replicas.lookup(&id.uid, deployment, told_ready(blog)) {
+        Lookup::Recent(report) => return Ok(report),
+        _ if !listed.is_empty() => Some(listed.to_vec()),
+        Lookup::Known => None,
+        Lookup::List => Some(app_pods(&ctx.client.0, id, false).await?),
+    };
+    Ok(ctx.replicas.ask(&id.uid, deployment, pods.as_deref()).await)
+}
+
+/// Asked only for a blog that wants something of them; what is known of them otherwise is as good.
+async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
+    let wanted = Child::ALL.into_iter().any(|role| role.kind().may_be_missing() && is_asked_for(blog, role));
+    if wanted {
+        let looked = ctx.served.look(&ctx.client.0).await;
+        looked.map_err(|source| read_error("which kinds", "the cluster has".into(), source))?;
+    }
+    Ok(())
+}
+
+/// Only whether it is there: its data is for the pods.
+async fn external_secret_missing(client: &Client, id: &Identity, blog: &FlaskBlog) -> Result<bool, Error> {
+    let Some(external) = &blog.spec.database.external else { return Ok(false) };
+    let name = &external.credentials_secret;
+    let found = child_api::<DynamicObject>(client, id, OwnedKind::Secret).get_metadata_opt(name).await;
+    found.map(|found| found.is_none()).map_err(|source| read_error("Secret", name.clone(), source))
+}
+
+/// Whether there are no pods, or all are well and the status has told so since: the version of the schema is known by then. A
+/// blog that is to sleep waits for the last one.
+fn app_needs_no_look(deployment: Option<&Arc<DynamicObject>>, blog: &FlaskBlog) -> bool {
+    let Some(deployment) = deployment else { return true };
+    let told = ready(blog).is_some_and(|ready| !blog.spec.hibernate || of_this_spec(blog, ready));
+    told && is_rolled_out(deployment)
+}
+
+/// Whether the status reports a state of the claim that may change: it grows, or the volume is lost.
+fn tells_of_claim(blog: &FlaskBlog) -> bool {
+    let Some(status) = &blog.status else { return false };
+    let degraded = find(&status.conditions, conditions::DEGRADED);
+    let of_volume = [reasons::VOLUME_DELETING, reasons::VOLUME_LOST];
+    find(&status.conditions, conditions::STORAGE_RESIZING).is_some()
+        || degraded.is_some_and(|degraded| of_volume.contains(&degraded.reason.as_str()))
+}
+
+/// Whether the status says that this very spec is ready.
+fn told_ready(blog: &FlaskBlog) -> bool {
+    ready(blog).is_some_and(|ready| of_this_spec(blog, ready))
+}
+
+/// The condition Ready, if it is true.
+fn ready(blog: &FlaskBlog) -> Option<&Condition> {
+    let ready = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
+    ready.filter(|one| one.status == "True")
+}
+
+fn of_this_spec(blog: &FlaskBlog, condition: &Condition) -> bool {
+    condition.observed_generation == blog.metadata.generation
+}
+
+async fn children(ctx: &Context, id: &Identity, anew: bool) -> Result<ByRole, Error> {
+    stream::iter(Child::ALL)
+        .filter(|role| future::ready(!ctx.served.is_missing(role.kind())))
+        .filter(|role| future::ready(anew || !is_absent(ctx, id, *role)))
+        .map(|role| async move { Ok(child(ctx, id, role, anew).await?.map(|object| (role, object))) })
+        .buffer_unordered(PARALLEL_READS)
+        .try_filter_map(future::ok)
+        .try_collect()
+        .await
+}
+
+/// Whether there is no such child of ours, as its watch says. A stranger of its name shows when we make ours, which fails then,
+/// see [`crate::reconcile::apply`].
+fn is_absent(ctx: &Context, id: &Identity, role: Child) -> bool {
+    ctx.seen.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
+}
+
+/// Reads the Secrets that aren't there, as their watch says: one that has lost the labels by which it is watched may be, and
+/// where there is data, or a blog that uses it, too much depends on that.
+async fn look_for_secrets(ctx: &Context, id: &Identity, children: &mut ByRole) -> Result<(), Error> {
+    for role in Child::ALL.into_iter().filter(|role| role.kind() == OwnedKind::Secret) {
+        if !children.contains_key(&role)
+            && let Some(secret) = child(ctx, id, role, true).await?
+        {
+            children.insert(role, secret);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the spec asks for this child, as far as a field of its own says so.
+fn is_asked_for(blog: &FlaskBlog, role: Child) -> bool {
+    let monitoring = blog.spec.monitoring.as_ref();
+    match role {
+        Child::Autoscaler => blog.spec.autoscaling.is_some(),
+        Child::Ingress => blog.spec.ingress.is_some(),
+        Child::Dashboard => monitoring.is_some_and(|wanted| wanted.dashboard),
+        Child::Monitor => monitoring.is_some_and(|wanted| wanted.service_monitor),
+        Child::Alerts => monitoring.is_some_and(|wanted| wanted.prometheus_rule),
+        Child::Recommendation => {
+            blog.spec.database.managed.as_ref().is_some_and(|wanted| wanted.recommend_resources)
+        }
+        _ => true,
+    }
+}
+
+/// One child: as it is known, or read. Of a Secret only the metadata: what the operator never reads it can't leak.
+async fn child(
+    ctx: &Context,
+    id: &Identity,
+    role: Child,
+    anew: bool,
+) -> Result<Option<Arc<DynamicObject>>, Error> {
+    let (kind, name) = (role.kind(), role.name(&id.name));
+    if !anew && let Some(known) = ctx.seen.current(kind, &id.namespace, &name) {
+        return Ok(Some(Arc::new(known)));
+    }
+    let client = &ctx.client.0;
+    let read = if kind == OwnedKind::Secret {
+        child_api(client, id, kind).get_metadata_opt(&name).await.map(|found| found.map(without_data))
+    } else {
+        child_api::<Lean>(client, id, kind).get_opt(&name).await.map(|found| found.map(|object| object.0))
+    };
+    if kind.may_be_missing() && read.as_ref().is_err_and(is_not_served) {
+        ctx.served.has_gone(kind);
+        return Ok(None);
+    }
+    let read = read.map_err(|source| read_error(&kind.api_resource().kind, name, source))?;
+    match &read {
+        Some(object) => ctx.seen.remember(kind, object),
+        None => ctx.seen.vanished(kind, &id.namespace, &role.name(&id.name)),
+    }
+    Ok(read.map(Arc::new))
+}
+
+/// The client for one kind in the blog's namespace.
+#[must_use]
+pub fn child_api<K>(client: &Client, id: &Identity, kind: OwnedKind) -> Api<K>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    Api::namespaced_with(client.clone(), &id.namespace, &kind.api_resource())
+}
+
+/// A Secret as far as the operator knows it.
+#[must_use]
+pub fn without_data(found: PartialObjectMeta<DynamicObject>) -> DynamicObject {
+    DynamicObject {
+        types: found.types,
+        metadata: found.metadata,
+        data: serde_json::Value::Object(Default::default()),
+    }
+}
+
+async fn claim(client: &Client, id: &Identity) -> Result<Option<PersistentVolumeClaim>, Error> {
+    let name = data_claim(&id.name);
+    let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
+    api.get_opt(&name).await.map_err(|source| read_error("PersistentVolumeClaim", name, source))
+}
+
+async fn pod(client: &Client, id: &Identity) -> Result<Option<Pod>, Error> {
+    let name = database_pod(&id.name);
+    let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
+    api.get_opt(&name).await.map_err(|source| read_error("Pod", name, source))
+}
+
+/// The blog's pods. For what the status tells the API server's cache is good enough, and its answer comes at once; `exactly`
+/// the pods there are takes it up to a tenth of a second, in which it asks etcd
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>).
+async fn app_pods(client: &Client, id: &Identity, exactly: bool) -> Result<Vec<Pod>, Error> {
+    let selector = selector_text(&id.name, Component::App);
+    let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
+    let params = ListParams::default().labels(&selector);
+    let params = if exactly { params.limit(POD_LIMIT) } else { params.match_any() };
+    let list = api.list(&params).await;
+    list.map(|pods| pods.items.into_iter().take(POD_LIMIT as usize).collect())
+        .map_err(|source| read_error("pods", selector, source))
+}
+
+fn read_error(kind: &str, name: String, source: kube::Error) -> Error {
+    Error::Read { kind: kind.to_owned(), name, source: Box::new(source) }
+}

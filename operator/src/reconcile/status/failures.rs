@@ -1,0 +1,360 @@
+//! What keeps pods from running, in the kubelet's own words.
+
+use flaskblog_api::{Child, children::database_pod, conditions::reasons};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
+use kube::ResourceExt;
+
+use crate::{
+    cache::replica_health::ReplicaReport,
+    model::{
+        blog_meta::Identity,
+        kubectl::{
+            delete_secret, describe_claim, describe_limits, describe_pod, edit_blog, hibernate_and_wake,
+            logs, restart_replicas,
+        },
+        semantic_eq::runs_the_newest_template,
+    },
+    reconcile::{
+        actions::stuck_pod::is_ready,
+        desired::{APP_CONTAINER, MYSQL_CONTAINER, SESSION_KEYS},
+        observe::{
+            Observed,
+            database_pod::{keeper_failure, mysql_serves},
+            pod_warnings::PodWarning,
+        },
+        validate::tag_of,
+    },
+};
+
+/// Longest message taken over from a pod, in characters.
+const MESSAGE_LIMIT: usize = 400;
+
+/// Longest part of it that is the end of a log; the rest names pod and container.
+const LOG_LIMIT: usize = 280;
+
+/// The app's init container.
+pub(super) const MIGRATE: &str = "migrate";
+
+/// A pod that won't get well by waiting, or that has failed and is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// `MigrationFailed` or `PodFailing`.
+    pub reason: &'static str,
+    /// Pod, container and what the kubelet says.
+    pub message: String,
+}
+
+/// The first failure, the database's before the app's: the app can't be well without it.
+pub(super) fn failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+    let of_pod = |pod| pod_failure(id, pod);
+    let database = || observed.database_pod.as_ref().and_then(of_pod);
+    let warning =
+        |role| observed.pod_warnings.iter().find(|one| one.role == role).map(|one| of_warning(id, one));
+    let app = || observed.app_pods.iter().filter_map(of_pod).find(|found| is_cause(observed, found));
+    database()
+        .or_else(|| warning(Child::Database))
+        .or_else(|| refused_replicas(id, observed))
+        .or_else(app)
+        .or_else(|| warning(Child::App))
+        .or_else(|| replica_failure(id, observed))
+        .or_else(|| credentials_failure(observed))
+        .or_else(|| session_keys_failure(id, observed))
+}
+
+/// The replicas serve with the keys that they read before; their next start fails.
+fn session_keys_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+    let Some(ReplicaReport::Good { warning: Some((pod, cause)), .. }) = &observed.replica_report else {
+        return None;
+    };
+    let message = format!(
+        "Pod {pod} can't read the new session keys and serves with the ones before, until it is restarted: {cause}; {}",
+        session_keys_advice(id)
+    );
+    Some(Failure { reason: reasons::SESSION_KEYS_UNREADABLE, message })
+}
+
+/// A kubelet keeps an immutable Secret while any pod of its node uses it, so a rollout beside old pods doesn't help.
+fn session_keys_advice(id: &Identity) -> String {
+    format!(
+        "to generate new keys, which ends all sessions: {}; a kubelet keeps an immutable Secret until all pods of its node \
+         that use it are gone: {}",
+        delete_secret(id, Child::SessionSecret),
+        hibernate_and_wake(id)
+    )
+}
+
+/// The credential container fails; MySQL itself serves.
+fn credentials_failure(observed: &Observed) -> Option<Failure> {
+    let message = keeper_failure(observed)?;
+    Some(Failure { reason: reasons::CREDENTIALS_NOT_SYNCED, message })
+}
+
+/// A migration fails while MySQL isn't there: that is the cause then.
+fn is_cause(observed: &Observed, failure: &Failure) -> bool {
+    failure.reason != reasons::MIGRATION_FAILED || accepts_connections(observed)
+}
+
+/// Whether the blog's own MySQL answers; true for a database of others.
+fn accepts_connections(observed: &Observed) -> bool {
+    let set = observed.children.get(&Child::Database);
+    set.is_none_or(|set| set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0)
+        || mysql_serves(observed)
+}
+
+fn of_warning(id: &Identity, warning: &PodWarning) -> Failure {
+    let (object, cause) = (&warning.object, shortened(&warning.message));
+    if warning.is_refused {
+        return refused(id, object, &cause);
+    }
+    let pod = object.trim_start_matches("Pod ");
+    let message = format!("{object}: {cause}; its Events: {}", describe_pod(id, pod));
+    Failure { reason: reasons::POD_FAILING, message }
+}
+
+/// A quota or a limit is met by asking for less; what a policy wants the spec can have too.
+fn refused(id: &Identity, object: &str, cause: &str) -> Failure {
+    let is_limit = ["quota", "usage per", "limit to request ratio"].iter().any(|words| cause.contains(words));
+    let limits = if is_limit { format!("what is allowed: {}; ", describe_limits(id)) } else { String::new() };
+    let message = format!("{object}: {cause}; {limits}to change what the pods ask for: {}", edit_blog(id));
+    Failure { reason: reasons::PODS_REFUSED, message }
+}
+
+/// Pods that the API server refuses, in the words of the Deployment's own condition.
+fn refused_replicas(id: &Identity, observed: &Observed) -> Option<Failure> {
+    let deployment = observed.children.get(&Child::App)?;
+    let conditions = deployment.data["status"]["conditions"].as_array()?;
+    let failed = conditions.iter().find(|one| one["type"] == "ReplicaFailure" && one["status"] == "True")?;
+    let cause = shortened(failed["message"].as_str().unwrap_or_default());
+    Some(refused(id, &format!("Deployment {}", deployment.name_any()), &cause))
+}
+
+/// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
+fn replica_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+    let message = unusable_database(id, observed)?;
+    accepts_connections(observed).then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
+}
+
+/// The cause that a replica reports, and what shows or ends it.
+pub(super) fn unusable_database(id: &Identity, observed: &Observed) -> Option<String> {
+    let Some(ReplicaReport::Failing { pod, cause, schema }) = &observed.replica_report else { return None };
+    let is_managed = observed.children.contains_key(&Child::Database);
+    let next = match schema {
+        Some(_) => format!("after a restored backup, this runs the migration: {}", restart_replicas(id)),
+        None if is_managed => format!("MySQL's log: {}", logs(id, &database_pod(&id.name), MYSQL_CONTAINER)),
+        None => format!("its log: {}", logs(id, pod, APP_CONTAINER)),
+    };
+    Some(format!("Pod {pod} can't use the database: {cause}; {next}"))
+}
+
+fn pod_failure(id: &Identity, pod: &Pod) -> Option<Failure> {
+    let status = pod.status.as_ref()?;
+    // An evicted pod was replaced by another one and stays only as a record.
+    let over = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
+    if over || pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let name = pod.name_any();
+    let init = || status.init_container_statuses.iter().flatten();
+    let found =
+        init().chain(status.container_statuses.iter().flatten()).find_map(|one| failure_of(id, &name, one));
+    let found = found
+        .or_else(|| init().find_map(|one| failed_before(id, &name, one)))
+        .or_else(|| unschedulable(id, pod));
+    found.map(|Cause { reason, text, next }| Failure {
+        reason,
+        message: format!("Pod {name}: {}; {next}", shortened(&text)),
+    })
+}
+
+/// Why a pod fails, and the next command.
+struct Cause {
+    reason: &'static str,
+    text: String,
+    next: String,
+}
+
+/// A container that waits for something that doesn't come, or that ended badly. An image that can't be pulled is no
+/// failed migration; only a migration that has ended is.
+fn failure_of(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<Cause> {
+    let state = container.state.as_ref()?;
+    let name = &container.name;
+    if let Some(waiting) = &state.waiting {
+        let reason = waiting.reason.as_deref().unwrap_or_default();
+        if matches!(reason, "" | "ContainerCreating" | "PodInitializing") {
+            return None;
+        }
+        let Some(end) = container.last_state.as_ref().and_then(end_of) else {
+            let why = waiting.message.as_deref().unwrap_or_default();
+            let text = format!("container {name}: {reason}: {why}");
+            return Some(Cause { reason: reasons::POD_FAILING, text, next: start_advice(id, pod, reason) });
+        };
+        return Some(ended(id, pod, container, &format!("container {name}: {reason}: {end}"), ""));
+    }
+    let end = end_of(state).or_else(|| out_of_memory(container))?;
+    Some(ended(id, pod, container, &format!("container {name} failed: {end}"), ""))
+}
+
+/// The next command for a container that never started.
+fn start_advice(id: &Identity, pod: &str, reason: &str) -> String {
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            format!("to name another image: {}", edit_blog(id))
+        }
+        _ => format!("its Events: {}", describe_pod(id, pod)),
+    }
+}
+
+/// The next command for a container that ended: its log, or its memory limit, which no log names.
+fn end_advice(id: &Identity, pod: &str, container: &ContainerStatus, options: &str) -> String {
+    if !was_out_of_memory(container) {
+        return format!("its log: {}{options}", logs(id, pod, &container.name));
+    }
+    let limits = match container.name.as_str() {
+        MYSQL_CONTAINER | "prepare" => "spec.database.managed.resources.limits.memory",
+        _ => "spec.resources.limits.memory",
+    };
+    format!("raise {limits}: {}", edit_blog(id))
+}
+
+/// A container that was killed for its memory and isn't ready since: it is killed again.
+fn out_of_memory(container: &ContainerStatus) -> Option<String> {
+    (!container.ready && was_out_of_memory(container))
+        .then(|| end_of(container.last_state.as_ref()?))
+        .flatten()
+}
+
+fn was_out_of_memory(container: &ContainerStatus) -> bool {
+    let states = container.state.iter().chain(&container.last_state);
+    states.filter_map(|state| state.terminated.as_ref()).any(|end| end.reason.as_deref() == Some("OOMKilled"))
+}
+
+/// An init container that is tried again has failed until it ends well: while it runs nothing is better than before.
+fn failed_before(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<Cause> {
+    container.state.as_ref()?.running.as_ref()?;
+    let end = container.last_state.as_ref().and_then(end_of)?;
+    let text = format!("container {} failed: {end}", container.name);
+    // The log of the container that runs is that of the new try.
+    Some(ended(id, pod, container, &text, " --previous"))
+}
+
+/// The cause of a container that ended badly. An error that names a file of the session Secret is about its keys.
+fn ended(id: &Identity, pod: &str, container: &ContainerStatus, text: &str, options: &str) -> Cause {
+    let text = text.to_owned();
+    if text.contains(SESSION_KEYS) {
+        return Cause { reason: reasons::SESSION_KEYS_UNREADABLE, text, next: session_keys_advice(id) };
+    }
+    let reason = if container.name == MIGRATE { reasons::MIGRATION_FAILED } else { reasons::POD_FAILING };
+    Cause { reason, text, next: end_advice(id, pod, container, options) }
+}
+
+/// Exit code and last words of a container that ended badly.
+fn end_of(state: &ContainerState) -> Option<String> {
+    let end = state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+    let is_killed = end.reason.as_deref() == Some("OOMKilled");
+    let words = end.message.as_deref().filter(|_| !is_killed).or(end.reason.as_deref()).unwrap_or_default();
+    Some(format!("exit code {}: {}", end.exit_code, last_words(words)))
+}
+
+/// The lines of a log that name why it ended: those marked as errors, else lines for people, else all; of those the last ones.
+fn last_words(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let marked = |line: &&str| line.contains("[ERROR]");
+    // A structured line is for machines, and the first one of a cut log lacks its beginning.
+    let plain = |line: &&str| !(line.starts_with('{') || line.ends_with('}'));
+    let of =
+        |kind: &dyn Fn(&&str) -> bool| lines.iter().copied().filter(|line| kind(line)).collect::<Vec<_>>();
+    let telling = [of(&marked), of(&plain), lines.clone()].into_iter().find(|some| !some.is_empty());
+    whole_lines(&telling.unwrap_or_default())
+}
+
+/// As many of the last lines as fit.
+fn whole_lines(lines: &[&str]) -> String {
+    let mut kept: Vec<String> = Vec::new();
+    let mut left = LOG_LIMIT;
+    for line in lines.iter().rev() {
+        let length = line.chars().count();
+        if length > left {
+            if kept.is_empty() {
+                kept.push(end_from_word(line, LOG_LIMIT));
+            }
+            break;
+        }
+        left -= length;
+        kept.push((*line).to_owned());
+    }
+    kept.reverse();
+    kept.join("; ")
+}
+
+/// The beginning of a text, up to the end of a word.
+fn cut_at_word(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let beginning: String = text.chars().take(limit).collect();
+    let whole = beginning.rsplit_once(char::is_whitespace).map_or(beginning.as_str(), |(words, _)| words);
+    format!("{whole} …")
+}
+
+/// The end of a text, from the beginning of a word.
+fn end_from_word(text: &str, limit: usize) -> String {
+    let surplus = text.chars().count().saturating_sub(limit);
+    let end: String = text.chars().skip(surplus).collect();
+    let whole = end.split_once(char::is_whitespace).map_or(end.as_str(), |(_, words)| words);
+    format!("… {whole}")
+}
+
+fn unschedulable(id: &Identity, pod: &Pod) -> Option<Cause> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let scheduled = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
+    let why = scheduled.message.as_deref().unwrap_or_default();
+    let next = if why.contains("PersistentVolumeClaim") {
+        format!("its claim: {}", describe_claim(id))
+    } else {
+        format!("to ask for less, or for other nodes: {}", edit_blog(id))
+    };
+    Some(Cause { reason: reasons::POD_FAILING, text: format!("can't be scheduled: {why}"), next })
+}
+
+fn shortened(text: &str) -> String {
+    cut_at_word(text.trim(), MESSAGE_LIMIT)
+}
+
+/// The schema version that a replica finds in the database, or else the newest migration left there.
+pub(super) fn schema_version(observed: &Observed) -> Option<i64> {
+    match &observed.replica_report {
+        Some(
+            ReplicaReport::Good { schema: Some(found), .. }
+            | ReplicaReport::Failing { schema: Some(found), .. },
+        ) => Some(*found),
+        _ => migrated_version(observed),
+    }
+}
+
+/// The schema version that the newest successful migration reported as its termination message, `schema version N`.
+fn migrated_version(observed: &Observed) -> Option<i64> {
+    let mut pods: Vec<&Pod> = observed.app_pods.iter().collect();
+    pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+    pods.into_iter().rev().find_map(reported_version)
+}
+
+fn reported_version(pod: &Pod) -> Option<i64> {
+    let containers = pod.status.as_ref()?.init_container_statuses.as_ref()?;
+    let migrate = containers.iter().find(|container| container.name == MIGRATE)?;
+    let end = migrate.state.as_ref()?.terminated.as_ref().filter(|end| end.exit_code == 0)?;
+    end.message.as_deref()?.trim().strip_prefix("schema version ")?.parse().ok()
+}
+
+/// The version of MySQL that serves, as its image's tag tells it. Where the pod needed no look it is of the newest template.
+pub(super) fn database_version(observed: &Observed) -> Option<String> {
+    let Some(pod) = &observed.database_pod else {
+        let statefulset =
+            observed.children.get(&Child::Database).filter(|set| runs_the_newest_template(set))?;
+        let containers = statefulset.data.pointer("/spec/template/spec/containers")?.as_array()?;
+        let container = containers.iter().find(|container| container["name"] == "mysql")?;
+        return tag_of(container["image"].as_str()?).map(str::to_owned);
+    };
+    let container =
+        pod.spec.as_ref().filter(|_| is_ready(pod))?.containers.iter().find(|one| one.name == "mysql")?;
+    tag_of(container.image.as_deref()?).map(str::to_owned)
+}

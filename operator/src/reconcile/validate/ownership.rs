@@ -1,0 +1,195 @@
+//! Whose the objects are that bear the names of a blog's children (no client required).
+
+use flaskblog_api::{
+    Child, FlaskBlog, Storage,
+    children::{ALLOW_EMPTY, APP_NAME, DESIRED_HASH, MANAGER, SERVED_IMAGE, data_claim},
+};
+use k8s_openapi::{api::core::v1::PersistentVolumeClaim, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use kube::{ResourceExt, api::DynamicObject};
+
+use crate::{
+    model::{
+        blog_meta::Identity,
+        error::Invalid,
+        kubectl::{
+            allow_empty, delete_claim, delete_object, delete_pod, get_object, label_claim, label_secret,
+            remove_finalizers, restore_secret, save_secret,
+        },
+        semantic_eq::same_quantity,
+    },
+    reconcile::observe::Observed,
+};
+
+/// Moves the objects of other owners out of the blog's children.
+///
+/// # Errors
+/// [`Invalid::WaitingForCleanup`] while an object of an earlier blog is being deleted: everything of this blog waits for it.
+pub fn separate_foreign(id: &Identity, observed: &mut Observed) -> Result<(), Invalid> {
+    for (role, object) in &observed.children {
+        match check_ownership(id, *role, object) {
+            Ok(()) => {}
+            Err(waiting @ Invalid::WaitingForCleanup { .. }) => return Err(waiting),
+            Err(foreign) => drop(observed.foreign.insert(*role, foreign)),
+        }
+    }
+    observed.children.retain(|role, _| !observed.foreign.contains_key(role));
+    Ok(())
+}
+
+/// Whether an object that bears a child's name is this blog's, on its way out, or a stranger's.
+///
+/// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours
+/// if it carries our labels: Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything
+/// else is left alone.
+fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
+    let kind = role.kind().api_resource().kind;
+    let (name, namespace) = (role.name(&id.name), id.namespace.clone());
+    let owners = || object.owner_references().iter();
+    let controller = owners().find(|owner| owner.controller == Some(true));
+    let ours = match controller.or_else(|| owners().find(|owner| owner.kind == "FlaskBlog")) {
+        Some(owner) if owner.uid == id.uid => true,
+        Some(owner) if owner.kind == "FlaskBlog" && owner.name == id.name => {
+            return Err(Invalid::WaitingForCleanup { kind, name, namespace });
+        }
+        Some(_) => false,
+        None => carries_our_mark(id, object),
+    };
+    if ours {
+        return Ok(());
+    }
+    // Never advise to delete a Secret: it may hold the only copy of a password.
+    if role.outlives_the_blog() {
+        let label = label_secret(id, &name);
+        return Err(Invalid::UnmarkedSecret { name, label });
+    }
+    let delete = delete_object(id, &role.kind().api_resource(), &name);
+    Err(Invalid::NameConflict { kind, name, delete })
+}
+
+/// Whether an object of this blog can be written: one that is being deleted goes all the same.
+pub(super) fn check_deletion(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
+    if object.metadata.deletion_timestamp.is_none() {
+        return Ok(());
+    }
+    let (kind, name) = (role.kind().api_resource().kind, role.name(&id.name));
+    let finalizers = match object.finalizers() {
+        [] => String::new(),
+        held => format!(" and waits for its finalizers ({})", held.join(", ")),
+    };
+    let advice = match (role, object.finalizers()) {
+        // It goes without a way back, and the data's passwords with it.
+        (Child::DatabaseSecret, _) => format!("Keep a copy of its passwords now: {}", save_secret(id, role)),
+        (_, []) => format!("Its pods end first: {}", get_object(id, role)),
+        _ => format!("If the controller that set them is gone: {}", remove_finalizers(id, role)),
+    };
+    Err(Invalid::BeingDeleted { kind, name, finalizers, advice })
+}
+
+/// Whether the claim that MySQL would take is this blog's and of use.
+///
+/// A stranger's database may have left one of just this name. And one of another class or size than the spec's that was
+/// never given a volume, usually since there is no such class, waits for ever: MySQL's pod would wait with it.
+pub(super) fn check_claim(id: &Identity, observed: &Observed, wanted: &Storage) -> Result<(), Invalid> {
+    let Some(claim) = &observed.data_claim else { return Ok(()) };
+    if observed.children.contains_key(&Child::Database) {
+        return Ok(());
+    }
+    let name = data_claim(&id.name);
+    let label = |key: &str| claim.labels().get(&format!("app.kubernetes.io/{key}")).map(String::as_str);
+    if label("name") != Some(APP_NAME) || label("instance") != Some(&id.name) {
+        let label = label_claim(id, &name);
+        return Err(Invalid::UnmarkedClaim { name, label });
+    }
+    let spec = claim.spec.clone().unwrap_or_default();
+    let bound = spec.volume_name.is_some_and(|volume| !volume.is_empty());
+    let size = spec.resources.and_then(|resources| resources.requests?.remove("storage"));
+    let fits = size.is_none_or(|size| same_quantity(&size.0, &wanted.size))
+        && (wanted.storage_class_name.is_none() || spec.storage_class_name == wanted.storage_class_name);
+    if bound || fits || claim.metadata.deletion_timestamp.is_some() {
+        return Ok(());
+    }
+    Err(Invalid::UselessClaim { name, namespace: id.namespace.clone() })
+}
+
+/// Our labels; or, where somebody has changed those of a kept Secret, the hash that only we write.
+fn carries_our_mark(id: &Identity, object: &DynamicObject) -> bool {
+    object.annotations().contains_key(DESIRED_HASH) || carries_our_labels(id, object)
+}
+
+fn carries_our_labels(id: &Identity, object: &DynamicObject) -> bool {
+    let label = |key: &str| object.labels().get(&format!("app.kubernetes.io/{key}")).map(String::as_str);
+    label("managed-by") == Some(MANAGER)
+        && label("name") == Some(APP_NAME)
+        && label("instance") == Some(id.name.as_str())
+}
+
+/// Never makes a new password for old data: the server would refuse it, and the way back would be lost.
+pub(super) fn check_credentials(blog: &FlaskBlog, id: &Identity, observed: &Observed) -> Result<(), Invalid> {
+    let Some(claim) = &observed.data_claim else { return Ok(()) };
+    let name = data_claim(&id.name);
+    let of_earlier_blog =
+        |owner: &OwnerReference| owner.kind == "FlaskBlog" && owner.name == id.name && owner.uid != id.uid;
+    let is_going =
+        claim.metadata.deletion_timestamp.is_some() && !observed.children.contains_key(&Child::Database);
+    if is_going || claim.owner_references().iter().any(of_earlier_blog) {
+        let (kind, namespace) = ("PersistentVolumeClaim".into(), id.namespace.clone());
+        return Err(Invalid::WaitingForCleanup { kind, name, namespace });
+    }
+    let secret = Child::DatabaseSecret;
+    // A Secret of another owner is reported as such.
+    if observed.children.contains_key(&secret) || observed.foreign.contains_key(&secret) {
+        return Ok(());
+    }
+    // A claim that never served is empty: the user gives up nothing but what its predecessor held.
+    let has_served = claim.annotations().contains_key(SERVED_IMAGE);
+    let is_given_up = claim.uid().is_some_and(|uid| blog.annotations().get(ALLOW_EMPTY) == Some(&uid));
+    if !has_served && is_given_up {
+        return Ok(());
+    }
+    let discard = discard_command(id, claim, has_served);
+    Err(Invalid::CredentialsMissing {
+        secret: secret.name(&id.name),
+        claim: name,
+        restore: restore_secret(id),
+        discard,
+    })
+}
+
+/// The next of the steps that give up the data behind a lost Secret.
+fn discard_command(id: &Identity, claim: &PersistentVolumeClaim, has_served: bool) -> String {
+    if claim.metadata.deletion_timestamp.is_some() {
+        return format!("{}, which the deleted claim waits for", delete_pod(id));
+    }
+    // The deletion ends only with the next step, which ends the pod.
+    if has_served {
+        delete_claim(id) + " --wait=false"
+    } else {
+        allow_empty(id, &claim.uid().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn whose_an_object_is_its_controller_says_or_else_its_owner() {
+        let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": {},
+            "metadata": {"name": "daily", "namespace": "press", "uid": "1"}});
+        let id = Identity::of(&serde_json::from_value(blog).unwrap()).unwrap();
+        let verdict = |kind: &str, uid: &str, controller: bool| {
+            let owner = json!({"apiVersion": "x/v1", "kind": kind, "name": "daily", "uid": uid, "controller": controller});
+            let object = json!({"metadata": {"name": "daily-mysql", "ownerReferences": [owner]}});
+            check_ownership(&id, Child::Database, &serde_json::from_value(object).unwrap())
+        };
+        for controller in [true, false] {
+            assert!(verdict("FlaskBlog", "1", controller).is_ok());
+            let earlier = verdict("FlaskBlog", "0", controller);
+            assert!(matches!(earlier, Err(Invalid::WaitingForCleanup { .. })), "{earlier:?}");
+            let stranger = verdict("Cluster", "7", controller);
+            assert!(matches!(stranger, Err(Invalid::NameConflict { .. })), "{stranger:?}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Metrics and Events of the operator itself.
+
+pub mod metrics;
