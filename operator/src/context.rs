@@ -9,14 +9,16 @@ use kube::Client;
 
 use crate::{
     cache::{
-        changed_claims::ChangedClaims, contests::Contests, converged::Settled, mutation::Seen, pace::Pace,
-        replica_health::ReplicaHealth, status_guard::StatusGuard, status_writes::Written,
+        changed_claims::ChangedClaims, checked_secrets::CheckedSecrets, contests::Contests,
+        converged::Settled, mutation::Seen, pace::Pace, replica_health::ReplicaHealth,
+        status_guard::StatusGuard, status_writes::Written, unparsable_blogs::UnparsableBlogs,
     },
-    controller::unparsable::UnparsableBlogs,
     k8s::{backoff::Backoff, discovery::Served, watch_health::Watches},
     model::{blog_meta::Identity, settings::Settings},
-    reconcile::{actions::certificates::CheckedSecrets, events::Recorders},
-    telemetry::metrics::{Blog, Metrics},
+    telemetry::{
+        event_recorders::Recorders,
+        metrics::{Blog, Metrics},
+    },
 };
 
 /// Shared by all reconciles of a process.

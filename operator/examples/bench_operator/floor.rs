@@ -14,10 +14,11 @@ use kube::{
 use operator::{
     model::{
         blog_meta::Identity,
+        observed::Observed,
         semantic_eq::is_as_wanted,
         settings::{Cli, Command, Settings},
     },
-    reconcile::{actions::secrets::fresh, desired::desired, observe::Observed, validate::validate},
+    reconcile::{actions::secrets::fresh, desired::desired, validate::validate},
 };
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{ResourceExt, api::DynamicObject};
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 
-use crate::reconcile::apply::managed_fields::own_updates;
+use crate::model::managed_fields::own_updates;
 
 /// One object. Of the managers of its fields, which are half of it, only the operator's own updates are kept.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use std::{
 use flaskblog_api::Child;
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::reconcile::{desired::ByRole, observe::Observed, validate::Plan};
+use crate::model::{objects::ByRole, observed::Observed, plan::Plan};
 
 /// By the uid of the blog.
 #[derive(Debug, Default)]

@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use flaskblog_api::{Child, FlaskBlog};
-use kube::{api::DynamicObject, runtime::reflector::ObjectRef};
+use flaskblog_api::FlaskBlog;
+use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
-use crate::{context::Context, model::blog_meta::Identity, reconcile::observe::child_api};
+use crate::model::blog_meta::Identity;
 
 /// After a change, a few times.
 const FIRST: Duration = Duration::from_secs(10);
@@ -21,12 +21,8 @@ const QUICK: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(120);
 /// So much later than a step becomes possible it is tried.
 const MARGIN: Duration = Duration::from_secs(1);
-/// Deployment and StatefulSet are read at least this often: a lost event of theirs is made good in one minute.
-const LONGEST_UNREAD: Duration = Duration::from_secs(60);
 /// Past so many blogs all start over.
 const LIMIT: usize = 10_000;
-/// The children whose status decides on `Ready`.
-const WORKLOADS: [Child; 2] = [Child::App, Child::Database];
 
 /// One blog that isn't as its spec wants it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +73,11 @@ impl Pace {
         left.map_or(delay, |left| left.min(delay))
     }
 
+    /// The delay after one more reconcile without a change.
+    pub fn next_delay(&self, namespace: &str, name: &str) -> Duration {
+        delay(self.count(namespace, name))
+    }
+
     /// Counts one more reconcile without a change.
     fn count(&self, namespace: &str, name: &str) -> u32 {
         let mut all = self.lock();
@@ -89,17 +90,17 @@ impl Pace {
     }
 
     /// Whether the quick reconciles of a blog are over.
-    fn is_slow(&self, id: &Identity) -> bool {
+    pub fn is_slow(&self, id: &Identity) -> bool {
         self.lock().get(&key(id)).is_some_and(|one| one.count >= QUICK)
     }
 
     /// The blog's next wake-up only reads its workloads, unless an event comes before.
-    fn plan_read(&self, id: &Identity, reconcile_at: Instant) {
+    pub fn plan_read(&self, id: &Identity, reconcile_at: Instant) {
         self.lock().entry(key(id)).or_default().reconcile_at = Some(reconcile_at);
     }
 
     /// Whether this wake-up was planned by [`Self::plan_read`], and when the reconcile after it is due. Answers so once.
-    fn take_read(&self, id: &Identity) -> Option<Instant> {
+    pub fn take_read(&self, id: &Identity) -> Option<Instant> {
         self.lock().get_mut(&key(id))?.reconcile_at.take().filter(|at| *at > Instant::now())
     }
 
@@ -111,55 +112,6 @@ impl Pace {
 
 fn key(id: &Identity) -> (String, String) {
     (id.namespace.clone(), id.name.clone())
-}
-
-/// When to reconcile a blog again that isn't as its spec wants it.
-pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration {
-    if changed {
-        ctx.pace.reset(&id.namespace, &id.name);
-    }
-    delay(ctx.pace.count(&id.namespace, &id.name))
-}
-
-/// When to wake up for an unsettled blog whose next reconcile is due after that time. After the quick ones its workloads are
-/// read again, since an event of theirs may have been lost: by the reconcile, or alone if that comes late.
-pub fn next_wake_up(ctx: &Context, id: &Identity, reconcile_in: Duration) -> Duration {
-    if reconcile_in > LONGEST_UNREAD {
-        ctx.pace.plan_read(id, Instant::now() + reconcile_in);
-        return LONGEST_UNREAD;
-    }
-    if ctx.pace.is_slow(id) {
-        distrust_workloads(ctx, id);
-    }
-    reconcile_in
-}
-
-/// Reads the versions of a blog's workloads, if this wake-up was planned for that (client required). Returns when to wake up
-/// next if no event of theirs was lost.
-pub async fn read_workloads(ctx: &Context, id: &Identity) -> Option<Duration> {
-    let reconcile_at = ctx.pace.take_read(id)?;
-    for role in WORKLOADS {
-        let (kind, name) = (role.kind(), role.name(&id.name));
-        if ctx.seen.is_absent(kind, &id.namespace, &name) {
-            continue;
-        }
-        let known = ctx.seen.current(kind, &id.namespace, &name)?;
-        let read = child_api::<DynamicObject>(&ctx.client.0, id, kind).get_metadata_opt(&name).await;
-        // What can't be read is the reconcile's to report.
-        if read.ok().flatten().and_then(|read| read.metadata.resource_version)
-            != known.metadata.resource_version
-        {
-            distrust_workloads(ctx, id);
-            return None;
-        }
-    }
-    Some(next_wake_up(ctx, id, reconcile_at.saturating_duration_since(Instant::now())))
-}
-
-fn distrust_workloads(ctx: &Context, id: &Identity) {
-    for role in WORKLOADS {
-        ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
-    }
 }
 
 fn delay(count: u32) -> Duration {

@@ -17,6 +17,7 @@ use rand::Rng;
 use tokio::time::{Instant, timeout};
 
 use crate::k8s::http_get::get_readyz;
+use crate::model::observed::ReplicaReport;
 
 /// The port of `blog-app` for probes.
 pub const ADMIN_PORT: u16 = 9090;
@@ -33,34 +34,6 @@ const REPLICAS: usize = 8;
 const REQUESTS_AT_ONCE: usize = 4;
 /// Longest cause that is kept, in characters.
 const CAUSE_LIMIT: usize = 400;
-
-/// What the replicas report together.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReplicaReport {
-    /// Every replica reads and writes a schema of this version.
-    Good {
-        /// The version that the database has now.
-        schema: Option<i64>,
-        /// A pod whose next start fails, and why.
-        warning: Option<(String, String)>,
-    },
-    /// A replica can't use its database.
-    Failing {
-        /// Its pod.
-        pod: String,
-        /// The first line of its answer.
-        cause: String,
-        /// The version of the schema, if the replica found one.
-        schema: Option<i64>,
-    },
-    /// No replica answers the operator, although the kubelet finds them ready.
-    Unreachable {
-        /// One of the pods.
-        pod: String,
-        /// What the connection failed with.
-        cause: String,
-    },
-}
 
 /// Status and body of an answer, or why there is none.
 type Answer = Result<(u16, String), String>;
@@ -178,7 +151,7 @@ fn replica(pod: &Pod) -> Option<Replica> {
         return None;
     }
     let address = status.pod_ip.as_ref()?.parse().ok()?;
-    let is_ready = crate::reconcile::actions::stuck_pod::is_ready(pod);
+    let is_ready = crate::model::pod::is_ready(pod);
     Some(Replica { pod: pod.name_any(), address, is_ready })
 }
 

@@ -15,7 +15,7 @@ use serde::{
 };
 use serde_json::{Map, Value, value::RawValue};
 
-use crate::reconcile::apply::managed_fields::parse_own_updates;
+use crate::model::managed_fields::parse_own_updates;
 
 /// Metadata, and of `managedFields` only the operator's own updates
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).

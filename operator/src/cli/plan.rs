@@ -11,13 +11,14 @@ use crate::{
     k8s::clients::Clients,
     model::{
         blog_meta::Identity,
+        observed::Observed,
         settings::{PlanArgs, RenderArgs, Settings},
     },
     reconcile::{
         actions::secrets,
         desired::desired,
         diff::{held, pending},
-        observe::{Observed, observe},
+        observe::observe,
         validate::{separate_foreign, validate},
     },
 };

@@ -3,6 +3,7 @@
 pub mod child_watches;
 pub mod claim_watch;
 pub mod http_server;
+pub mod reconciler;
 pub mod scheduler;
 pub mod unparsable;
 
@@ -25,16 +26,16 @@ use kube::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    cache::{changed_claims::blog_of_claim, wire_format::Told},
+    cache::{changed_claims::blog_of_claim, unparsable_blogs::ReceivedBlog, wire_format::Told},
     context::Context,
     controller::{
         child_watches::Children,
         http_server::Waiting,
+        reconciler::{error_policy, reconcile},
         scheduler::{Stop, Turns},
-        unparsable::{ReceivedBlog, report_all},
+        unparsable::report_all,
     },
     k8s::watch_health::{Watch, watch_and_relist},
-    reconcile::{error_policy, reconcile},
     telemetry::metrics::Watched,
 };
 

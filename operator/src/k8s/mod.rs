@@ -1,5 +1,6 @@
 //! How the API server is reached: clients, discovery, watches and delays.
 
+pub mod api;
 pub mod backoff;
 pub mod clients;
 pub mod discovery;

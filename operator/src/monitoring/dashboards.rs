@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::alerts::Subject;
-use crate::reconcile::desired::digits_of;
+use crate::model::hash::digits_of;
 
 /// Grafana's grid has 24 columns.
 const WIDTH: usize = 12;

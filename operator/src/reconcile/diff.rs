@@ -10,13 +10,12 @@ use flaskblog_api::{
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Value, json};
 
-use crate::{
-    model::semantic_eq::{covers, is_as_wanted, shares_data},
-    reconcile::{
-        desired::{Desired, Objects, hash_of},
-        observe::Observed,
-        validate::{Approval, Plan, Stage},
-    },
+use crate::model::{
+    hash::hash_of,
+    objects::{Desired, Objects},
+    observed::Observed,
+    plan::{Approval, Plan, Stage},
+    semantic_eq::{covers, is_as_wanted, shares_data},
 };
 
 /// What a change means for the people who use the blog.

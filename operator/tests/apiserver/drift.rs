@@ -282,5 +282,5 @@ async fn a_field_that_was_once_updated_goes_after_a_restart() {
 }
 
 fn holds_by_update(object: &kube::api::DynamicObject) -> bool {
-    operator::reconcile::apply::managed_fields::holds_by_update(Child::App.kind(), object)
+    operator::model::managed_fields::holds_by_update(Child::App.kind(), object)
 }

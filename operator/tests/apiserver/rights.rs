@@ -18,7 +18,7 @@ use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams, PostParams},
 };
-use operator::reconcile::observe::claim_request;
+use operator::model::observed::claim_request;
 use serde_json::{Value, json};
 
 use crate::{

@@ -23,9 +23,11 @@ use flaskblog_api::{FlaskBlog, OwnedKind};
 use kube::runtime::{controller::Action, reflector, watcher::Event};
 use operator::{
     context::Context,
-    controller::scheduler::{Turns, stop_on},
+    controller::{
+        reconciler::reconcile,
+        scheduler::{Turns, stop_on},
+    },
     model::{error::Error, settings::Settings},
-    reconcile::reconcile,
 };
 use serde_json::{Value, json};
 use support::fake::{FakeApi, Fault};

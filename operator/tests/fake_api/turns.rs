@@ -10,9 +10,11 @@ use kube::runtime::{
 };
 use operator::{
     context::Context,
-    controller::scheduler::{Turns, stop_on},
+    controller::{
+        reconciler::{error_policy, reconcile},
+        scheduler::{Turns, stop_on},
+    },
     model::error::Error,
-    reconcile::{error_policy, reconcile},
 };
 use serde_json::{Value, json};
 use tokio::sync::Notify;

@@ -4,37 +4,25 @@
 use std::sync::Arc;
 
 use flaskblog_api::{
-    Child, DeletionPolicy, FlaskBlog, OwnedKind,
+    Child, DeletionPolicy, OwnedKind,
     children::{MANAGER, NODE_PORT},
 };
-use kube::{
-    ResourceExt,
-    api::{DynamicObject, Patch, PatchParams},
-};
+use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, error::Error},
+    k8s::api::child_api,
+    model::{
+        blog_meta::Identity,
+        error::Error,
+        objects::{Applied, Objects},
+    },
     reconcile::{
-        desired::{Applied, Objects},
-        observe::{Observed, child_api, without_data},
+        observe::without_data,
+        validate::node_port::{RECORD, recorded_text},
     },
 };
-
-/// The Secret of sessions is the only one that every blog has.
-const RECORD: Child = Child::SessionSecret;
-
-/// The node port that the Service had last, if the spec pins none (no client required). A Service of type ClusterIP takes none.
-#[must_use]
-pub fn remembered_node_port(blog: &FlaskBlog, observed: &Observed) -> Option<i32> {
-    let service = &blog.spec.service;
-    if service.node_port.is_some() || service.type_.as_str() == "ClusterIP" {
-        return None;
-    }
-    let reported = blog.status.as_ref().and_then(|status| status.node_port);
-    reported.or_else(|| recorded(observed.children.get(&RECORD)?))
-}
 
 /// Records the node port that the Service has now (client required). Under `Delete` no record would remain.
 ///
@@ -102,12 +90,4 @@ pub fn moves_port(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     };
     let ports = live.data["spec"]["ports"].as_array().into_iter().flatten();
     ports.into_iter().any(|port| port["nodePort"] == ours["nodePort"] && port["port"] != ours["port"])
-}
-
-fn recorded(secret: &DynamicObject) -> Option<i32> {
-    recorded_text(secret)?.parse().ok()
-}
-
-fn recorded_text(secret: &DynamicObject) -> Option<&String> {
-    secret.annotations().get(NODE_PORT)
 }

@@ -23,12 +23,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, error::Error, semantic_eq::runs_the_newest_template},
-    reconcile::{
-        desired::{Applied, Objects},
-        observe::Observed,
-        validate::{bound_volume, forgets_volume, mysql_image, recorded_volume},
+    model::{
+        blog_meta::Identity,
+        error::Error,
+        objects::{Applied, Objects},
+        observed::Observed,
+        semantic_eq::runs_the_newest_template,
     },
+    reconcile::validate::{bound_volume, forgets_volume, mysql_image, recorded_volume},
 };
 
 /// The owners that the claim should have, if they differ from those that it has (no client required). Owners that

@@ -3,7 +3,7 @@
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::reconcile::observe::Observed;
+use crate::model::{observed::Observed, pod::is_ready};
 
 /// A StatefulSet waits for a pod of an old template to become ready before it replaces it; if that template was broken,
 /// it waits for ever (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback>).
@@ -22,14 +22,6 @@ pub fn stuck_database_pod<'a>(
     let newest = status.update_revision.as_deref()?;
     let revision = pod.labels().get("controller-revision-hash").map(String::as_str)?;
     (seen && revision != newest && !is_ready(pod) && pod.metadata.deletion_timestamp.is_none()).then_some(pod)
-}
-
-/// Whether the pod's Ready condition is true.
-#[must_use]
-pub fn is_ready(pod: &Pod) -> bool {
-    pod.status.as_ref().and_then(|status| status.conditions.as_ref()).is_some_and(|all| {
-        all.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-    })
 }
 
 #[cfg(test)]

@@ -14,8 +14,13 @@ use serde_json::json;
 
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, error::Error, kubectl::set_storage_size, semantic_eq::at_least},
-    reconcile::observe::{Observed, claim_capacity, claim_request},
+    model::{
+        blog_meta::Identity,
+        error::Error,
+        kubectl::set_storage_size,
+        observed::{Observed, claim_capacity, claim_request},
+        semantic_eq::at_least,
+    },
 };
 
 /// How the volume's growth stands.

@@ -2,63 +2,20 @@
 //! spec that asked for them: server-side apply takes away only what an earlier apply of the same manager holds
 //! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply>).
 
-use flaskblog_api::{Child, OwnedKind, children::MANAGER};
+use flaskblog_api::{Child, children::MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldsV1, ManagedFieldsEntry};
 use kube::{
     Client, ResourceExt,
     api::{DynamicObject, Patch, PatchParams},
 };
-use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::{
     cache::wire_format::Lean,
-    model::{blog_meta::Identity, error::Error},
-    reconcile::observe::child_api,
+    k8s::api::child_api,
+    model::{blog_meta::Identity, error::Error, managed_fields::is_own},
 };
-
-/// Whether the operator holds fields of the object by an update. Secrets are made so, and lose a field only by name.
-#[must_use]
-pub fn holds_by_update(kind: OwnedKind, object: &DynamicObject) -> bool {
-    kind != OwnedKind::Secret && object.managed_fields().iter().any(|entry| is_own(entry, "Update"))
-}
-
-/// Of the managers of an object only the operator's updates, and not what they hold: the rest would be most of the object.
-#[must_use]
-pub fn own_updates(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
-    let own = entries.iter().filter(|entry| is_own(entry, "Update")).map(|entry| ManagedFieldsEntry {
-        manager: entry.manager.clone(),
-        operation: entry.operation.clone(),
-        ..ManagedFieldsEntry::default()
-    });
-    let own: Vec<_> = own.collect();
-    (!own.is_empty()).then_some(own)
-}
-
-/// The same of an object that is being parsed.
-///
-/// # Errors
-/// If they don't have their form.
-pub fn parse_own_updates<'de, D>(from: D) -> Result<Option<Vec<ManagedFieldsEntry>>, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    #[derive(Deserialize)]
-    struct Entry {
-        manager: Option<String>,
-        operation: Option<String>,
-        subresource: Option<String>,
-    }
-    let entries = Option::<Vec<Entry>>::deserialize(from)?.unwrap_or_default();
-    let entries = entries.into_iter().map(|Entry { manager, operation, subresource }| ManagedFieldsEntry {
-        manager,
-        operation,
-        subresource,
-        ..ManagedFieldsEntry::default()
-    });
-    Ok(own_updates(&entries.collect::<Vec<_>>()))
-}
 
 /// Turns the operator's updates of a child into applies (client required). The apply after it takes away what isn't wanted.
 ///
@@ -121,11 +78,6 @@ fn merged(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
     Some(others)
 }
 
-fn is_own(entry: &ManagedFieldsEntry, operation: &str) -> bool {
-    let status = entry.subresource.as_deref().is_some_and(|part| !part.is_empty());
-    entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some(operation) && !status
-}
-
 /// Sets of fields are objects whose keys are the fields.
 fn unite(fields: &mut Value, more: Value) {
     if let (Value::Object(fields), Value::Object(more)) = (fields, more) {
@@ -137,7 +89,10 @@ fn unite(fields: &mut Value, more: Value) {
 
 #[cfg(test)]
 mod tests {
+    use flaskblog_api::OwnedKind;
+
     use super::*;
+    use crate::model::managed_fields::holds_by_update;
 
     fn object(managed: Value) -> DynamicObject {
         let object = json!({"metadata": {"name": "x", "resourceVersion": "7", "managedFields": managed}});

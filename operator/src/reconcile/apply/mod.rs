@@ -1,5 +1,6 @@
 //! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
 
+pub mod contests;
 mod database_pod;
 pub mod managed_fields;
 mod replicas_handover;
@@ -22,14 +23,17 @@ use tracing::debug;
 
 use self::replicas_handover::bounds;
 use crate::{
-    cache::{
-        contests::{explain, explain_deletion},
-        wire_format::Lean,
-    },
+    cache::wire_format::Lean,
     context::Context,
+    k8s::api::child_api,
     model::{
         blog_meta::Identity,
+        change::Change,
         error::Error,
+        managed_fields::holds_by_update,
+        objects::{Applied, Desired, Objects},
+        observed::Observed,
+        plan::Plan,
         refusals::Refusals,
         semantic_eq::{is_as_wanted, is_stopped_for_autoscaler, shares_data},
     },
@@ -39,11 +43,11 @@ use crate::{
             secrets::fresh,
             stuck_pod::stuck_database_pod,
         },
-        apply::managed_fields::{holds_by_update, take_over},
-        desired::{Applied, Desired, Objects},
+        apply::{
+            contests::{explain, explain_deletion},
+            managed_fields::take_over,
+        },
         diff::{Held, needs_recreation},
-        observe::{Observed, child_api},
-        validate::Plan,
     },
     telemetry::metrics::Metrics,
 };
@@ -56,17 +60,6 @@ const OF_NONE: &str = "1";
 /// before the Service gets another one.
 const PORT_ATTEMPTS: u32 = 3;
 const PORT_DELAY: Duration = Duration::from_millis(100);
-
-/// One change that was made, for Events and logs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// `Created`, `Updated`, `Recreating`, `Deleted`, `Rotating`, `Renewed` or `Rotated`.
-    pub reason: &'static str,
-    /// Kind of the object.
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// Writes what differs and returns every object as the API server now has it.
 ///

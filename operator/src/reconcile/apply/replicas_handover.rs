@@ -10,10 +10,10 @@ use serde_json::json;
 use super::{Change, Writer, write_error};
 use crate::{
     cache::wire_format::Lean,
-    model::error::Error,
-    reconcile::{
-        desired::{Desired, Objects},
-        observe::child_api,
+    k8s::api::child_api,
+    model::{
+        error::Error,
+        objects::{Desired, Objects},
     },
 };
 

@@ -17,14 +17,14 @@ use super::{
     database_access,
     pods::{env, literal, pod_selector, read_only, resources, restricted, restricted_pod, template_metadata},
 };
-use crate::reconcile::validate::Plan;
+use crate::model::{
+    containers::{APP_CONTAINER, SESSION_KEYS},
+    plan::Plan,
+};
 
-/// The container that serves the blog.
-pub const APP_CONTAINER: &str = "blog";
 /// Name of the volume.
 const SESSION: &str = "session";
-/// Folder of the session keys in a replica.
-pub const SESSION_KEYS: &str = "/etc/blog/session";
+
 /// The uid of the image; a number, so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
 /// After this long a rollout that makes no progress is called failed. Migrations count as progress only when done.

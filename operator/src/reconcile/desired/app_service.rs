@@ -4,7 +4,7 @@ use k8s_openapi::{
     apimachinery::pkg::util::intstr::IntOrString,
 };
 
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 /// The Service that people reach. `nodePort` is named only if the user pinned one: otherwise the cluster's choice is
 /// not ours to repeat, and so it stays.

@@ -4,7 +4,7 @@ use k8s_openapi::api::autoscaling::v2::{
     MetricTarget, ResourceMetricSource,
 };
 
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 /// Sets the Deployment's replicas by the use of the CPU that each asks for. The cluster's default behaviour applies: up at
 /// once, down after five quiet minutes.

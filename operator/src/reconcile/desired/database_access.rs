@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{
 };
 
 use super::pods::{MYSQL_PORT, env, env_from_secret, files, read_only};
-use crate::reconcile::validate::{DatabasePlan, Plan};
+use crate::model::plan::{DatabasePlan, Plan};
 
 /// Name of the volume.
 const VOLUME: &str = "database";

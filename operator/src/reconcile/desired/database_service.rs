@@ -5,7 +5,7 @@ use k8s_openapi::{
 };
 
 use super::pods::MYSQL_PORT;
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 /// Headless Service: gives the MySQL pod its stable DNS name.
 ///

@@ -25,10 +25,11 @@ use super::{
         secret_volume, template_metadata,
     },
 };
-use crate::reconcile::validate::{ManagedPlan, Plan};
+use crate::model::{
+    containers::MYSQL_CONTAINER,
+    plan::{ManagedPlan, Plan},
+};
 
-/// The container of MySQL itself.
-pub const MYSQL_CONTAINER: &str = "mysql";
 const SECRETS: &str = "/etc/mysql-credentials";
 /// MySQL's certificate and its key.
 pub(super) const CERTIFICATES: &str = "/etc/mysql-tls";

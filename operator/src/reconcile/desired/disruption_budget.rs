@@ -4,7 +4,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
 };
 
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 /// Lets one replica go at a time. Below two replicas there is none: it would block every node drain.
 pub(super) fn disruption_budget(plan: &Plan) -> Option<PodDisruptionBudget> {

@@ -7,7 +7,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 /// Leads every path of the host to the blog's Service.
 pub(super) fn ingress(plan: &Plan) -> Option<Ingress> {

@@ -7,7 +7,10 @@ use super::{
     database_statefulset::{CERTIFICATE_VOLUME, CERTIFICATES},
     pods::{read_only, resources, restricted, secret_volume},
 };
-use crate::reconcile::validate::{ManagedPlan, Plan};
+use crate::model::{
+    containers::KEEPER,
+    plan::{ManagedPlan, Plan},
+};
 
 /// Its program. MySQL's own image runs it, so another image of the blog changes nothing here, and no second one is pulled.
 const SCRIPT: &str = include_str!("keeper.sh");
@@ -18,8 +21,6 @@ const KEYS: [&str; 6] =
     ["root-password", "previous-root-password", "username", "password", "previous-password", "database"];
 /// Prints what failed last, for the kubelet's Event.
 pub const KEEPER_PROBE: [&str; 3] = ["bash", "-c", "! cat /dev/shm/keeper-failure 2>/dev/null"];
-/// Its name.
-pub const KEEPER: &str = "keeper";
 
 /// Without its comments: another word in one of those must not restart every MySQL.
 fn program() -> String {

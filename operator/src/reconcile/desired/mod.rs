@@ -17,7 +17,7 @@ mod recommendation;
 mod secrets;
 mod service_account;
 
-use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use flaskblog_api::{
     Child,
@@ -27,53 +27,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::DynamicObject;
 use serde::Serialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
-use crate::{model::blog_meta::Identity, reconcile::validate::Plan};
-
-/// Objects as we want them.
-#[derive(Clone, Copy, Debug)]
-pub struct Desired;
-/// Objects as the API server has them after this reconcile.
-#[derive(Clone, Copy, Debug)]
-pub struct Applied;
-
-/// A blog's objects. Shared, as what is there is looked at from many sides and never changed in place.
-pub type ByRole = BTreeMap<Child, Arc<DynamicObject>>;
-
-/// A blog's objects by role. The marker proves which of the two they are, so that a status can't be computed from wishes.
-#[derive(Clone, Debug)]
-pub struct Objects<Stage> {
-    by_role: ByRole,
-    stage: PhantomData<Stage>,
-}
-
-impl<Stage> Objects<Stage> {
-    /// The object of that role.
-    #[must_use]
-    pub fn get(&self, role: Child) -> Option<&DynamicObject> {
-        self.by_role.get(&role).map(Arc::as_ref)
-    }
-
-    /// All of them in apply order.
-    pub fn iter(&self) -> impl Iterator<Item = (Child, &DynamicObject)> {
-        self.by_role.iter().map(|(role, object)| (*role, object.as_ref()))
-    }
-}
-
-impl Objects<Applied> {
-    /// What the API server answered.
-    #[must_use]
-    pub fn applied(by_role: ByRole) -> Self {
-        Self { by_role, stage: PhantomData }
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn by_role(&self) -> &ByRole {
-        &self.by_role
-    }
-}
+use crate::model::{
+    blog_meta::Identity,
+    hash::hash_of,
+    objects::{Desired, Objects},
+    plan::Plan,
+};
 
 /// Everything that the plan asks for. A role that is absent here is pruned.
 #[must_use]
@@ -84,7 +44,7 @@ pub fn desired(plan: &Plan) -> Objects<Desired> {
             by_role.insert(role, Arc::new(stamped(plan, role, body)));
         }
     }
-    Objects { by_role, stage: PhantomData }
+    Objects::desired(by_role)
 }
 
 fn body(plan: &Plan, role: Child) -> Option<Value> {
@@ -165,20 +125,7 @@ fn content_hash(object: &DynamicObject) -> String {
     hash_of(&(&object.types, &metadata, &object.data))
 }
 
-/// First 16 hex digits of the SHA-256 of what serializes to this JSON.
-#[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
-pub(crate) fn hash_of(content: &impl Serialize) -> String {
-    digits_of(&serde_json::to_vec(content).expect("a Kubernetes object serializes"))
-}
-
-/// First 16 hex digits of the SHA-256.
-pub(crate) fn digits_of(content: &[u8]) -> String {
-    Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub use app_deployment::{APP_CONTAINER, SESSION_KEYS};
-pub use database_statefulset::MYSQL_CONTAINER;
-pub use keeper::{KEEPER, KEEPER_PROBE};
+pub use keeper::KEEPER_PROBE;
 pub use secrets::{SecretContent, new_secret, secret_content};
 
 #[cfg(test)]

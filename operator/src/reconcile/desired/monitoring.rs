@@ -3,8 +3,8 @@ use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::O
 use serde_json::{Value, json};
 
 use crate::{
+    model::plan::{Plan, Stage},
     monitoring::{Subject, blog_alerts, blog_dashboard, groups},
-    reconcile::validate::{Plan, Stage},
 };
 
 fn subject(plan: &Plan) -> Subject<'_> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{database_statefulset::CERTIFICATES, pods::literal};
-use crate::{model::semantic_eq::units, reconcile::validate::ManagedPlan};
+use crate::model::{plan::ManagedPlan, semantic_eq::units};
 
 /// Memory limit of MySQL where the user names none.
 pub(super) const DEFAULT_MEMORY: &str = "1Gi";

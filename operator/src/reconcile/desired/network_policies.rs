@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 
 use super::pods::{MYSQL_PORT, pod_selector};
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 const COMPONENT: &str = "app.kubernetes.io/component";
 

@@ -17,7 +17,7 @@ use k8s_openapi::{
     },
 };
 
-use crate::reconcile::validate::Plan;
+use crate::model::plan::Plan;
 
 /// MySQL's port.
 pub(super) const MYSQL_PORT: i32 = 3306;

@@ -1,8 +1,7 @@
 use flaskblog_api::Child;
 use serde_json::{Value, json};
 
-use super::database_statefulset::MYSQL_CONTAINER;
-use crate::reconcile::validate::Plan;
+use crate::model::{containers::MYSQL_CONTAINER, plan::Plan};
 
 /// Whether one is made. The recommender looks only at the topmost scalable owner of a pod, and a FlaskBlog can be scaled; so
 /// while it looks, MySQL's StatefulSet has the FlaskBlog for its owner, but not for its controller.

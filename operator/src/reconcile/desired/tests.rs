@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    model::settings::Settings,
-    reconcile::{observe::Observed, validate::validate},
+    model::{observed::Observed, settings::Settings},
+    reconcile::validate::validate,
 };
 
 /// The plan for a spec, made by the real validation.

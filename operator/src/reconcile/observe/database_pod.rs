@@ -4,9 +4,9 @@ use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
-use crate::reconcile::{
-    desired::{KEEPER, MYSQL_CONTAINER},
-    observe::Observed,
+use crate::model::{
+    containers::{KEEPER, MYSQL_CONTAINER},
+    observed::Observed,
 };
 
 /// Whether MySQL itself is ready in a pod of the newest template. It is known where the pod was read, which is so while the pod

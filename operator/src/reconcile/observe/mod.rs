@@ -3,27 +3,20 @@
 pub mod database_pod;
 pub mod pod_warnings;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    cache::{
-        replica_health::{Lookup, ReplicaReport},
-        wire_format::Lean,
-    },
+    cache::{replica_health::Lookup, wire_format::Lean},
     context::Context,
-    k8s::discovery::is_not_served,
+    k8s::{api::child_api, discovery::is_not_served},
     model::{
         blog_meta::Identity,
-        error::{Error, Invalid},
+        error::Error,
+        objects::ByRole,
+        observed::{Observed, ReplicaReport},
         semantic_eq::{is_rolled_out, runs_the_newest_template},
     },
-    reconcile::{
-        desired::ByRole,
-        observe::pod_warnings::{PodWarning, read_pod_warnings},
-    },
+    reconcile::observe::pod_warnings::read_pod_warnings,
 };
 use flaskblog_api::{
     Child, FlaskBlog, OwnedKind,
@@ -37,53 +30,14 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use kube::{
-    Api, Client, Resource,
-    api::{ApiResource, DynamicObject, ListParams, PartialObjectMeta},
-    core::DynamicResourceScope,
+    Api, Client,
+    api::{DynamicObject, ListParams, PartialObjectMeta},
 };
 
 /// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
 /// Reads of one reconcile that are under way at once.
 const PARALLEL_READS: usize = 4;
-
-/// What is there.
-#[derive(Clone, Debug, Default)]
-pub struct Observed {
-    /// The blog's children that exist. Secrets come without their data.
-    pub children: ByRole,
-    /// Objects of other owners that have a child's name, see [`crate::reconcile::validate::separate_foreign`].
-    pub foreign: BTreeMap<Child, Invalid>,
-    /// The claim of MySQL's volume, if it exists and was read.
-    pub data_claim: Option<PersistentVolumeClaim>,
-    /// Whether the claim was read. A blog that is ready needs it only when its watch reports a change.
-    pub claim_was_read: bool,
-    /// MySQL's pod.
-    pub database_pod: Option<Pod>,
-    /// The blog's pods.
-    pub app_pods: Vec<Pod>,
-    /// Events about pods that are missing or don't start.
-    pub pod_warnings: Vec<PodWarning>,
-    /// What the replicas report of their database; nothing without a replica.
-    pub replica_report: Option<ReplicaReport>,
-    /// Kinds that the cluster lacks.
-    pub missing_kinds: BTreeSet<OwnedKind>,
-    /// The Secret that the spec names for an external database isn't there.
-    pub external_secret_missing: bool,
-}
-
-/// How much storage a claim asks for.
-#[must_use]
-pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
-    let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
-    requests.get("storage").map(|size| size.0.clone())
-}
-
-/// How much storage the volume of a claim has.
-#[must_use]
-pub fn claim_capacity(claim: &PersistentVolumeClaim) -> Option<String> {
-    claim.status.as_ref()?.capacity.as_ref()?.get("storage").map(|size| size.0.clone())
-}
 
 /// Reads everything that the next steps decide on. Pods are only looked at where they can tell something that the objects
 /// they belong to don't.
@@ -283,15 +237,6 @@ async fn child(
         None => ctx.seen.vanished(kind, &id.namespace, &role.name(&id.name)),
     }
     Ok(read.map(Arc::new))
-}
-
-/// The client for one kind in the blog's namespace.
-#[must_use]
-pub fn child_api<K>(client: &Client, id: &Identity, kind: OwnedKind) -> Api<K>
-where
-    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
-{
-    Api::namespaced_with(client.clone(), &id.namespace, &kind.api_resource())
 }
 
 /// A Secret as far as the operator knows it.

@@ -12,26 +12,10 @@ use kube::{
     api::{DynamicObject, ListParams},
 };
 
-use crate::{
-    model::{blog_meta::Identity, error::Error},
-    reconcile::desired::ByRole,
-};
+use crate::model::{blog_meta::Identity, error::Error, objects::ByRole, observed::PodWarning};
 
 /// More Events of one object aren't read.
 const EVENTS: u32 = 50;
-
-/// The newest Event of an object, if it is a Warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodWarning {
-    /// Whose pods it concerns.
-    pub role: Child,
-    /// Whether the pod doesn't exist.
-    pub is_refused: bool,
-    /// Kind and name of the object.
-    pub object: String,
-    /// The Event's message.
-    pub message: String,
-}
 
 /// An object whose Events explain a missing or waiting pod.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,23 +5,19 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use crate::{
-    cache::replica_health::ReplicaReport,
     model::{
         blog_meta::Identity,
+        containers::{APP_CONTAINER, MYSQL_CONTAINER, SESSION_KEYS},
         kubectl::{
             delete_secret, describe_claim, describe_limits, describe_pod, edit_blog, hibernate_and_wake,
             logs, restart_replicas,
         },
+        observed::{Observed, PodWarning, ReplicaReport},
+        pod::is_ready,
         semantic_eq::runs_the_newest_template,
     },
     reconcile::{
-        actions::stuck_pod::is_ready,
-        desired::{APP_CONTAINER, MYSQL_CONTAINER, SESSION_KEYS},
-        observe::{
-            Observed,
-            database_pod::{keeper_failure, mysql_serves},
-            pod_warnings::PodWarning,
-        },
+        observe::database_pod::{keeper_failure, mysql_serves},
         validate::tag_of,
     },
 };

@@ -7,9 +7,9 @@ use flaskblog_api::{
 use k8s_controller::conditions::DesiredCondition;
 
 use super::{Done, condition, recommended::resources_recommended};
-use crate::reconcile::{
-    actions::{certificates::not_after, volume_expansion::Growth},
-    validate::Stage,
+use crate::{
+    model::plan::Stage,
+    reconcile::actions::{certificates::not_after, volume_expansion::Growth},
 };
 
 /// The conditions of the features in use; the others are taken out of the status.

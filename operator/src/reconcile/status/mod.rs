@@ -27,13 +27,17 @@ use self::{
 };
 use crate::{
     context::Context,
-    model::{advice, blog_meta::Identity, error::Error, refusals::Refusals, settings::Settings},
-    reconcile::{
-        actions::volume_expansion::Growth,
-        desired::{Applied, Objects},
-        observe::{Observed, claim_capacity, claim_request},
-        validate::{Plan, Stage},
+    model::{
+        advice,
+        blog_meta::Identity,
+        error::Error,
+        objects::{Applied, Objects},
+        observed::{Observed, claim_capacity, claim_request},
+        plan::{Plan, Stage},
+        refusals::Refusals,
+        settings::Settings,
     },
+    reconcile::actions::volume_expansion::Growth,
 };
 
 /// Everything that a reconcile found out and did; status and Events are computed from it.

@@ -12,7 +12,7 @@ use super::{
     features::suspended_words,
     workloads::{App, Database, waits_for_address},
 };
-use crate::reconcile::validate::Stage;
+use crate::model::plan::Stage;
 
 pub(super) fn ready(
     done: &Done,

@@ -11,7 +11,7 @@ use super::{
     Done, condition,
     features::{definition, without_kinds},
 };
-use crate::{model::semantic_eq::units, reconcile::desired::MYSQL_CONTAINER};
+use crate::model::{containers::MYSQL_CONTAINER, semantic_eq::units};
 
 /// What MySQL would need, next to what it asks for. Readiness doesn't depend on it.
 pub(super) fn resources_recommended(done: &Done) -> Option<DesiredCondition> {

@@ -2,10 +2,9 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use super::failures::{self, Failure, schema_version};
-use crate::{
-    cache::replica_health::ReplicaReport,
-    model::blog_meta::Identity,
-    reconcile::observe::{Observed, pod_warnings::PodWarning},
+use crate::model::{
+    blog_meta::Identity,
+    observed::{Observed, PodWarning, ReplicaReport},
 };
 use flaskblog_api::Child;
 

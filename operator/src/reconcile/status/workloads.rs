@@ -13,18 +13,17 @@ use super::{
     failures::{MIGRATE, unusable_database},
 };
 use crate::{
-    cache::replica_health::{ADMIN_PORT, ReplicaReport},
+    cache::replica_health::ADMIN_PORT,
     model::{
         blog_meta::Identity,
         kubectl::{describe_network_policies, edit_blog, logs},
+        objects::{Applied, Objects},
+        observed::ReplicaReport,
+        plan::DatabasePlan,
         semantic_eq::runs_the_newest_template,
         settings::Settings,
     },
-    reconcile::{
-        desired::{Applied, Objects},
-        observe::database_pod::mysql_serves,
-        validate::DatabasePlan,
-    },
+    reconcile::observe::database_pod::mysql_serves,
 };
 
 /// The blog's replicas.

@@ -6,17 +6,13 @@ use flaskblog_api::{
 };
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::{
-    model::{
-        blog_meta::Identity,
-        error::Invalid,
-        kubectl::{allow_upgrade, set_mysql_image},
-        semantic_eq::{at_least, same_quantity},
-    },
-    reconcile::{
-        desired::MYSQL_CONTAINER,
-        observe::{Observed, claim_request},
-    },
+use crate::model::{
+    blog_meta::Identity,
+    containers::MYSQL_CONTAINER,
+    error::Invalid,
+    kubectl::{allow_upgrade, set_mysql_image},
+    observed::{Observed, claim_request},
+    semantic_eq::{at_least, same_quantity},
 };
 
 /// The tag of an image: `mysql:9.7@sha256:…` has 9.7.

@@ -7,17 +7,15 @@ use flaskblog_api::{
 use k8s_openapi::{api::core::v1::PersistentVolumeClaim, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{ResourceExt, api::DynamicObject};
 
-use crate::{
-    model::{
-        blog_meta::Identity,
-        error::Invalid,
-        kubectl::{
-            allow_empty, delete_claim, delete_object, delete_pod, get_object, label_claim, label_secret,
-            remove_finalizers, restore_secret, save_secret,
-        },
-        semantic_eq::same_quantity,
+use crate::model::{
+    blog_meta::Identity,
+    error::Invalid,
+    kubectl::{
+        allow_empty, delete_claim, delete_object, delete_pod, get_object, label_claim, label_secret,
+        remove_finalizers, restore_secret, save_secret,
     },
-    reconcile::observe::Observed,
+    observed::Observed,
+    semantic_eq::same_quantity,
 };
 
 /// Moves the objects of other owners out of the blog's children.

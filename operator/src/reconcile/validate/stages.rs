@@ -4,8 +4,10 @@
 use flaskblog_api::{Child, FlaskBlogSpec};
 use serde_json::Value;
 
-use super::Stage;
-use crate::reconcile::observe::{Observed, database_pod::mysql_serves};
+use crate::{
+    model::{observed::Observed, plan::Stage},
+    reconcile::observe::database_pod::mysql_serves,
+};
 
 /// How far it has come, from what is there: nothing is remembered, so an operator that starts in the middle goes on.
 pub(super) fn stage(spec: &FlaskBlogSpec, observed: &Observed) -> Stage {

@@ -7,13 +7,11 @@ use flaskblog_api::{
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
-use crate::{
-    model::{
-        blog_meta::Identity,
-        error::Invalid,
-        kubectl::{allow_empty, bind_volume, keep_volume},
-    },
-    reconcile::observe::Observed,
+use crate::model::{
+    blog_meta::Identity,
+    error::Invalid,
+    kubectl::{allow_empty, bind_volume, keep_volume},
+    observed::Observed,
 };
 
 /// The volume that has served this blog's data, as the database's Secret records it.

@@ -3,14 +3,9 @@
 //! The operator watches only the metadata of Secrets. The data is read where another client has changed the Secret, or where
 //! a replica can't use its database.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use k8s_openapi::{ByteString, jiff::Timestamp};
-use parking_lot::Mutex;
 use rcgen::KeyPair;
 use rustls::{
     RootCertStore,
@@ -27,23 +22,6 @@ pub enum Defect {
     Authority,
     /// The server's certificate or key.
     Certificate,
-}
-
-/// The versions of the Secrets whose data is known to be good, by the uid of the blog.
-#[derive(Debug, Default)]
-pub struct CheckedSecrets(Mutex<HashMap<String, Option<String>>>);
-
-impl CheckedSecrets {
-    /// Whether the Secret has changed since the last call; the first version counts as good.
-    pub fn has_changed(&self, uid: &str, version: Option<String>) -> bool {
-        let before = self.0.lock().insert(uid.to_owned(), version.clone());
-        before.is_some_and(|before| before != version)
-    }
-
-    /// The blog is gone.
-    pub fn forget(&self, uid: &str) {
-        self.0.lock().remove(uid);
-    }
 }
 
 /// What of the Secret is unusable for a server of that name.
@@ -144,14 +122,5 @@ mod tests {
             }
         }
         assert_eq!(defect(HOST, &BTreeMap::new(), now), Some(Defect::Authority));
-    }
-
-    #[test]
-    fn changed_secret_is_checked_once() {
-        let checked = CheckedSecrets::default();
-        assert!(!checked.has_changed("uid", Some("1".into())), "the first version");
-        assert!(!checked.has_changed("uid", Some("1".into())));
-        assert!(checked.has_changed("uid", Some("2".into())));
-        assert!(!checked.has_changed("uid", Some("2".into())));
     }
 }

@@ -31,18 +31,18 @@ use k8s_openapi::{
 use kube::ResourceExt;
 use serde_json::{Map, Value, json};
 
-pub use self::check::CheckedSecrets;
 use self::check::{Defect, defect};
 use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, SKEW, UNATTENDED_LIFE, authority, server};
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, error::Error},
-    reconcile::{
-        actions::secrets::{read, revise},
-        apply::Change,
-        desired::{Applied, Objects},
-        observe::Observed,
+    model::{
+        blog_meta::Identity,
+        change::Change,
+        error::Error,
+        objects::{Applied, Objects},
+        observed::Observed,
     },
+    reconcile::actions::secrets::{read, revise},
 };
 
 /// Between two steps. The kubelet brings a changed Secret within about two minutes

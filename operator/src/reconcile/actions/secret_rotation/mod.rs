@@ -29,11 +29,12 @@ use serde_json::Value;
 
 pub use self::{credential::Credential, secret::rotate};
 use crate::{
-    model::semantic_eq::{is_rolled_out, runs_the_newest_template},
-    reconcile::{
-        desired::{Applied, KEEPER, Objects},
-        observe::Observed,
+    model::{
+        containers::KEEPER,
+        objects::{Applied, Objects},
+        semantic_eq::{is_rolled_out, runs_the_newest_template},
     },
+    reconcile::validate::rotations::template_annotation,
 };
 
 /// A new password of root reaches MySQL in this time, with some to spare.
@@ -68,22 +69,6 @@ pub enum Action {
     },
     /// The old one goes.
     Finish,
-}
-
-/// The rotation that a Secret has seen last, for the pod template: every new one rolls the pods once.
-#[must_use]
-pub fn last_rotation(observed: &Observed, role: Child) -> Option<String> {
-    observed.children.get(&role)?.annotations().get(ROTATION).cloned()
-}
-
-/// The annotation of the pod template that rolls the pods.
-#[must_use]
-pub fn template_annotation(role: Child) -> &'static str {
-    if role == Child::DatabaseSecret {
-        "flaskblog.dev/password-rotation"
-    } else {
-        "flaskblog.dev/session-key-rotation"
-    }
 }
 
 /// The next steps at that time (no client required).

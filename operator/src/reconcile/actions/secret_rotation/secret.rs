@@ -14,10 +14,9 @@ use tracing::debug;
 use super::{Action, Credential, Step};
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, error::Error},
+    model::{blog_meta::Identity, change::Change, error::Error},
     reconcile::{
         actions::secrets::{read, revise},
-        apply::Change,
         desired::secret_content,
     },
 };

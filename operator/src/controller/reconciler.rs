@@ -1,0 +1,98 @@
+//! One turn of the work queue: which version of a blog is reconciled, and when again.
+
+use std::{
+    ops::ControlFlow::{self, Break, Continue},
+    sync::Arc,
+    time::Duration,
+};
+
+use flaskblog_api::FlaskBlog;
+use kube::{
+    ResourceExt,
+    runtime::{
+        controller::Action,
+        reflector::{ObjectRef, Store},
+    },
+};
+use rand::Rng;
+
+use super::scheduler::Turns;
+use crate::{
+    context::Context,
+    model::{
+        blog_meta::Identity,
+        error::{Error, Invalid},
+    },
+    reconcile::{
+        outcome::{Outcome, reconcile_objects, report},
+        requeue::read_workloads,
+    },
+};
+
+/// While objects of an earlier blog are being deleted, it is looked at at least this often.
+const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
+
+/// Brings one blog closer to its spec and says when to look again. Objects of all who wait for a turn are made before the first
+/// status is written. Whoever waited looks at what `blogs` says by then, not at what the blog was like before.
+///
+/// # Errors
+/// [`Error`], after it was written to the status and published as an Event.
+pub async fn reconcile(
+    blog: Arc<FlaskBlog>,
+    ctx: Arc<Context>,
+    turns: Turns,
+    blogs: Store<FlaskBlog>,
+) -> Result<Action, Error> {
+    let key = ObjectRef::from_obj(&*blog);
+    let begun = turns.begin(|| begin(blogs.get(&key), &ctx)).await;
+    let outcome = match begun.unwrap_or(Ok(Break(Action::await_change()))) {
+        Ok(Continue(worked)) => turns.go_on(|| report(worked, &ctx)).await,
+        Ok(Break(action)) => Ok(action),
+        Err(error) => Err(error),
+    };
+    match blogs.get(&key) {
+        Some(now) if now.uid() == blog.uid() => outcome,
+        now => {
+            // What was remembered of it after its watch had told of its end would be so for ever.
+            ctx.forget(&blog.uid().unwrap_or_default());
+            if now.is_none() {
+                ctx.forget_readiness(&blog.namespace().unwrap_or_default(), &blog.name_any());
+            }
+            Ok(Action::await_change())
+        }
+    }
+}
+
+/// The first turn. An error is told in it: who looks for a reason shouldn't wait for others' successes.
+async fn begin(blog: Option<Arc<FlaskBlog>>, ctx: &Context) -> Result<ControlFlow<Action, Outcome>, Error> {
+    let worked = match blog {
+        Some(blog) => {
+            if let Some(next) = read_workloads(ctx, &Identity::of(&blog)?).await {
+                return Ok(Break(Action::requeue(next)));
+            }
+            reconcile_objects(blog, ctx).await?
+        }
+        None => None,
+    };
+    match worked {
+        Some(worked) if worked.outcome.is_err() => report(worked, ctx).await.map(Break),
+        Some(worked) => Ok(Continue(worked)),
+        None => Ok(Break(Action::await_change())),
+    }
+}
+
+/// When to try again after an error: later each time, with jitter, for each blog by itself.
+pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> Action {
+    let uid = blog.metadata.uid.as_deref().unwrap_or_default();
+    let delay = ctx.count_failure(uid, rand::rng().random_range(0.0..1.0));
+    let delay = match error {
+        // Somebody else's work is under way and usually ends within a minute or two.
+        Error::Invalid(
+            Invalid::WaitingForCleanup { .. }
+            | Invalid::BeingDeleted { .. }
+            | Invalid::ExternalSecretMissing { .. },
+        ) => delay.min(LONGEST_CLEANUP),
+        _ => delay,
+    };
+    Action::requeue(delay)
+}

@@ -1,0 +1,180 @@
+//! What surrounds the story: limits and counters before it, the report after it.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
+use futures::FutureExt;
+use kube::runtime::controller::Action;
+use rand::Rng;
+use tokio::time::{Instant, timeout};
+use tracing::info;
+
+use super::{
+    actions::volume_expansion::Growth,
+    converge, events,
+    requeue::{next_wake_up, while_unsettled},
+    status::{self, Done, Published},
+};
+use crate::{
+    context::{Context, RECONCILE_LIMIT},
+    model::{blog_meta::Identity, change::Change, error::Error},
+    telemetry::metrics::Outcome as ResultLabel,
+};
+
+/// A status that was computed for a version of the blog that isn't the newest any more is computed anew this soon.
+const OVERTAKEN: Duration = Duration::from_secs(1);
+/// While a watch fails, changes may go unseen.
+const UNWATCHED: Duration = Duration::from_secs(30);
+/// While the cluster lacks a kind that the blog asks for.
+const UNSERVED: Duration = Duration::from_secs(60);
+
+/// What is left of a reconcile when its objects are made: what there is to tell.
+pub struct Outcome {
+    blog: Arc<FlaskBlog>,
+    id: Identity,
+    changes: Vec<Change>,
+    status: Option<FlaskBlogStatus>,
+    /// Why it failed, if it did.
+    pub outcome: Result<(), Error>,
+    settled: bool,
+    growing: bool,
+    unserved: bool,
+    started: Instant,
+}
+
+/// The first part: from what is there to what is wanted. Nothing for a blog that is being deleted.
+///
+/// # Errors
+/// [`Error`] for a blog without a name, namespace or uid.
+pub async fn reconcile_objects(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Outcome>, Error> {
+    let started = Instant::now();
+    let blog = ctx.written.newest(blog);
+    let id = Identity::of(&blog)?;
+    if blog.metadata.deletion_timestamp.is_some() {
+        // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
+        ctx.forget(&id.uid);
+        ctx.forget_readiness(&id.namespace, &id.name);
+        return Ok(None);
+    }
+    ctx.seen.all_listed().await;
+    let mut changes = Vec::new();
+    let outcome = converged(&blog, &id, ctx, &mut changes).await;
+    let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
+    let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
+    let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
+    Ok(Some(Outcome {
+        status: status::merged(&blog, &report),
+        outcome: outcome.and_then(|done| done.refusals.into_result()),
+        settled: report.settled,
+        started,
+        blog,
+        id,
+        changes,
+        growing,
+        unserved,
+    }))
+}
+
+/// The second part: status, Events and log, and when to look again.
+///
+/// # Errors
+/// [`Error`], after it was written to the status and published as an Event.
+pub async fn report(worked: Outcome, ctx: &Context) -> Result<Action, Error> {
+    let Outcome { blog, id, changes, status: next, outcome, .. } = worked;
+    ctx.show_readiness(&id, next.as_ref().or(blog.status.as_ref()));
+    ctx.status_guard.expect(&id.uid, next.as_ref().or(blog.status.as_ref()));
+    let published = status::publish(ctx, &blog, &id, next.as_ref()).await; // client required
+    let error = outcome.as_ref().err().or(published.as_ref().err());
+    events::publish(ctx, &blog, &changes, next.as_ref(), error).await; // client required
+    log(&id, &changes);
+    ctx.metrics.duration.observe(worked.started.elapsed().as_secs_f64());
+    let result = outcome.and(published);
+    let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
+    ctx.metrics.reconciles.get_or_create(&ResultLabel { result: label }).inc();
+    let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
+    ctx.forget_failures(&id.uid);
+    // The StatefulSet follows the claim, which is not watched.
+    let changed = next.is_some() || !changes.is_empty();
+    let is_unsettled = matches!(published, Published::Done) && !worked.settled && !worked.growing;
+    let next = match published {
+        Published::Done if is_unsettled => while_unsettled(ctx, &id, changed),
+        _ if worked.growing => OVERTAKEN,
+        _ => next_look(ctx, published),
+    };
+    let due = [ctx.contests.next(&id.uid), ctx.replicas.next(&id.uid)];
+    let next = due.into_iter().flatten().fold(next, Duration::min);
+    let next = ctx.pace.at_most(&id.uid, next);
+    let next = if worked.unserved { next.min(UNSERVED) } else { next };
+    Ok(Action::requeue(if is_unsettled { next_wake_up(ctx, &id, next) } else { next }))
+}
+
+fn log(id: &Identity, changes: &[Change]) {
+    for change in changes {
+        info!(
+            blog.namespace = id.namespace,
+            blog.name = id.name,
+            kind = change.kind,
+            name = change.name,
+            "{}",
+            change.reason
+        );
+    }
+}
+
+/// When to look again though nobody tells of a change.
+fn next_look(ctx: &Context, published: Published) -> Duration {
+    match published {
+        Published::Overtaken => OVERTAKEN,
+        Published::Done if ctx.watches.any_failing() => UNWATCHED,
+        Published::Done => spread(ctx.settings.resync),
+    }
+}
+
+/// Converges, a second time if the first one turned out to be based on what no longer is.
+async fn converged(
+    blog: &FlaskBlog,
+    id: &Identity,
+    ctx: &Context,
+    changes: &mut Vec<Change>,
+) -> Result<Done, Error> {
+    let outcome = guarded(converge(blog, id, ctx, changes)).await;
+    if !outcome.as_ref().is_err_and(Error::is_outdated) {
+        return outcome;
+    }
+    ctx.seen.doubt(&id.uid);
+    guarded(converge(blog, id, ctx, changes)).await
+}
+
+/// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half
+/// done is used afterwards, since the next reconcile looks anew; the panic hook has logged where it was.
+async fn guarded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match timeout(RECONCILE_LIMIT, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(panic)) => Err(panicked(panic.as_ref())),
+        Err(_) => Err(Error::Timeout(RECONCILE_LIMIT.as_secs())),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let words = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+    Error::Panicked(words.unwrap_or("no message").to_owned())
+}
+
+/// Up to a tenth more, so that blogs made together aren't all looked at together.
+fn spread(interval: Duration) -> Duration {
+    interval.mul_f64(rand::rng().random_range(1.0..1.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_and_a_hang_are_errors_of_one_blog() {
+        let panicking = guarded::<()>(async { panic!("index out of bounds") }).await.unwrap_err();
+        assert_eq!(panicking.reason(), "Panicked");
+        assert!(panicking.to_string().contains("index out of bounds"), "{panicking}");
+        assert_eq!(guarded::<()>(std::future::pending()).await.unwrap_err().reason(), "Timeout");
+        assert_eq!(guarded(async { Ok(1) }).await.unwrap(), 1);
+    }
+}

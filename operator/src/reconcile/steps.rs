@@ -1,0 +1,92 @@
+//! Steps of the story that are made of smaller ones.
+
+use flaskblog_api::FlaskBlog;
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    actions::{
+        certificates::renew,
+        secret_rotation::{root_waits, rotate, steps},
+        volume_expansion::Growth,
+    },
+    apply::apply,
+    desired::desired,
+    diff::{Held, held, pending},
+    status::Done,
+    validate::validate,
+};
+use crate::{
+    context::Context,
+    model::{
+        blog_meta::Identity,
+        change::Change,
+        error::Error,
+        objects::{Applied, Objects},
+        observed::{Observed, ReplicaReport},
+        plan::Plan,
+        refusals::Refusals,
+    },
+};
+
+/// Rotations and certificates have deadlines of their own, so they depend on nothing but their Secrets.
+///
+/// # Errors
+/// [`Error`] of the first step that the others depend on.
+pub async fn maintain_secrets(
+    blog: &FlaskBlog,
+    id: &Identity,
+    ctx: &Context,
+    observed: &Observed,
+    applied: &Objects<Applied>,
+    changes: &mut Vec<Change>,
+    refusals: &mut Refusals,
+) -> Result<(), Error> {
+    let is_failing = matches!(observed.replica_report, Some(ReplicaReport::Failing { .. }));
+    let now = Timestamp::now();
+    let steps = steps(blog, applied, now); // no client required
+    ctx.pace.plan(&id.uid, root_waits(blog, applied, now));
+    refusals.collect(rotate(ctx, id, steps, changes).await)?; // client required
+    refusals.collect(renew(ctx, id, blog, applied, is_failing, now, changes).await)?; // client required
+    Ok(())
+}
+
+/// Brings the objects to the plan; also returns the restarts that wait for approval.
+///
+/// # Errors
+/// [`Error`] of the first step that the others depend on.
+pub async fn apply_plan(
+    ctx: &Context,
+    id: &Identity,
+    plan: &Plan,
+    observed: &Observed,
+    changes: &mut Vec<Change>,
+    refusals: &mut Refusals,
+) -> Result<(Objects<Applied>, Held), Error> {
+    if ctx.settled.holds(plan, observed) {
+        return Ok((Objects::applied(observed.children.clone()), Held::default()));
+    }
+    ctx.settled.forget(&id.uid);
+    let wanted = desired(plan); // no client required
+    let differences = pending(plan, &wanted, observed); // no client required
+    let held = held(plan, &wanted, &differences); // no client required
+    let applied = apply(ctx, plan, &wanted, observed, &held, changes, refusals).await?; // client required
+    if held.lines.is_empty() && refusals.first().is_none() && ctx.contests.next(&id.uid).is_none() {
+        ctx.settled.found(plan, applied.by_role());
+    }
+    Ok((applied, held))
+}
+
+/// A suspended blog: what there is, and what would be changed.
+///
+/// # Errors
+/// [`Error`] of the first step that the others depend on.
+pub fn dry_run(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed) -> Result<Done, Error> {
+    let plan = validate(blog, id, &observed, &ctx.settings)?;
+    let wanted = desired(&plan);
+    let mut refusals = Refusals::default();
+    plan.refused_of(&wanted).for_each(|why| refusals.push(why.clone()));
+    let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
+    let applied = Objects::applied(observed.children.clone());
+    let (growth, held, contested) = (Growth::None, Vec::new(), Vec::new());
+    Ok(Done { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
+}
