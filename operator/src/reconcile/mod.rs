@@ -59,7 +59,7 @@ pub async fn converge(
     }
     refusals.collect(take_data(ctx, id, policy, &observed).await)?; // client required
     refusals.collect(record_node_port(ctx, id, policy, &applied).await)?; // client required
-    refusals.collect(record_served_data(ctx, id, &observed, &applied).await)?; // client required
+    refusals.collect(record_served_data(ctx, id, blog, &observed, &applied).await)?; // client required
     let storage = plan.database.managed().map(|managed| &managed.spec.storage);
     let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required
     maintain_secrets(blog, id, ctx, &observed, &applied, changes, &mut refusals).await?; // client required

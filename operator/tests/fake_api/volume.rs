@@ -50,6 +50,30 @@ async fn served_data_is_recorded_once_on_claim_and_secret() {
     assert_eq!(fake.take_writes(), Vec::<String>::new());
 }
 
+/// A claim that was deleted and bound to its volume again, before MySQL serves.
+#[tokio::test]
+async fn claim_bound_again_is_marked_while_mysql_hibernates() {
+    let fake = served().await;
+    let mut bound_again = claim(&json!({"volumeName": "pv-1"}));
+    bound_again["metadata"]["uid"] = "bound-again".into();
+    fake.put(CLAIM, bound_again);
+    fake.edit(BLOG, |blog| {
+        blog["metadata"]["generation"] = 2.into();
+        blog["spec"]["hibernate"] = true.into();
+    });
+    for path in ["deployments/daily", "statefulsets/daily-mysql"] {
+        fake.edit(&format!("{APPS}/{path}"), |object| {
+            object["status"] = json!({"observedGeneration": object["metadata"]["generation"], "replicas": 0});
+        });
+    }
+    step(&fake).await.unwrap();
+    let annotations = fake.get(CLAIM).unwrap()["metadata"]["annotations"].clone();
+    for (key, value) in flaskblog_api::children::KEEP {
+        assert_eq!(annotations[key], value);
+    }
+    assert_eq!(annotations["flaskblog.dev/served-by-image"], "9.7");
+}
+
 #[tokio::test]
 async fn kept_secrets_name_every_tool_that_could_prune_them() {
     let fake = fake_with(json!({}));

@@ -114,39 +114,53 @@ pub async fn forget_volume(
 pub async fn record_served_data(
     ctx: &Context,
     id: &Identity,
+    blog: &FlaskBlog,
     observed: &Observed,
     applied: &Objects<Applied>,
 ) -> Result<(), Error> {
     let (Some(set), Some(claim)) = (applied.get(Child::Database), &observed.data_claim) else {
         return Ok(());
     };
-    let (Some(image), Some(volume)) = (mysql_image(set), bound_volume(claim)) else { return Ok(()) };
+    let Some(volume) = bound_volume(claim) else { return Ok(()) };
     let has_secret = observed.children.contains_key(&Child::DatabaseSecret);
-    if !has_secret || !runs_the_newest_template(set) || claim.metadata.deletion_timestamp.is_some() {
+    if !has_secret || claim.metadata.deletion_timestamp.is_some() {
         return Ok(());
     }
-    let wanted = KEEP.into_iter().chain([(SERVED_IMAGE, image)]);
+    let is_recorded = recorded_volume(observed) == Some(volume);
+    let image = if runs_the_newest_template(set) {
+        mysql_image(set)
+    } else if is_recorded {
+        last_image(blog, claim)
+    } else {
+        return Ok(());
+    };
+    annotate_claim(ctx, id, claim, image).await?;
+    if is_recorded { Ok(()) } else { write_volume(ctx, id, observed, Some(volume)).await }
+}
+
+/// What served the data of a claim last: its annotation, which a claim that was bound again lacks, or the status.
+fn last_image<'a>(blog: &'a FlaskBlog, claim: &'a PersistentVolumeClaim) -> Option<&'a str> {
+    let reported = || blog.status.as_ref()?.database_version.as_ref();
+    claim.annotations().get(SERVED_IMAGE).or_else(reported).map(String::as_str)
+}
+
+async fn annotate_claim(
+    ctx: &Context,
+    id: &Identity,
+    claim: &PersistentVolumeClaim,
+    image: Option<&str>,
+) -> Result<(), Error> {
+    let wanted = KEEP.into_iter().chain(image.map(|image| (SERVED_IMAGE, image)));
     let missing: Map<String, Value> = wanted
         .filter(|(key, value)| claim.annotations().get(*key).map(String::as_str) != Some(*value))
         .map(|(key, value)| (key.to_owned(), value.into()))
         .collect();
-    if !missing.is_empty() {
-        let patch = json!({"metadata": {"annotations": missing}});
-        patch_exactly::<PersistentVolumeClaim>(
-            ctx,
-            id,
-            &data_claim(&id.name),
-            &claim.metadata,
-            ("annotate", "annotate"),
-            patch,
-        )
-        .await?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    if recorded_volume(observed) != Some(volume) {
-        write_volume(ctx, id, observed, Some(volume)).await
-    } else {
-        Ok(())
-    }
+    let patch = json!({"metadata": {"annotations": missing}});
+    let (name, verb) = (data_claim(&id.name), ("annotate", "annotate"));
+    patch_exactly::<PersistentVolumeClaim>(ctx, id, &name, &claim.metadata, verb, patch).await
 }
 
 async fn write_volume(
