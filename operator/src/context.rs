@@ -10,13 +10,13 @@ use kube::Client;
 use crate::{
     cache::{
         changed_claims::ChangedClaims, checked_secrets::CheckedSecrets, contests::Contests,
-        converged::Settled, mutation::Seen, pace::Pace, replica_health::ReplicaHealth,
-        status_guard::StatusGuard, status_writes::Written, unparsable_blogs::UnparsableBlogs,
+        converged::ConvergedCache, mutation::MutationCache, pace::Pace, replica_health::ReplicaHealth,
+        status_guard::StatusGuard, status_writes::StatusWrites, unparsable_blogs::UnparsableBlogs,
     },
-    k8s::{backoff::Backoff, discovery::Served, watch_health::Watches},
-    model::{blog_meta::Identity, settings::Settings},
+    k8s::{backoff::Backoff, discovery::Discovery, watch_health::WatchFailures},
+    model::{blog_meta::BlogMeta, settings::Settings},
     telemetry::{
-        event_recorders::Recorders,
+        event_recorders::EventRecorders,
         metrics::{Blog, Metrics},
     },
 };
@@ -27,15 +27,15 @@ pub struct Context {
     /// Client for reads and writes; every call of it ends by itself, see [`crate::k8s::clients`].
     pub client: ClientHandle,
     /// Publish Events.
-    pub recorders: Recorders,
+    pub recorders: EventRecorders,
     /// Counters and histograms.
     pub metrics: Metrics,
     /// Failures in a row.
     pub backoff: Backoff,
     /// Which watches fail.
-    pub watches: Watches,
+    pub watch_failures: WatchFailures,
     /// What is known of the children without asking.
-    pub seen: Seen,
+    pub children: MutationCache,
     /// Versions of Secrets whose certificates are good.
     pub certificates: CheckedSecrets,
     /// What replicas report of their database.
@@ -43,11 +43,11 @@ pub struct Context {
     /// Claims that are read again.
     pub claims: ChangedClaims,
     /// Which kinds the cluster lacks.
-    pub served: Served,
+    pub discovery: Discovery,
     /// Blogs that were found to be as their plans say.
-    pub settled: Settled,
+    pub converged: ConvergedCache,
     /// Statuses that were written a moment ago.
-    pub written: Written,
+    pub status_writes: StatusWrites,
     /// FlaskBlogs that can't be parsed.
     pub unparsable: UnparsableBlogs,
     /// Delays of blogs that aren't ready yet.
@@ -78,18 +78,18 @@ impl Context {
     #[must_use]
     pub fn new(client: Client, instance: &str, settings: Settings) -> Self {
         Self {
-            recorders: Recorders::new(&client, instance),
+            recorders: EventRecorders::new(&client, instance),
             client: ClientHandle(client),
             metrics: Metrics::default(),
             backoff: Backoff::default(),
-            watches: Watches::default(),
-            seen: Seen::default(),
+            watch_failures: WatchFailures::default(),
+            children: MutationCache::default(),
             certificates: CheckedSecrets::default(),
             replicas: ReplicaHealth::default(),
             claims: ChangedClaims::default(),
-            served: Served::default(),
-            settled: Settled::default(),
-            written: Written::default(),
+            discovery: Discovery::default(),
+            converged: ConvergedCache::default(),
+            status_writes: StatusWrites::default(),
             unparsable: UnparsableBlogs::default(),
             pace: Pace::default(),
             contests: Contests::default(),
@@ -112,7 +112,7 @@ impl Context {
     }
 
     /// Shows whether a blog is ready.
-    pub fn show_readiness(&self, id: &Identity, status: Option<&FlaskBlogStatus>) {
+    pub fn show_readiness(&self, id: &BlogMeta, status: Option<&FlaskBlogStatus>) {
         let ready = status.and_then(|status| find(&status.conditions, conditions::READY));
         let ready = ready.is_some_and(|ready| ready.status == "True");
         let labels = Blog { namespace: id.namespace.clone(), name: id.name.clone() };
@@ -120,7 +120,7 @@ impl Context {
     }
 
     /// Shows until when the certificate of a blog's MySQL is good; nothing where it has none.
-    pub fn show_certificate(&self, id: &Identity, not_after: Option<Timestamp>) {
+    pub fn show_certificate(&self, id: &BlogMeta, not_after: Option<Timestamp>) {
         let labels = Blog { namespace: id.namespace.clone(), name: id.name.clone() };
         match not_after {
             Some(at) => {
@@ -145,9 +145,9 @@ impl Context {
         self.replicas.forget(uid);
         self.certificates.forget(uid);
         self.forget_failures(uid);
-        self.seen.forget(uid);
-        self.settled.forget(uid);
-        self.written.forget(uid);
+        self.children.forget(uid);
+        self.converged.forget(uid);
+        self.status_writes.forget(uid);
         self.contests.forget(uid);
         self.pace.plan(uid, None);
         self.status_guard.forget(uid);

@@ -228,14 +228,14 @@ async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
         let asked = || served.asked.swap(0, Ordering::Relaxed);
         sleep(Duration::from_secs(300)).await;
         assert_eq!(asked(), 0, "a kind that isn't served was listed or watched");
-        assert_eq!(ctx.served.missing().len(), 3);
+        assert_eq!(ctx.discovery.missing().len(), 3);
         served.there.store(true, Ordering::Relaxed);
         sleep(Duration::from_secs(60)).await;
         assert!(asked() >= 6, "all three kinds are listed and watched");
-        assert!(ctx.served.missing().is_empty());
+        assert!(ctx.discovery.missing().is_empty());
         served.there.store(false, Ordering::Relaxed);
         sleep(Duration::from_secs(90)).await;
-        assert_eq!(ctx.served.missing().len(), 3, "their end was noticed");
+        assert_eq!(ctx.discovery.missing().len(), 3, "their end was noticed");
         asked();
         sleep(Duration::from_secs(300)).await;
         assert_eq!(asked(), 0, "and nobody asks for them any more");
@@ -374,7 +374,7 @@ async fn blogs_that_cannot_be_watched_end_the_lead_in_minutes() {
     let begun = Instant::now();
     let words = tokio::select! {
         () = controller::run(client, context, &[], 2, stop_on(future::pending())) => panic!("the controller ended"),
-        words = watches.watches.blogs_unwatched() => words,
+        words = watches.watch_failures.blogs_unwatched() => words,
         () = sleep(Duration::from_secs(900)) => panic!("it leads on"),
     };
     assert!(words.contains("the watch of FlaskBlog has failed for"), "{words}");

@@ -13,9 +13,9 @@ use kube::{
 };
 use operator::{
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         observed::Observed,
-        semantic_eq::is_as_wanted,
+        semantic_eq::matches_desired,
         settings::{Cli, Command, Settings},
     },
     reconcile::{actions::secrets::fresh, desired::desired, validate::validate},
@@ -66,7 +66,7 @@ fn settings() -> Result<Settings> {
 }
 
 fn wanted(blog: &FlaskBlog) -> Result<Vec<(Child, DynamicObject)>> {
-    let id = Identity::of(blog).context("a FlaskBlog without a name")?;
+    let id = BlogMeta::of(blog).context("a FlaskBlog without a name")?;
     let plan = validate(blog, &id, &Observed::default(), &settings()?)
         .context("a FlaskBlog of the bench is wrong")?;
     let wanted: Vec<_> = desired(&plan).iter().map(|(role, object)| (role, object.clone())).collect();
@@ -83,7 +83,7 @@ enum Write {
 
 fn writes(blog: &FlaskBlog, recipe: Recipe, ready: &Value) -> Result<Vec<Write>> {
     let mut all = Vec::new();
-    let id = Identity::of(blog)?;
+    let id = BlogMeta::of(blog)?;
     for (role, object) in wanted(blog)? {
         let resource = role.kind().api_resource();
         let is_secret = role.kind() == OwnedKind::Secret;
@@ -213,7 +213,7 @@ pub async fn check_objects(cluster: &Cluster, namespace: &str, blogs: &[FlaskBlo
         for (role, object) in wanted(blog)? {
             let found = live.get(&(role.kind(), object.name_any()));
             let found = found.with_context(|| format!("{role:?} of {} is missing", blog.name_any()))?;
-            ensure!(is_as_wanted(&object, found), "{role:?} of {} isn't as wanted", blog.name_any());
+            ensure!(matches_desired(&object, found), "{role:?} of {} isn't as wanted", blog.name_any());
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::{ResourceExt, runtime::reflector::ObjectRef, runtime::watcher::Event};
 use parking_lot::Mutex;
 
-use crate::model::blog_meta::Identity;
+use crate::model::blog_meta::BlogMeta;
 
 /// Claims that have changed since they were read, by namespace and name.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl ChangedClaims {
     }
 
     /// Whether the blog's claim has changed since the last call.
-    pub fn take_changed(&self, id: &Identity) -> bool {
+    pub fn take_changed(&self, id: &BlogMeta) -> bool {
         let mut changed = self.0.lock();
         !changed.is_empty() && changed.remove(&(id.namespace.clone(), data_claim(&id.name)))
     }
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn changed_claim_is_reported_once() {
         let id =
-            Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+            BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
         let claims = ChangedClaims::default();
         assert!(!claims.observe_event(&Event::InitApply(claim(None, "Bound"))), "nothing new");
         assert!(!claims.take_changed(&id));

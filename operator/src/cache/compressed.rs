@@ -12,21 +12,21 @@ use crate::model::managed_fields::own_updates;
 
 /// One object. Of the managers of its fields, which are half of it, only the operator's own updates are kept.
 #[derive(Debug)]
-pub struct Packed {
+pub struct CompressedObject {
     model: Arc<[u8]>,
     difference: Box<[u8]>,
 }
 
 /// The first object of each role as JSON. Two of one kind, if a blog has so many, are one of the app's and one of MySQL's.
 #[derive(Debug, Default)]
-pub struct Models(HashMap<(OwnedKind, bool), Arc<[u8]>>);
+pub struct Dictionaries(HashMap<(OwnedKind, bool), Arc<[u8]>>);
 
 /// So far back LZ4 can point (<https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md>).
 const REACH: usize = 60 * 1024;
 
-impl Models {
+impl Dictionaries {
     /// The object, or nothing if it is none that can be written as JSON.
-    pub fn pack(&mut self, kind: OwnedKind, object: &DynamicObject) -> Option<Packed> {
+    pub fn pack(&mut self, kind: OwnedKind, object: &DynamicObject) -> Option<CompressedObject> {
         let managed_fields = own_updates(object.managed_fields());
         let metadata = ObjectMeta { managed_fields, ..object.metadata.clone() };
         // Apart, as reading an object whose fields are among others takes half as long again.
@@ -37,11 +37,11 @@ impl Models {
             .is_some_and(|name| name == Component::App.as_str());
         let model = self.0.entry((kind, of_app)).or_insert_with(|| json.get(..REACH).unwrap_or(&json).into());
         let difference = compress_prepend_size_with_dict(&json, model).into_boxed_slice();
-        Some(Packed { model: Arc::clone(model), difference })
+        Some(CompressedObject { model: Arc::clone(model), difference })
     }
 }
 
-impl Packed {
+impl CompressedObject {
     /// The object as it was.
     #[must_use]
     pub fn unpacked(&self) -> Option<DynamicObject> {
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn an_object_comes_back_as_it_was_but_for_who_owns_its_fields() {
-        let mut models = Models::default();
+        let mut models = Dictionaries::default();
         for (name, spec) in
             [("a", json!({"text": "x".repeat(2 * REACH)})), ("b", json!({})), ("c", json!([1, "é"]))]
         {
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn what_is_like_the_first_of_its_role_is_small() {
         let words: Vec<String> = (0..400).map(|number| format!("word {number}")).collect();
-        let mut models = Models::default();
+        let mut models = Dictionaries::default();
         let sizes = ["daily", "weekly"].map(|name| {
             models.pack(OwnedKind::Deployment, &object(name, &json!(words))).unwrap().difference.len()
         });

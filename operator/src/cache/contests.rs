@@ -10,7 +10,7 @@ use flaskblog_api::{Child, children::DESIRED_HASH};
 use kube::{ResourceExt, api::DynamicObject};
 use tokio::time::Instant;
 
-use crate::model::blog_meta::Identity;
+use crate::model::blog_meta::BlogMeta;
 
 /// With so many writes of one object within a minute it is contested: its creation and a few edits by hand are usual.
 const CONTESTED: usize = 4;
@@ -30,7 +30,7 @@ pub struct Contests(Mutex<HashMap<(String, Child), Contest>>);
 /// Generation of the FlaskBlog and hash of the object; without a hash it isn't wanted.
 type Wanted = (Option<i64>, Option<String>);
 
-fn wanted_by(id: &Identity, object: Option<&DynamicObject>) -> Wanted {
+fn wanted_by(id: &BlogMeta, object: Option<&DynamicObject>) -> Wanted {
     (id.generation, object.and_then(|object| object.annotations().get(DESIRED_HASH).cloned()))
 }
 
@@ -72,7 +72,7 @@ impl Contest {
 
 impl Contests {
     /// Counts a write of that content, or the deletion of an object that isn't wanted.
-    pub fn wrote(&self, id: &Identity, role: Child, object: Option<&DynamicObject>) {
+    pub fn wrote(&self, id: &BlogMeta, role: Child, object: Option<&DynamicObject>) {
         let mut all = self.lock();
         if all.len() >= LIMIT {
             all.retain(|_, one| one.until.elapsed() < WINDOW);
@@ -87,7 +87,7 @@ impl Contests {
 
     /// Whether that object isn't to be written yet, or not to be deleted if it isn't wanted.
     #[must_use]
-    pub fn holds(&self, id: &Identity, role: Child, object: Option<&DynamicObject>) -> bool {
+    pub fn holds(&self, id: &BlogMeta, role: Child, object: Option<&DynamicObject>) -> bool {
         let all = self.lock();
         let one = all.get(&(id.uid.clone(), role));
         one.is_some_and(|one| one.left().is_some() && one.wanted == wanted_by(id, object))
@@ -144,8 +144,8 @@ mod tests {
 
     use super::*;
 
-    fn id(uid: &str) -> Identity {
-        Identity { namespace: "press".into(), name: "daily".into(), uid: uid.into(), generation: Some(1) }
+    fn id(uid: &str) -> BlogMeta {
+        BlogMeta { namespace: "press".into(), name: "daily".into(), uid: uid.into(), generation: Some(1) }
     }
 
     fn object(spec: Value) -> DynamicObject {

@@ -17,21 +17,21 @@ use crate::model::{objects::ByRole, observed::Observed, plan::Plan};
 
 /// By the uid of the blog.
 #[derive(Debug, Default)]
-pub struct Settled(Mutex<HashMap<String, (Plan, Fingerprints)>>);
+pub struct ConvergedCache(Mutex<HashMap<String, (Plan, Fingerprints)>>);
 
 type Fingerprints = BTreeMap<Child, u64>;
 
-impl Settled {
+impl ConvergedCache {
     /// Whether these very objects were found to be as this very plan says.
     #[must_use]
-    pub fn holds(&self, plan: &Plan, observed: &Observed) -> bool {
+    pub fn matches(&self, plan: &Plan, observed: &Observed) -> bool {
         let all = self.lock();
         all.get(&plan.id.uid)
             .is_some_and(|(known, prints)| known == plan && *prints == fingerprints(&observed.children))
     }
 
     /// They are as the plan says: they were compared with it, or have just been applied.
-    pub fn found(&self, plan: &Plan, children: &ByRole) {
+    pub fn record(&self, plan: &Plan, children: &ByRole) {
         self.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
     }
 
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{blog_meta::Identity, settings::Settings},
+        model::{blog_meta::BlogMeta, settings::Settings},
         reconcile::validate::validate,
     };
 
@@ -79,7 +79,7 @@ mod tests {
         let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": spec,
             "metadata": {"name": "daily", "namespace": "press", "uid": "1", "generation": 1}});
         let blog = serde_json::from_value(blog).unwrap();
-        let id = Identity::of(&blog).unwrap();
+        let id = BlogMeta::of(&blog).unwrap();
         validate(&blog, &id, &Observed::default(), &Settings::for_image("a:1")).unwrap()
     }
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn another_status_is_no_difference_and_everything_else_is_one() {
-        let settled = Settled::default();
+        let settled = ConvergedCache::default();
         let known = json!({"name": "daily", "uid": "a", "generation": 3, "resourceVersion": "7"});
         let with = |key: &str, value: Value| {
             let mut metadata = known.clone();
@@ -102,10 +102,10 @@ mod tests {
             observed(&metadata, 1)
         };
         let empty = plan(&json!({}));
-        assert!(!settled.holds(&empty, &observed(&known, 1)));
-        settled.found(&empty, &observed(&known, 1).children);
-        assert!(settled.holds(&empty, &observed(&known, 2)));
-        assert!(settled.holds(&empty, &with("resourceVersion", json!("8"))), "a status was written");
+        assert!(!settled.matches(&empty, &observed(&known, 1)));
+        settled.record(&empty, &observed(&known, 1).children);
+        assert!(settled.matches(&empty, &observed(&known, 2)));
+        assert!(settled.matches(&empty, &with("resourceVersion", json!("8"))), "a status was written");
         for (key, value) in [
             ("uid", json!("b")),
             ("generation", json!(4)),
@@ -114,20 +114,20 @@ mod tests {
             ("deletionTimestamp", json!("2026-11-25T12:00:00Z")),
             ("ownerReferences", json!([{"apiVersion": "v1", "kind": "Pod", "name": "x", "uid": "y"}])),
         ] {
-            assert!(!settled.holds(&empty, &with(key, value)), "{key}");
+            assert!(!settled.matches(&empty, &with(key, value)), "{key}");
         }
-        assert!(!settled.holds(&plan(&json!({"replicas": 3})), &observed(&known, 1)));
-        assert!(!settled.holds(&empty, &Observed::default()), "it is gone");
+        assert!(!settled.matches(&plan(&json!({"replicas": 3})), &observed(&known, 1)));
+        assert!(!settled.matches(&empty, &Observed::default()), "it is gone");
         settled.forget("1");
-        assert!(!settled.holds(&empty, &observed(&known, 1)));
+        assert!(!settled.matches(&empty, &observed(&known, 1)));
     }
 
     #[test]
     fn of_a_kind_without_generations_any_change_counts() {
-        let settled = Settled::default();
+        let settled = ConvergedCache::default();
         let version = |version: &str| observed(&json!({"name": "daily", "resourceVersion": version}), 1);
-        settled.found(&plan(&json!({})), &version("7").children);
-        assert!(settled.holds(&plan(&json!({})), &version("7")));
-        assert!(!settled.holds(&plan(&json!({})), &version("8")));
+        settled.record(&plan(&json!({})), &version("7").children);
+        assert!(settled.matches(&plan(&json!({})), &version("7")));
+        assert!(!settled.matches(&plan(&json!({})), &version("8")));
     }
 }

@@ -20,13 +20,13 @@ use tokio::{
 };
 
 use crate::cache::{
-    compressed::{Models, Packed},
-    wire_format::Told,
+    compressed::{CompressedObject, Dictionaries},
+    wire_format::LazyObject,
 };
 
 /// Versions that the watches have told, and objects as they were read or written.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct MutationCache {
     all: Mutex<All>,
     listed: Notify,
 }
@@ -42,7 +42,7 @@ struct All {
     awaited: HashSet<(OwnedKind, Option<String>)>,
     /// The versions at which objects were deleted a moment ago: an answer that comes late doesn't bring them back.
     gone: HashMap<Key, (u64, Instant)>,
-    models: Models,
+    models: Dictionaries,
 }
 
 /// A first list that takes longer is not waited for: what isn't known is read.
@@ -60,7 +60,7 @@ struct Entry {
     /// The version that the watch has told last.
     watched: Option<u64>,
     /// The newest version that was told, read or written, and the object.
-    known: Option<(u64, Packed)>,
+    known: Option<(u64, CompressedObject)>,
 }
 
 impl Entry {
@@ -104,14 +104,14 @@ impl All {
     }
 }
 
-impl Seen {
+impl MutationCache {
     /// A watch is about to begin.
-    pub fn expect(&self, kind: OwnedKind, scope: Option<&str>) {
+    pub fn register_watch(&self, kind: OwnedKind, scope: Option<&str>) {
         self.lock().awaited.insert((kind, scope.map(str::to_owned)));
     }
 
     /// Waits until every watch has told what there is, or has had its time.
-    pub async fn all_listed(&self) {
+    pub async fn wait_for_sync(&self) {
         let complete = async {
             loop {
                 let mut next = std::pin::pin!(self.listed.notified());
@@ -129,7 +129,7 @@ impl Seen {
 
     /// Takes in what a watch tells, and says whether it is news: what this process has just written or read is none. At the
     /// beginning of a watch nothing is certain: of what vanished meanwhile it won't speak.
-    pub fn note(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<Told>) -> bool {
+    pub fn observe_event(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<LazyObject>) -> bool {
         match event {
             Event::Init => {
                 let mut all = self.lock();
@@ -173,25 +173,25 @@ impl Seen {
     }
 
     /// Remembers an object that was read or written.
-    pub fn remember(&self, kind: OwnedKind, object: &DynamicObject) {
+    pub fn insert(&self, kind: OwnedKind, object: &DynamicObject) {
         let Some(version) = version(&object.metadata) else { return };
         self.lock().learn(&key(kind, &object.metadata), version, object);
     }
 
     /// The object isn't there, as a read has just answered.
-    pub fn vanished(&self, kind: OwnedKind, namespace: &str, name: &str) {
+    pub fn remove(&self, kind: OwnedKind, namespace: &str, name: &str) {
         self.lock().entries.remove(&(kind, namespace.into(), name.into()));
     }
 
     /// The object is read before it is used again: an event of its watch may have been lost.
-    pub fn distrust(&self, kind: OwnedKind, namespace: &str, name: &str) {
+    pub fn invalidate_object(&self, kind: OwnedKind, namespace: &str, name: &str) {
         if let Some(entry) = self.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
             entry.known = None;
         }
     }
 
     /// A watch tells of this object. It is read only if it is news, and not while others wait for the lock.
-    fn told(&self, kind: OwnedKind, object: &Told) -> bool {
+    fn told(&self, kind: OwnedKind, object: &LazyObject) -> bool {
         let Some(version) = version(object.meta()) else { return true };
         let key = key(kind, object.meta());
         let is_news = self.lock().is_news(&key, version);
@@ -218,7 +218,7 @@ impl Seen {
     }
 
     /// The next look at this blog reads everything anew.
-    pub fn doubt(&self, uid: &str) {
+    pub fn invalidate(&self, uid: &str) {
         self.lock().looks.insert(uid.to_owned(), Instant::now());
     }
 
@@ -256,25 +256,25 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    fn told(version: &str) -> Told {
+    fn told(version: &str) -> LazyObject {
         serde_json::from_str(&json!(object(version)).to_string()).unwrap()
     }
 
-    fn watching() -> Seen {
-        let seen = Seen::default();
-        seen.note(KIND, None, &Event::Init);
-        seen.note(KIND, None, &Event::InitDone);
+    fn watching() -> MutationCache {
+        let seen = MutationCache::default();
+        seen.observe_event(KIND, None, &Event::Init);
+        seen.observe_event(KIND, None, &Event::InitDone);
         seen
     }
 
-    fn known(seen: &Seen) -> Option<String> {
+    fn known(seen: &MutationCache) -> Option<String> {
         seen.current(KIND, "n", "x")?.metadata.resource_version
     }
 
     #[test]
     fn without_a_watch_nothing_is_known() {
-        let seen = Seen::default();
-        seen.remember(KIND, &object("5"));
+        let seen = MutationCache::default();
+        seen.insert(KIND, &object("5"));
         assert_eq!(known(&seen), None);
         assert!(!seen.is_absent(KIND, "n", "y"));
     }
@@ -283,53 +283,59 @@ mod tests {
     fn what_was_written_is_known_until_the_watch_tells_something_newer_and_its_echo_is_no_news() {
         let seen = watching();
         assert!(seen.is_absent(KIND, "n", "x"));
-        seen.remember(KIND, &object("5"));
+        seen.insert(KIND, &object("5"));
         assert_eq!(known(&seen).as_deref(), Some("5"));
-        assert!(!seen.note(KIND, None, &Event::Apply(told("4"))), "the watch lags");
-        assert!(!seen.note(KIND, None, &Event::Apply(told("5"))), "the watch tells what was written");
+        assert!(!seen.observe_event(KIND, None, &Event::Apply(told("4"))), "the watch lags");
+        assert!(
+            !seen.observe_event(KIND, None, &Event::Apply(told("5"))),
+            "the watch tells what was written"
+        );
         assert_eq!(known(&seen).as_deref(), Some("5"));
-        assert!(seen.note(KIND, None, &Event::Apply(told("10"))), "newer as a number, not as a text");
+        assert!(
+            seen.observe_event(KIND, None, &Event::Apply(told("10"))),
+            "newer as a number, not as a text"
+        );
         assert_eq!(known(&seen).as_deref(), Some("10"));
     }
 
     #[test]
     fn a_late_answer_does_not_bring_back_what_was_deleted_and_a_late_deletion_not_take_what_was_made_anew() {
         let seen = watching();
-        assert!(seen.note(KIND, None, &Event::Apply(told("5"))));
-        assert!(seen.note(KIND, None, &Event::Delete(told("7"))));
-        seen.remember(KIND, &object("6"));
+        assert!(seen.observe_event(KIND, None, &Event::Apply(told("5"))));
+        assert!(seen.observe_event(KIND, None, &Event::Delete(told("7"))));
+        seen.insert(KIND, &object("6"));
         assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
-        seen.remember(KIND, &object("9"));
-        seen.note(KIND, None, &Event::Delete(told("8")));
+        seen.insert(KIND, &object("9"));
+        seen.observe_event(KIND, None, &Event::Delete(told("8")));
         assert_eq!(known(&seen).as_deref(), Some("9"));
     }
 
     #[test]
     fn an_object_that_a_read_does_not_find_is_forgotten() {
         let seen = watching();
-        seen.note(KIND, None, &Event::Apply(told("5")));
-        seen.vanished(KIND, "n", "x");
+        seen.observe_event(KIND, None, &Event::Apply(told("5")));
+        seen.remove(KIND, "n", "x");
         assert!(known(&seen).is_none() && seen.is_absent(KIND, "n", "x"));
     }
 
     #[test]
     fn a_distrusted_object_is_unknown_but_not_absent() {
         let seen = watching();
-        seen.note(KIND, None, &Event::Apply(told("5")));
-        seen.distrust(KIND, "n", "x");
+        seen.observe_event(KIND, None, &Event::Apply(told("5")));
+        seen.invalidate_object(KIND, "n", "x");
         assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
-        seen.remember(KIND, &object("5"));
+        seen.insert(KIND, &object("5"));
         assert_eq!(known(&seen).as_deref(), Some("5"));
     }
 
     #[test]
     fn a_watch_that_begins_anew_makes_everything_uncertain_and_a_version_that_is_no_number_too() {
         let seen = watching();
-        seen.note(KIND, None, &Event::Apply(told("5")));
-        seen.note(KIND, None, &Event::Init);
+        seen.observe_event(KIND, None, &Event::Apply(told("5")));
+        seen.observe_event(KIND, None, &Event::Init);
         assert!(known(&seen).is_none() && !seen.is_absent(KIND, "n", "x"));
-        seen.note(KIND, None, &Event::InitDone);
-        assert!(seen.note(KIND, None, &Event::Apply(told("five"))));
+        seen.observe_event(KIND, None, &Event::InitDone);
+        assert!(seen.observe_event(KIND, None, &Event::Apply(told("five"))));
         assert_eq!(known(&seen), None);
     }
 }

@@ -11,7 +11,7 @@ use flaskblog_api::FlaskBlog;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 
-use crate::model::blog_meta::Identity;
+use crate::model::blog_meta::BlogMeta;
 
 /// After a change, a few times.
 const FIRST: Duration = Duration::from_secs(10);
@@ -90,17 +90,17 @@ impl Pace {
     }
 
     /// Whether the quick reconciles of a blog are over.
-    pub fn is_slow(&self, id: &Identity) -> bool {
+    pub fn is_slow(&self, id: &BlogMeta) -> bool {
         self.lock().get(&key(id)).is_some_and(|one| one.count >= QUICK)
     }
 
     /// The blog's next wake-up only reads its workloads, unless an event comes before.
-    pub fn plan_read(&self, id: &Identity, reconcile_at: Instant) {
+    pub fn plan_read(&self, id: &BlogMeta, reconcile_at: Instant) {
         self.lock().entry(key(id)).or_default().reconcile_at = Some(reconcile_at);
     }
 
     /// Whether this wake-up was planned by [`Self::plan_read`], and when the reconcile after it is due. Answers so once.
-    pub fn take_read(&self, id: &Identity) -> Option<Instant> {
+    pub fn take_read(&self, id: &BlogMeta) -> Option<Instant> {
         self.lock().get_mut(&key(id))?.reconcile_at.take().filter(|at| *at > Instant::now())
     }
 
@@ -110,7 +110,7 @@ impl Pace {
     }
 }
 
-fn key(id: &Identity) -> (String, String) {
+fn key(id: &BlogMeta) -> (String, String) {
     (id.namespace.clone(), id.name.clone())
 }
 

@@ -14,7 +14,7 @@ const LATE: usize = 16;
 
 /// The newest written state of each blog, by its uid.
 #[derive(Debug, Default)]
-pub struct Written(Mutex<HashMap<String, Newest>>);
+pub struct StatusWrites(Mutex<HashMap<String, Newest>>);
 
 #[derive(Debug)]
 struct Newest {
@@ -23,7 +23,7 @@ struct Newest {
     superseded: Vec<String>,
 }
 
-impl Written {
+impl StatusWrites {
     /// The blog as this process last wrote it, if what the watch has told is older.
     #[must_use]
     pub fn newest(&self, told: Arc<FlaskBlog>) -> Arc<FlaskBlog> {
@@ -35,7 +35,7 @@ impl Written {
     }
 
     /// The watch has told of this state. Held instead of the answer to a write, it costs no memory of its own.
-    pub fn told(&self, blog: Arc<FlaskBlog>) {
+    pub fn observe_event(&self, blog: Arc<FlaskBlog>) {
         let (uid, version) = (blog.uid().unwrap_or_default(), blog.resource_version().unwrap_or_default());
         if let Some(newest) = self.lock().get_mut(&uid).filter(|one| !one.superseded.contains(&version)) {
             newest.blog = blog;
@@ -43,7 +43,7 @@ impl Written {
     }
 
     /// A status was written to `before`; the API server's answer is `after`.
-    pub fn wrote(&self, before: &FlaskBlog, after: FlaskBlog) {
+    pub fn insert(&self, before: &FlaskBlog, after: FlaskBlog) {
         let (Some(uid), Some(version)) = (after.uid(), before.resource_version()) else { return };
         let mut all = self.lock();
         let mut superseded = all.remove(&uid).map(|newest| newest.superseded).unwrap_or_default();
@@ -77,15 +77,15 @@ mod tests {
         Arc::new(serde_json::from_value(blog).unwrap())
     }
 
-    fn version(written: &Written, told: &str) -> String {
+    fn version(written: &StatusWrites, told: &str) -> String {
         written.newest(blog(told)).resource_version().unwrap()
     }
 
     #[test]
     fn a_late_watch_does_not_bring_back_an_older_status() {
-        let written = Written::default();
-        written.wrote(&blog("1"), (*blog("2")).clone());
-        written.wrote(&blog("2"), (*blog("3")).clone());
+        let written = StatusWrites::default();
+        written.insert(&blog("1"), (*blog("2")).clone());
+        written.insert(&blog("2"), (*blog("3")).clone());
         assert_eq!(version(&written, "1"), "3");
         assert_eq!(version(&written, "2"), "3");
         assert_eq!(version(&written, "4"), "4", "somebody else has changed it since");

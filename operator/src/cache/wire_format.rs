@@ -63,9 +63,9 @@ impl From<Metadata> for ObjectMeta {
 
 /// An object without the owners of its fields.
 #[derive(Clone, Debug)]
-pub struct Lean(pub DynamicObject);
+pub struct ObjectWithoutManagedFields(pub DynamicObject);
 
-impl<'de> Deserialize<'de> for Lean {
+impl<'de> Deserialize<'de> for ObjectWithoutManagedFields {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_map(Fields)
     }
@@ -74,13 +74,13 @@ impl<'de> Deserialize<'de> for Lean {
 struct Fields;
 
 impl<'de> Visitor<'de> for Fields {
-    type Value = Lean;
+    type Value = ObjectWithoutManagedFields;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("an object of Kubernetes")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lean, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ObjectWithoutManagedFields, A::Error> {
         let (mut version, mut kind) = (None, None);
         let mut metadata = ObjectMeta::default();
         let mut data = Map::new();
@@ -93,19 +93,19 @@ impl<'de> Visitor<'de> for Fields {
             }
         }
         let types = version.zip(kind).map(|(api_version, kind)| TypeMeta { api_version, kind });
-        Ok(Lean(DynamicObject { types, metadata, data: Value::Object(data) }))
+        Ok(ObjectWithoutManagedFields(DynamicObject { types, metadata, data: Value::Object(data) }))
     }
 }
 
 /// An object that a watch tells of. Most are what this process has just written, so only who it is is read at first.
 #[derive(Clone)]
-pub struct Told {
+pub struct LazyObject {
     metadata: ObjectMeta,
     /// Nothing if there is no more than metadata.
     text: Option<Box<RawValue>>,
 }
 
-impl Told {
+impl LazyObject {
     /// One of which there is nothing but metadata.
     #[must_use]
     pub fn of_metadata(metadata: ObjectMeta) -> Self {
@@ -118,7 +118,9 @@ impl Told {
     /// If it is no object.
     pub fn whole(&self) -> Result<DynamicObject, serde_json::Error> {
         match &self.text {
-            Some(text) => serde_json::from_str::<Lean>(text.get()).map(|object| object.0),
+            Some(text) => {
+                serde_json::from_str::<ObjectWithoutManagedFields>(text.get()).map(|object| object.0)
+            }
             None => Ok(DynamicObject {
                 types: None,
                 metadata: self.metadata.clone(),
@@ -128,14 +130,14 @@ impl Told {
     }
 }
 
-impl fmt::Debug for Told {
+impl fmt::Debug for LazyObject {
     /// Not its text, which may be long.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Told").field("metadata", &self.metadata).finish_non_exhaustive()
     }
 }
 
-impl<'de> Deserialize<'de> for Told {
+impl<'de> Deserialize<'de> for LazyObject {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Head {
@@ -185,8 +187,8 @@ macro_rules! resource {
     };
 }
 
-resource!(Lean, 0.metadata);
-resource!(Told, metadata);
+resource!(ObjectWithoutManagedFields, 0.metadata);
+resource!(LazyObject, metadata);
 
 #[cfg(test)]
 mod tests {
@@ -208,9 +210,9 @@ mod tests {
     fn an_object_is_read_whole_but_for_the_owners_of_its_fields() {
         let mut wanted: DynamicObject = serde_json::from_value(object()).unwrap();
         wanted.metadata.managed_fields = None;
-        let lean: Lean = serde_json::from_str(&object().to_string()).unwrap();
+        let lean: ObjectWithoutManagedFields = serde_json::from_str(&object().to_string()).unwrap();
         assert_eq!(json!(lean.0), json!(wanted));
-        let told: Told = serde_json::from_str(&object().to_string()).unwrap();
+        let told: LazyObject = serde_json::from_str(&object().to_string()).unwrap();
         assert_eq!(json!(told.meta()), json!(wanted.metadata));
         assert_eq!(json!(told.whole().unwrap()), json!(wanted));
     }
@@ -218,14 +220,14 @@ mod tests {
     #[test]
     fn the_events_of_a_watch_can_be_read_in_the_order_in_which_kubernetes_writes_them() {
         let line = format!(r#"{{"type":"MODIFIED","object":{}}}"#, object());
-        let event: WatchEvent<Told> = serde_json::from_str(&line).unwrap();
+        let event: WatchEvent<LazyObject> = serde_json::from_str(&line).unwrap();
         assert!(matches!(event, WatchEvent::Modified(told) if told.meta().name.as_deref() == Some("x")));
     }
 
     #[test]
     fn of_an_object_of_which_only_metadata_is_told_that_is_the_whole() {
-        let lean: Lean = serde_json::from_str(&object().to_string()).unwrap();
-        let told = Told::of_metadata(lean.0.metadata.clone());
+        let lean: ObjectWithoutManagedFields = serde_json::from_str(&object().to_string()).unwrap();
+        let told = LazyObject::of_metadata(lean.0.metadata.clone());
         assert_eq!(json!(told.whole().unwrap()), json!({"metadata": lean.0.metadata}));
     }
 
@@ -233,7 +235,8 @@ mod tests {
     fn what_is_no_object_is_an_error() {
         for text in ["[]", "7", r#"{"metadata": 7}"#] {
             assert!(
-                serde_json::from_str::<Lean>(text).is_err() && serde_json::from_str::<Told>(text).is_err()
+                serde_json::from_str::<ObjectWithoutManagedFields>(text).is_err()
+                    && serde_json::from_str::<LazyObject>(text).is_err()
             );
         }
     }

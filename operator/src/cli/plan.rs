@@ -10,7 +10,7 @@ use crate::{
     context::Context,
     k8s::clients::Clients,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         observed::Observed,
         settings::{PlanArgs, RenderArgs, Settings},
     },
@@ -56,7 +56,7 @@ pub async fn plan(args: &PlanArgs) -> Result<Preview> {
 /// # Errors
 /// As [`plan`].
 pub async fn preview(client: Client, blog: FlaskBlog, settings: Settings) -> Result<Preview> {
-    let id = Identity::of(&blog)?;
+    let id = BlogMeta::of(&blog)?;
     let ctx = Context::new(client, "plan", settings);
     let mut observed = observe(&ctx, &id, &blog).await?;
     separate_foreign(&id, &mut observed)?;
@@ -131,7 +131,7 @@ pub fn render(args: &RenderArgs) -> Result<String> {
     let namespace = args.namespace.clone().or_else(|| blog.namespace()).unwrap_or_else(|| "default".into());
     blog.metadata.namespace = Some(namespace);
     blog.metadata.uid = Some(NO_UID.into());
-    let id = Identity::of(&blog)?;
+    let id = BlogMeta::of(&blog)?;
     let plan = validate(&blog, &id, &Observed::default(), &Settings::for_image(&args.blog_image))?;
     let mut text = format!(
         "# {} {}/{} without an operator; made by `operator render`.\n",
@@ -156,7 +156,7 @@ pub fn render(args: &RenderArgs) -> Result<String> {
 }
 
 /// The object without its owner, which isn't there; a Secret with its first content.
-fn standalone(id: &Identity, role: Child, object: &DynamicObject) -> Result<DynamicObject> {
+fn standalone(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result<DynamicObject> {
     let mut object = match role.kind() {
         OwnedKind::Secret => secrets::standalone(id, role, object)?,
         _ => object.clone(),

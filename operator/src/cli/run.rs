@@ -67,7 +67,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
             Some(()) => info!("stopped; the lease was given back"),
             None => bail!("lost the lease {lease_namespace}/{}; another instance leads now", args.lease_name),
         },
-        words = ctx.watches.blogs_unwatched() => {
+        words = ctx.watch_failures.blogs_unwatched() => {
             election.release().await;
             bail!("gave the lease {lease_namespace}/{} back: {words}", args.lease_name)
         }

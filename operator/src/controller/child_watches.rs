@@ -17,7 +17,7 @@ use kube::{
 use tracing::debug;
 
 use crate::{
-    cache::wire_format::Told,
+    cache::wire_format::LazyObject,
     context::Context,
     controller::{WatchHealth, describe, watch_config},
     k8s::{
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-type Events = BoxStream<'static, watcher::Result<watcher::Event<Told>>>;
+type Events = BoxStream<'static, watcher::Result<watcher::Event<LazyObject>>>;
 
 /// Watches of the children in one namespace, or in all.
 #[derive(Clone)]
@@ -44,8 +44,8 @@ impl Children {
 
     /// What the watch of a kind tells that is news; nothing while the cluster lacks the kind.
     pub(crate) fn watch(&self, kind: OwnedKind) -> Events {
-        if !self.ctx.served.is_missing(kind) {
-            self.ctx.seen.expect(kind, self.scope.as_deref());
+        if !self.ctx.discovery.is_missing(kind) {
+            self.ctx.children.register_watch(kind, self.scope.as_deref());
         }
         if kind.may_be_missing() { self.when_served(kind) } else { self.until_gone(kind) }
     }
@@ -56,7 +56,7 @@ impl Children {
         let children = self.clone();
         let served = stream::repeat(Arc::clone(&self.ctx)).then(move |ctx| async move {
             look_at_kinds(&ctx).await;
-            while ctx.served.is_missing(kind) {
+            while ctx.discovery.is_missing(kind) {
                 tokio::time::sleep(LIFETIME).await;
                 look_at_kinds(&ctx).await;
             }
@@ -84,16 +84,16 @@ impl Children {
             // An error ends no watch, and a common delay after one would stop all of them.
             .filter(|event| future::ready(event.is_ok()))
             // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
-            .try_filter(move |event| future::ready(ctx.seen.note(kind, scope.as_deref(), event)))
+            .try_filter(move |event| future::ready(ctx.children.observe_event(kind, scope.as_deref(), event)))
             .boxed()
     }
 
     /// Whether the cluster no longer has the kind; if so, all of its objects are forgotten.
-    fn has_gone(&self, kind: OwnedKind, event: &watcher::Result<watcher::Event<Told>>) -> bool {
+    fn has_gone(&self, kind: OwnedKind, event: &watcher::Result<watcher::Event<LazyObject>>) -> bool {
         let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
         if gone {
-            self.ctx.served.has_gone(kind);
-            self.ctx.seen.note(kind, self.scope.as_deref(), &watcher::Event::Init);
+            self.ctx.discovery.mark_unserved(kind);
+            self.ctx.children.observe_event(kind, self.scope.as_deref(), &watcher::Event::Init);
         }
         gone
     }
@@ -101,7 +101,7 @@ impl Children {
 
 /// Asks which kinds the cluster has. If it can't be asked, they count as there, and it is asked again.
 async fn look_at_kinds(ctx: &Context) {
-    if let Err(error) = ctx.served.look(&ctx.client.0).await {
+    if let Err(error) = ctx.discovery.refresh(&ctx.client.0).await {
         debug!(error = %describe(&error), "failed to ask which kinds the cluster has");
     }
 }
@@ -128,9 +128,9 @@ where
     }
 }
 
-fn event_of_secret(event: watcher::Event<PartialObjectMeta<DynamicObject>>) -> watcher::Event<Told> {
+fn event_of_secret(event: watcher::Event<PartialObjectMeta<DynamicObject>>) -> watcher::Event<LazyObject> {
     let told = |secret: PartialObjectMeta<DynamicObject>| {
-        Told::of_metadata(ObjectMeta { managed_fields: None, ..secret.metadata })
+        LazyObject::of_metadata(ObjectMeta { managed_fields: None, ..secret.metadata })
     };
     match event {
         watcher::Event::Init => watcher::Event::Init,

@@ -51,7 +51,7 @@ pub fn router(ctx: Arc<Context>, waiting: Arc<Waiting>) -> Router {
 
 async fn ready(State((ctx, waiting)): State<Shared>) -> impl IntoResponse {
     let list: Vec<String> =
-        waiting.list().into_iter().map(str::to_owned).chain(ctx.watches.failing()).collect();
+        waiting.list().into_iter().map(str::to_owned).chain(ctx.watch_failures.failing()).collect();
     if list.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }

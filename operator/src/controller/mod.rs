@@ -26,13 +26,13 @@ use kube::{
 use tracing::{debug, info, warn};
 
 use crate::{
-    cache::{changed_claims::blog_of_claim, unparsable_blogs::ReceivedBlog, wire_format::Told},
+    cache::{changed_claims::blog_of_claim, unparsable_blogs::ReceivedBlog, wire_format::LazyObject},
     context::Context,
     controller::{
         child_watches::Children,
         http_server::Waiting,
         reconciler::{error_policy, reconcile},
-        scheduler::{Stop, Turns},
+        scheduler::{Scheduler, Stop},
         unparsable::report_all,
     },
     k8s::watch_health::{Watch, watch_and_relist},
@@ -75,7 +75,7 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .reconcile_on(repairs)
         .with_config(Config::default().concurrency(UNDER_WAY.max(concurrency)))
         .graceful_shutdown_on(stop.clone());
-    let turns = Turns::new(concurrency, stop);
+    let scheduler = Scheduler::new(concurrency, stop);
     let (claim_client, claim_scope) = (watches.clone(), scope.clone());
     let children = Children::new(watches, scope, Arc::clone(&ctx)).await;
     for kind in OwnedKind::ALL {
@@ -90,7 +90,7 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
     controller = controller.watches_stream(claims, changed);
     controller
         .run(
-            move |blog, ctx| reconcile(blog, ctx, turns.clone(), blogs.clone()),
+            move |blog, ctx| reconcile(blog, ctx, scheduler.clone(), blogs.clone()),
             error_policy,
             Arc::clone(&ctx),
         )
@@ -151,7 +151,7 @@ fn changed_blogs(
                 let _ = overwritten.try_send(ObjectRef::from_obj(blog));
             }
             if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
-                ctx.written.told(blog);
+                ctx.status_writes.observe_event(blog);
             }
         })
         // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
@@ -176,14 +176,14 @@ impl WatchHealth {
             // Only means that it is about to list.
             Ok(watcher::Event::Init) => {}
             Ok(watcher::Event::InitApply(_) | watcher::Event::InitDone) => {
-                self.ctx.watches.worked(&self.watch, true);
+                self.ctx.watch_failures.worked(&self.watch, true);
             }
-            Ok(_) => self.ctx.watches.worked(&self.watch, false),
+            Ok(_) => self.ctx.watch_failures.worked(&self.watch, false),
             Err(error) => {
                 let (words, kind) = (describe(error), self.watch.kind.clone());
                 self.ctx.metrics.watch_errors.get_or_create(&Watched { kind }).inc();
                 let began = matches!(error, watcher::Error::WatchFailed(_));
-                if self.ctx.watches.failed(&self.watch, words.clone(), began) {
+                if self.ctx.watch_failures.failed(&self.watch, words.clone(), began) {
                     warn!(error = %words, "{} failed; it is tried again", self.watch);
                 }
             }
@@ -196,7 +196,7 @@ pub(crate) fn watch_config() -> WatchConfig {
 }
 
 /// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.
-fn owner(object: Told) -> Option<ObjectRef<FlaskBlog>> {
+fn owner(object: LazyObject) -> Option<ObjectRef<FlaskBlog>> {
     let owner = object.owner_references().iter().find(|owner| owner.kind == FlaskBlog::kind(&())).cloned();
     let name = match owner {
         Some(owner) => owner.name,

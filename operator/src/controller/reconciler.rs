@@ -16,11 +16,11 @@ use kube::{
 };
 use rand::Rng;
 
-use super::scheduler::Turns;
+use super::scheduler::Scheduler;
 use crate::{
     context::Context,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::{Error, Invalid},
     },
     reconcile::{
@@ -40,13 +40,13 @@ const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 pub async fn reconcile(
     blog: Arc<FlaskBlog>,
     ctx: Arc<Context>,
-    turns: Turns,
+    scheduler: Scheduler,
     blogs: Store<FlaskBlog>,
 ) -> Result<Action, Error> {
     let key = ObjectRef::from_obj(&*blog);
-    let begun = turns.begin(|| begin(blogs.get(&key), &ctx)).await;
+    let begun = scheduler.run_apply(|| begin(blogs.get(&key), &ctx)).await;
     let outcome = match begun.unwrap_or(Ok(Break(Action::await_change()))) {
-        Ok(Continue(worked)) => turns.go_on(|| report(worked, &ctx)).await,
+        Ok(Continue(worked)) => scheduler.run_status(|| report(worked, &ctx)).await,
         Ok(Break(action)) => Ok(action),
         Err(error) => Err(error),
     };
@@ -67,7 +67,7 @@ pub async fn reconcile(
 async fn begin(blog: Option<Arc<FlaskBlog>>, ctx: &Context) -> Result<ControlFlow<Action, Outcome>, Error> {
     let worked = match blog {
         Some(blog) => {
-            if let Some(next) = read_workloads(ctx, &Identity::of(&blog)?).await {
+            if let Some(next) = read_workloads(ctx, &BlogMeta::of(&blog)?).await {
                 return Ok(Break(Action::requeue(next)));
             }
             reconcile_objects(blog, ctx).await?

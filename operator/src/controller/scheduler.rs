@@ -18,12 +18,12 @@ pub fn stop_on(trigger: impl Future<Output = ()> + Send + 'static) -> Stop {
 
 /// Places for those who work, given in the order in which they were asked for.
 #[derive(Clone, Debug)]
-pub struct Turns {
+pub struct Scheduler {
     places: Arc<Semaphore>,
     stop: Stop,
 }
 
-impl Turns {
+impl Scheduler {
     /// Nobody begins after `stop`.
     #[must_use]
     pub fn new(places: u16, stop: Stop) -> Self {
@@ -32,13 +32,13 @@ impl Turns {
 
     /// Begins a piece of work when there is a place, or not at all if the process ends. Work is made only then: as long as it
     /// waits it takes no memory.
-    pub async fn begin<W: Future>(&self, work: impl FnOnce() -> W) -> Option<W::Output> {
+    pub async fn run_apply<W: Future>(&self, work: impl FnOnce() -> W) -> Option<W::Output> {
         let _place = self.places.acquire().await;
         if self.stop.peek().is_some() { None } else { Some(Box::pin(work()).await) }
     }
 
     /// Goes on with what has begun, behind all who have asked for a place meanwhile.
-    pub async fn go_on<W: Future>(&self, work: impl FnOnce() -> W) -> W::Output {
+    pub async fn run_status<W: Future>(&self, work: impl FnOnce() -> W) -> W::Output {
         let _place = self.places.acquire().await;
         Box::pin(work()).await
     }
@@ -54,15 +54,15 @@ mod tests {
 
     #[tokio::test]
     async fn all_who_wait_begin_before_the_first_goes_on() {
-        let turns = Turns::new(1, stop_on(future::pending()));
-        let (turns, order) = (&turns, &Mutex::new(Vec::new()));
+        let scheduler = Scheduler::new(1, stop_on(future::pending()));
+        let (scheduler, order) = (&scheduler, &Mutex::new(Vec::new()));
         let note = |what: String| async move {
             yield_now().await;
             order.lock().unwrap().push(what);
         };
         let one = |name: u32| async move {
-            turns.begin(|| note(format!("{name} made"))).await.unwrap();
-            turns.go_on(|| note(format!("{name} told"))).await;
+            scheduler.run_apply(|| note(format!("{name} made"))).await.unwrap();
+            scheduler.run_status(|| note(format!("{name} told"))).await;
         };
         futures::future::join_all((1..=3).map(one)).await;
         assert_eq!(*order.lock().unwrap(), ["1 made", "2 made", "3 made", "1 told", "2 told", "3 told"]);
@@ -72,8 +72,8 @@ mod tests {
     async fn after_the_stop_nobody_begins_and_who_has_begun_goes_on() {
         let stop = stop_on(future::ready(()));
         stop.clone().await;
-        let turns = Turns::new(1, stop);
-        assert_eq!(turns.begin(|| async { 1 }).await, None);
-        assert_eq!(turns.go_on(|| async { 2 }).await, 2);
+        let scheduler = Scheduler::new(1, stop);
+        assert_eq!(scheduler.run_apply(|| async { 1 }).await, None);
+        assert_eq!(scheduler.run_status(|| async { 2 }).await, 2);
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     cache::unparsable_blogs::{ReceivedBlog, Unparsable},
     context::Context,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::{Error, Invalid},
         kubectl::edit_blog,
     },
@@ -36,7 +36,7 @@ pub async fn report_all(ctx: &Context) {
 
 async fn report(ctx: &Context, unparsable: &Unparsable) -> Result<(), Error> {
     let blog = &unparsable.stub;
-    let id = Identity::of(blog)?;
+    let id = BlogMeta::of(blog)?;
     ctx.show_readiness(&id, None);
     let (name, cause) = (id.name.clone(), unparsable.cause.clone());
     let error = Error::Invalid(Invalid::Unparsable { name, cause, edit: edit_blog(&id) });
@@ -58,7 +58,7 @@ fn has_news(blog: &FlaskBlog, next: &FlaskBlogStatus) -> bool {
 }
 
 /// Only the conditions, so that whatever else the status holds stays.
-async fn write(ctx: &Context, blog: &FlaskBlog, id: &Identity, next: &FlaskBlogStatus) -> Result<(), Error> {
+async fn write(ctx: &Context, blog: &FlaskBlog, id: &BlogMeta, next: &FlaskBlogStatus) -> Result<(), Error> {
     let api: Api<ReceivedBlog> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
     ctx.metrics.api_writes.get_or_create(&("status", "FlaskBlog".to_owned()).into()).inc();
     let patch = json!({

@@ -3,11 +3,11 @@
 use flaskblog_api::OwnedKind;
 use kube::{Api, Client, Resource, api::ApiResource, core::DynamicResourceScope};
 
-use crate::model::blog_meta::Identity;
+use crate::model::blog_meta::BlogMeta;
 
 /// The client for one kind in the blog's namespace.
 #[must_use]
-pub fn child_api<K>(client: &Client, id: &Identity, kind: OwnedKind) -> Api<K>
+pub fn child_api<K>(client: &Client, id: &BlogMeta, kind: OwnedKind) -> Api<K>
 where
     K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
 {

@@ -16,18 +16,18 @@ pub const LIFETIME: Duration = Duration::from_secs(30);
 
 /// What the API server said last.
 #[derive(Debug, Default)]
-pub struct Served {
+pub struct Discovery {
     missing: Mutex<BTreeSet<OwnedKind>>,
     /// When it said so. Who asks during a question waits for its answer.
     asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
-impl Served {
+impl Discovery {
     /// Asks the API server, unless it was asked a moment ago.
     ///
     /// # Errors
     /// When it doesn't answer; what was known before stays.
-    pub async fn look(&self, client: &Client) -> Result<(), kube::Error> {
+    pub async fn refresh(&self, client: &Client) -> Result<(), kube::Error> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
             return Ok(());
@@ -38,7 +38,7 @@ impl Served {
     }
 
     /// A watch has heard that its kind isn't there any more.
-    pub fn has_gone(&self, kind: OwnedKind) {
+    pub fn mark_unserved(&self, kind: OwnedKind) {
         self.lock().insert(kind);
     }
 

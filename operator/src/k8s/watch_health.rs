@@ -49,7 +49,7 @@ impl fmt::Display for Watch {
 
 /// The failures of each watch.
 #[derive(Debug, Default)]
-pub struct Watches(Mutex<BTreeMap<Watch, Failures>>);
+pub struct WatchFailures(Mutex<BTreeMap<Watch, Failures>>);
 
 #[derive(Debug)]
 struct Failures {
@@ -67,7 +67,7 @@ impl Failures {
     }
 }
 
-impl Watches {
+impl WatchFailures {
     /// A watch has failed; `began` if it had worked until then. Returns whether that is to be logged.
     #[must_use]
     pub fn failed(&self, watch: &Watch, words: String, began: bool) -> bool {
@@ -181,7 +181,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_fails_twice_is_named_until_it_works_or_is_quiet_for_a_minute() {
-        let (watches, secrets) = (Watches::default(), watch("Secret", None));
+        let (watches, secrets) = (WatchFailures::default(), watch("Secret", None));
         let failed = |words: &str| {
             let _ = watches.failed(&secrets, words.to_owned(), false);
         };
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failing_watch_is_not_hidden_by_one_of_another_namespace() {
-        let watches = Watches::default();
+        let watches = WatchFailures::default();
         for _ in 0..2 {
             let _ = watches.failed(&watch("Secret", Some("n2")), "forbidden".into(), false);
             watches.worked(&watch("Secret", Some("n1")), false);
@@ -211,7 +211,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_watch_that_keeps_failing_is_logged_once_a_minute() {
-        let (watches, secrets) = (Watches::default(), watch("Secret", None));
+        let (watches, secrets) = (WatchFailures::default(), watch("Secret", None));
         let mut logged = 0;
         for _second in 0..180 {
             logged += u32::from(watches.failed(&secrets, "forbidden".into(), false));
@@ -223,7 +223,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn blogs_are_unwatched_after_five_minutes_of_failures() {
-        let (watches, blogs) = (Watches::default(), watch("FlaskBlog", None));
+        let (watches, blogs) = (WatchFailures::default(), watch("FlaskBlog", None));
         for _ in 0..10 {
             assert_eq!(watches.unwatched("FlaskBlog"), None);
             let _ = watches.failed(&blogs, "forbidden".into(), false);

@@ -3,7 +3,7 @@
 use flaskblog_api::conditions::reasons;
 
 use crate::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     error::Error,
     kubectl::{describe_limits, edit_blog, grant},
 };
@@ -13,13 +13,13 @@ const ERRORS_SHOWN: usize = 4;
 
 /// The error, and the next command where it names none itself.
 #[must_use]
-pub fn message(id: &Identity, error: &Error) -> String {
+pub fn message(id: &BlogMeta, error: &Error) -> String {
     messages(id, [error])
 }
 
 /// Several errors in one message. A command that more than one of them needs stands there once.
 #[must_use]
-pub fn messages<'a>(id: &Identity, errors: impl IntoIterator<Item = &'a Error>) -> String {
+pub fn messages<'a>(id: &BlogMeta, errors: impl IntoIterator<Item = &'a Error>) -> String {
     let (mut causes, mut commands) = (Vec::<String>::new(), Vec::<String>::new());
     for error in errors {
         if causes.len() == ERRORS_SHOWN {
@@ -41,7 +41,7 @@ fn push_new(all: &mut Vec<String>, one: String) {
 }
 
 /// What to do about a request that the API server refused. The other errors name their command, or are tried again.
-fn next_command(id: &Identity, error: &Error) -> Option<String> {
+fn next_command(id: &BlogMeta, error: &Error) -> Option<String> {
     let (Error::Read { source, .. } | Error::Write { source, .. }) = error else { return None };
     let kube::Error::Api(status) = &**source else { return None };
     match error.reason() {
@@ -52,7 +52,7 @@ fn next_command(id: &Identity, error: &Error) -> Option<String> {
 }
 
 /// The API server answers alike to a missing permission, a quota and a policy.
-fn forbidden(id: &Identity, refusal: &str) -> String {
+fn forbidden(id: &BlogMeta, refusal: &str) -> String {
     if let Some(grant) = missing_permission(id, refusal) {
         return format!("upgrade the operator's chart, or grant the permission: {grant}");
     }
@@ -63,7 +63,7 @@ fn forbidden(id: &Identity, refusal: &str) -> String {
 }
 
 /// Reads `User "U" cannot VERB resource "R" in API group "G" in the namespace "N"`, the words of Kubernetes' authorizer.
-fn missing_permission(id: &Identity, refusal: &str) -> Option<String> {
+fn missing_permission(id: &BlogMeta, refusal: &str) -> Option<String> {
     let (user, rest) = refusal.split_once("User \"")?.1.split_once("\" cannot ")?;
     let (verb, rest) = rest.split_once(" resource \"")?;
     let (resource, rest) = rest.split_once("\" in API group \"")?;
@@ -79,8 +79,8 @@ fn missing_permission(id: &Identity, refusal: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn id() -> Identity {
-        Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None }
+    fn id() -> BlogMeta {
+        BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None }
     }
 
     fn refused(name: &str, code: u16, message: &str) -> Error {

@@ -8,7 +8,7 @@ use crate::model::error::Invalid;
 
 /// Namespace, name, uid and generation of a FlaskBlog.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub struct BlogMeta {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -19,7 +19,7 @@ pub struct Identity {
     pub generation: Option<i64>,
 }
 
-impl Identity {
+impl BlogMeta {
     /// Reads it from the metadata.
     ///
     /// # Errors

@@ -6,44 +6,44 @@ use flaskblog_api::{
 };
 use kube::api::ApiResource;
 
-use crate::model::blog_meta::Identity;
+use crate::model::blog_meta::BlogMeta;
 
-fn annotate(id: &Identity, key: &str, value: &str) -> String {
+fn annotate(id: &BlogMeta, key: &str, value: &str) -> String {
     format!("kubectl annotate fb {} -n {} {key}={value} --overwrite", id.name, id.namespace)
 }
 
 /// Allows another MySQL on the data.
 #[must_use]
-pub fn allow_upgrade(id: &Identity, version: &str) -> String {
+pub fn allow_upgrade(id: &BlogMeta, version: &str) -> String {
     annotate(id, ALLOW_UPGRADE, version)
 }
 
 /// Gives up the data of a volume or claim.
 #[must_use]
-pub fn allow_empty(id: &Identity, lost: &str) -> String {
+pub fn allow_empty(id: &BlogMeta, lost: &str) -> String {
     annotate(id, ALLOW_EMPTY, lost)
 }
 
 /// Deletes an object in the blog's namespace.
 #[must_use]
-pub fn delete_object(id: &Identity, kind: &ApiResource, name: &str) -> String {
+pub fn delete_object(id: &BlogMeta, kind: &ApiResource, name: &str) -> String {
     format!("kubectl delete {}", object(id, kind, name))
 }
 
 /// Marks a Secret as the blog's.
 #[must_use]
-pub fn label_secret(id: &Identity, name: &str) -> String {
+pub fn label_secret(id: &BlogMeta, name: &str) -> String {
     let labels = labels(id, &["managed-by", "name", "instance"]);
     format!("kubectl label secret {name} -n {} {labels} --overwrite", id.namespace)
 }
 
 /// Marks a claim as the blog's.
 #[must_use]
-pub fn label_claim(id: &Identity, name: &str) -> String {
+pub fn label_claim(id: &BlogMeta, name: &str) -> String {
     format!("kubectl label pvc {name} -n {} {} --overwrite", id.namespace, labels(id, &["name", "instance"]))
 }
 
-fn labels(id: &Identity, keys: &[&str]) -> String {
+fn labels(id: &BlogMeta, keys: &[&str]) -> String {
     let value = |key: &str| match key {
         "managed-by" => MANAGER,
         "name" => APP_NAME,
@@ -56,76 +56,76 @@ fn labels(id: &Identity, keys: &[&str]) -> String {
 
 /// Names another image of MySQL.
 #[must_use]
-pub fn set_mysql_image(id: &Identity, image: &str) -> String {
+pub fn set_mysql_image(id: &BlogMeta, image: &str) -> String {
     let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"image":"{image}"}}}}}}}}"#);
     format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
 }
 
 /// Asks for a volume of that size.
 #[must_use]
-pub fn set_storage_size(id: &Identity, size: &str) -> String {
+pub fn set_storage_size(id: &BlogMeta, size: &str) -> String {
     let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"storage":{{"size":"{size}"}}}}}}}}}}"#);
     format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
 }
 
 /// Scales MySQL, which the operator leaves alone while its volume is in danger.
-fn scale_mysql(id: &Identity, replicas: u8) -> String {
+fn scale_mysql(id: &BlogMeta, replicas: u8) -> String {
     let set = Child::Database.name(&id.name);
     format!("kubectl scale statefulset {set} -n {} --replicas={replicas}", id.namespace)
 }
 
 /// Keeps a volume although its claim is being deleted.
 #[must_use]
-pub fn keep_volume(id: &Identity, volume: &str) -> String {
+pub fn keep_volume(id: &BlogMeta, volume: &str) -> String {
     let policy = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
     format!("1. kubectl patch pv {volume} -p '{policy}' 2. {}", scale_mysql(id, 0))
 }
 
 /// Deletes the claim that has taken the place of the one with the data.
 #[must_use]
-pub fn delete_claim(id: &Identity) -> String {
+pub fn delete_claim(id: &BlogMeta) -> String {
     format!("kubectl delete pvc {} -n {}", data_claim(&id.name), id.namespace)
 }
 
 /// Ends MySQL's pod.
 #[must_use]
-pub fn delete_pod(id: &Identity) -> String {
+pub fn delete_pod(id: &BlogMeta) -> String {
     format!("kubectl delete pod {} -n {}", database_pod(&id.name), id.namespace)
 }
 
 /// Kind, name and namespace of a child, as kubectl takes them.
-fn child(id: &Identity, role: Child) -> String {
+fn child(id: &BlogMeta, role: Child) -> String {
     object(id, &role.kind().api_resource(), &role.name(&id.name))
 }
 
 /// Kind, name and namespace of an object beside the blog, as kubectl takes them.
-fn object(id: &Identity, kind: &ApiResource, name: &str) -> String {
+fn object(id: &BlogMeta, kind: &ApiResource, name: &str) -> String {
     let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
     format!("{}{group} {name} -n {}", kind.plural, id.namespace)
 }
 
 /// Shows a child.
 #[must_use]
-pub fn get_object(id: &Identity, role: Child) -> String {
+pub fn get_object(id: &BlogMeta, role: Child) -> String {
     format!("kubectl get {} -o yaml", child(id, role))
 }
 
 /// Writes a copy of a Secret to a file.
 #[must_use]
-pub fn save_secret(id: &Identity, role: Child) -> String {
+pub fn save_secret(id: &BlogMeta, role: Child) -> String {
     format!("{} | (umask 077 && cat >{}.yaml)", get_object(id, role), role.name(&id.name))
 }
 
 /// Lets a child go that is held by the finalizers of another client.
 #[must_use]
-pub fn remove_finalizers(id: &Identity, role: Child) -> String {
+pub fn remove_finalizers(id: &BlogMeta, role: Child) -> String {
     let patch = r#"{"metadata":{"finalizers":null}}"#;
     format!("kubectl patch {} --type=merge -p '{patch}'", child(id, role))
 }
 
 /// Binds a released volume to the claim that the StatefulSet makes.
 #[must_use]
-pub fn bind_volume(id: &Identity, volume: &str, has_other_claim: bool) -> String {
+pub fn bind_volume(id: &BlogMeta, volume: &str, has_other_claim: bool) -> String {
     let release = format!("{}; {}; ", scale_mysql(id, 0), delete_claim(id));
     let patch = r#"[{"op":"remove","path":"/spec/claimRef/uid"},{"op":"remove","path":"/spec/claimRef/resourceVersion"}]"#;
     let bind = format!("kubectl patch pv {volume} --type=json -p '{patch}'; {}", scale_mysql(id, 1));
@@ -134,55 +134,55 @@ pub fn bind_volume(id: &Identity, volume: &str, has_other_claim: bool) -> String
 
 /// Opens the FlaskBlog in an editor.
 #[must_use]
-pub fn edit_blog(id: &Identity) -> String {
+pub fn edit_blog(id: &BlogMeta) -> String {
     format!("kubectl edit fb {} -n {}", id.name, id.namespace)
 }
 
 /// Shows a pod with its Events.
 #[must_use]
-pub fn describe_pod(id: &Identity, pod: &str) -> String {
+pub fn describe_pod(id: &BlogMeta, pod: &str) -> String {
     format!("kubectl describe pod {pod} -n {}", id.namespace)
 }
 
 /// Shows why the data's claim has no volume.
 #[must_use]
-pub fn describe_claim(id: &Identity) -> String {
+pub fn describe_claim(id: &BlogMeta) -> String {
     format!("kubectl describe pvc {} -n {}", data_claim(&id.name), id.namespace)
 }
 
 /// Shows what the namespace's quotas and limits allow.
 #[must_use]
-pub fn describe_limits(id: &Identity) -> String {
+pub fn describe_limits(id: &BlogMeta) -> String {
     format!("kubectl describe resourcequota,limitrange -n {}", id.namespace)
 }
 
 /// Shows which policies decide on connections to the pods.
 #[must_use]
-pub fn describe_network_policies(id: &Identity) -> String {
+pub fn describe_network_policies(id: &BlogMeta) -> String {
     format!("kubectl describe networkpolicies -n {}", id.namespace)
 }
 
 /// Shows the end of a container's log. `pod` may be `deployment/NAME`.
 #[must_use]
-pub fn logs(id: &Identity, pod: &str, container: &str) -> String {
+pub fn logs(id: &BlogMeta, pod: &str, container: &str) -> String {
     format!("kubectl logs {pod} -n {} -c {container} --tail=50", id.namespace)
 }
 
 /// Starts every replica again, which runs the migration.
 #[must_use]
-pub fn restart_replicas(id: &Identity) -> String {
+pub fn restart_replicas(id: &BlogMeta) -> String {
     format!("kubectl rollout restart deployment {} -n {}", Child::App.name(&id.name), id.namespace)
 }
 
 /// Deletes one of the blog's Secrets.
 #[must_use]
-pub fn delete_secret(id: &Identity, role: Child) -> String {
+pub fn delete_secret(id: &BlogMeta, role: Child) -> String {
     format!("kubectl delete secret {} -n {}", role.name(&id.name), id.namespace)
 }
 
 /// Ends all pods of the blog before one starts again.
 #[must_use]
-pub fn hibernate_and_wake(id: &Identity) -> String {
+pub fn hibernate_and_wake(id: &BlogMeta) -> String {
     let (name, namespace) = (&id.name, &id.namespace);
     let hibernate = |is_set: bool| {
         format!(
@@ -195,7 +195,7 @@ pub fn hibernate_and_wake(id: &Identity) -> String {
 
 /// Grants one permission in the blog's namespace. `resource` may name a subresource after a slash.
 #[must_use]
-pub fn grant(id: &Identity, user: &str, verb: &str, resource: &str, group: &str) -> String {
+pub fn grant(id: &BlogMeta, user: &str, verb: &str, resource: &str, group: &str) -> String {
     let (plural, sub) = resource.split_once('/').unwrap_or((resource, ""));
     let group = if group.is_empty() { String::new() } else { format!(".{group}") };
     let sub = if sub.is_empty() { String::new() } else { format!("/{sub}") };
@@ -208,7 +208,7 @@ pub fn grant(id: &Identity, user: &str, verb: &str, resource: &str, group: &str)
 
 /// Makes the database's Secret from the files of MySQL's pod. No password is in an argument.
 #[must_use]
-pub fn restore_secret(id: &Identity) -> String {
+pub fn restore_secret(id: &BlogMeta) -> String {
     let (pod, namespace, secret) =
         (database_pod(&id.name), &id.namespace, Child::DatabaseSecret.name(&id.name));
     let labels = [("managed-by", MANAGER), ("name", APP_NAME), ("instance", &id.name)]
@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn restored_secret_holds_the_files_and_variables() {
         let id =
-            Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+            BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
         let folder = std::env::temp_dir().join(format!("restore-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("root-password"), "it's \"odd\" $HOME").unwrap();

@@ -17,12 +17,12 @@ pub type ByRole = BTreeMap<Child, Arc<DynamicObject>>;
 
 /// A blog's objects by role. The marker proves which of the two they are, so that a status can't be computed from wishes.
 #[derive(Clone, Debug)]
-pub struct Objects<Stage> {
+pub struct Objects<State> {
     by_role: ByRole,
-    stage: PhantomData<Stage>,
+    stage: PhantomData<State>,
 }
 
-impl<Stage> Objects<Stage> {
+impl<State> Objects<State> {
     /// The object of that role.
     #[must_use]
     pub fn get(&self, role: Child) -> Option<&DynamicObject> {

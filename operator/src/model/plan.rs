@@ -8,7 +8,7 @@ use flaskblog_api::{
 };
 
 use super::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     error::Invalid,
     objects::{Desired, Objects},
 };
@@ -17,7 +17,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Who the blog is.
-    pub id: Identity,
+    pub id: BlogMeta,
     /// The blog.
     pub app: AppPlan,
     /// Its database.
@@ -29,7 +29,7 @@ pub struct Plan {
     /// What Prometheus and Grafana are told.
     pub monitoring: MonitoringPlan,
     /// How far a blog that goes to sleep or wakes has come.
-    pub stage: Stage,
+    pub stage: HibernationPhase,
     /// The restarts that a person has approved, if those need approval at all.
     pub approval: Approval,
     /// Objects that are not written, and why. Objects that don't need them are.
@@ -137,15 +137,15 @@ pub struct ManagedPlan {
 
 /// How far a blog that goes to sleep or wakes has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum HibernationPhase {
     /// Up, or on its way there, with everything at once.
-    Awake,
+    Running,
     /// The replicas are ending.
-    FallingAsleep,
+    Stopping,
     /// The replicas are gone; the database goes or is gone.
-    Asleep,
+    Stopped,
     /// The database is coming; the replicas wait for it.
-    Waking,
+    Starting,
 }
 
 /// Whether restarts need a person's word.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// Whether `live` holds everything that `wanted` says. What others added to it is theirs and doesn't count; what we
 /// wanted once and no longer do shows in the hash annotation, which is part of `wanted`.
 #[must_use]
-pub fn is_as_wanted(wanted: &DynamicObject, live: &DynamicObject) -> bool {
+pub fn matches_desired(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let metadata = |object: &DynamicObject| {
         serde_json::json!({
             "labels": object.labels(),
@@ -14,12 +14,12 @@ pub fn is_as_wanted(wanted: &DynamicObject, live: &DynamicObject) -> bool {
             "ownerReferences": object.owner_references(),
         })
     };
-    covers(&metadata(live), &metadata(wanted)) && covers(&live.data, &wanted.data)
+    is_subset(&metadata(live), &metadata(wanted)) && is_subset(&live.data, &wanted.data)
 }
 
 /// Whether `live` holds everything that `wanted` says.
 #[must_use]
-pub fn covers(live: &Value, wanted: &Value) -> bool {
+pub fn is_subset(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => covers_object(live, wanted),
         (Value::Array(live), Value::Array(wanted)) => covers_list(live, wanted),
@@ -34,7 +34,7 @@ pub fn covers(live: &Value, wanted: &Value) -> bool {
 }
 
 fn covers_object(live: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
-    wanted.iter().all(|(key, value)| covers(live.get(key).unwrap_or(&Value::Null), value))
+    wanted.iter().all(|(key, value)| is_subset(live.get(key).unwrap_or(&Value::Null), value))
 }
 
 /// Lists of named things may have grown by others' entries (a sidecar, a variable); other lists are ours as a whole.
@@ -43,9 +43,9 @@ fn covers_list(live: &[Value], wanted: &[Value]) -> bool {
     if !wanted.is_empty() && wanted.iter().all(|item| named(item).is_some()) {
         return wanted
             .iter()
-            .all(|item| live.iter().any(|other| named(other) == named(item) && covers(other, item)));
+            .all(|item| live.iter().any(|other| named(other) == named(item) && is_subset(other, item)));
     }
-    live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
+    live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| is_subset(live, wanted))
 }
 
 /// Whether two quantities are of one amount. The API server writes them in a canonical form: `1000m` comes back as `1`,
@@ -154,27 +154,27 @@ mod tests {
     #[test]
     fn what_others_added_is_no_difference() {
         let live = json!({"a": 1, "theirs": 2, "env": [{"name": "ADDED"}, {"name": "OURS", "value": "x"}]});
-        assert!(covers(&live, &json!({"a": 1, "env": [{"name": "OURS", "value": "x"}]})));
+        assert!(is_subset(&live, &json!({"a": 1, "env": [{"name": "OURS", "value": "x"}]})));
     }
 
     #[test]
     fn a_changed_or_missing_field_of_ours_is_a_difference() {
-        assert!(!covers(&json!({"a": 2}), &json!({"a": 1})));
-        assert!(!covers(&json!({}), &json!({"a": 1})));
-        assert!(!covers(
+        assert!(!is_subset(&json!({"a": 2}), &json!({"a": 1})));
+        assert!(!is_subset(&json!({}), &json!({"a": 1})));
+        assert!(!is_subset(
             &json!({"env": [{"name": "OURS", "value": "y"}]}),
             &json!({"env": [{"name": "OURS", "value": "x"}]})
         ));
-        assert!(!covers(&json!({"args": ["a", "b"]}), &json!({"args": ["a"]})));
+        assert!(!is_subset(&json!({"args": ["a", "b"]}), &json!({"args": ["a"]})));
     }
 
     #[test]
     fn quantities_are_compared_by_value() {
         for (left, right) in [("1000m", "1"), ("1024Mi", "1Gi"), ("0.5", "500m"), ("1k", "1000")] {
-            assert!(covers(&json!(left), &json!(right)), "{left} and {right}");
+            assert!(is_subset(&json!(left), &json!(right)), "{left} and {right}");
         }
-        assert!(!covers(&json!("1Gi"), &json!("1G")));
-        assert!(!covers(&json!("blog"), &json!("blog2")));
+        assert!(!is_subset(&json!("1Gi"), &json!("1G")));
+        assert!(!is_subset(&json!("blog"), &json!("blog2")));
     }
 
     fn statefulset(containers: Value) -> DynamicObject {
@@ -201,8 +201,8 @@ mod tests {
 
     #[test]
     fn empty_and_absent_are_the_same() {
-        assert!(covers(&json!({}), &json!({"labels": {}, "list": [], "text": "", "paused": false})));
-        assert!(!covers(&json!({"paused": true}), &json!({"paused": false})));
-        assert!(!covers(&json!({}), &json!({"readOnly": true})));
+        assert!(is_subset(&json!({}), &json!({"labels": {}, "list": [], "text": "", "paused": false})));
+        assert!(!is_subset(&json!({"paused": true}), &json!({"paused": false})));
+        assert!(!is_subset(&json!({}), &json!({"readOnly": true})));
     }
 }

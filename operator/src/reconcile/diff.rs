@@ -14,8 +14,8 @@ use crate::model::{
     hash::hash_of,
     objects::{Desired, Objects},
     observed::Observed,
-    plan::{Approval, Plan, Stage},
-    semantic_eq::{covers, is_as_wanted, shares_data},
+    plan::{Approval, HibernationPhase, Plan},
+    semantic_eq::{is_subset, matches_desired, shares_data},
 };
 
 /// What a change means for the people who use the blog.
@@ -87,7 +87,7 @@ pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> V
 
 fn effect(role: Child, wanted: &DynamicObject, live: Option<&DynamicObject>) -> Option<Effect> {
     let Some(live) = live else { return Some(Effect::Create) };
-    if is_as_wanted(wanted, live) && !shares_data(wanted, live) {
+    if matches_desired(wanted, live) && !shares_data(wanted, live) {
         return None;
     }
     Some(match role {
@@ -103,7 +103,8 @@ fn effect(role: Child, wanted: &DynamicObject, live: Option<&DynamicObject>) -> 
 fn restarts(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let hash = |object: &DynamicObject| object.annotations().get(TEMPLATE_HASH).cloned();
     let template = |object: &DynamicObject| object.data["spec"]["template"].clone();
-    hash(live).is_some_and(|live| Some(live) != hash(wanted)) || !covers(&template(live), &template(wanted))
+    hash(live).is_some_and(|live| Some(live) != hash(wanted))
+        || !is_subset(&template(live), &template(wanted))
 }
 
 /// Whether the volume's size in the StatefulSet's template differs, which can't be changed in place
@@ -113,12 +114,12 @@ pub fn needs_recreation(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let templates = |object: &DynamicObject| {
         object.data.pointer("/spec/volumeClaimTemplates/0/spec/resources").cloned().unwrap_or(Value::Null)
     };
-    !covers(&templates(live), &templates(wanted))
+    !is_subset(&templates(live), &templates(wanted))
 }
 
 /// Restarts that wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct BlockedRollouts {
     /// The objects that are left as they are.
     pub roles: BTreeSet<Child>,
     /// What a person is told, one line an object.
@@ -127,11 +128,11 @@ pub struct Held {
 
 /// The restarts that nobody has approved yet, under `rolloutPolicy: Manual`.
 #[must_use]
-pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> Held {
-    let Approval::Given(approved) = &plan.approval else { return Held::default() };
+pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> BlockedRollouts {
+    let Approval::Given(approved) = &plan.approval else { return BlockedRollouts::default() };
     // A blog that sleeps, or is about to, has nobody to disturb; and held objects couldn't be put to sleep.
-    if plan.stage != Stage::Awake {
-        return Held::default();
+    if plan.stage != HibernationPhase::Running {
+        return BlockedRollouts::default();
     }
     let restarts: Vec<&Pending> = pending
         .iter()
@@ -139,10 +140,10 @@ pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> Held
         .collect();
     let token = token(wanted, &restarts);
     if restarts.is_empty() || approved.as_ref() == Some(&token) {
-        return Held::default();
+        return BlockedRollouts::default();
     }
     let (blog, namespace) = (&plan.id.name, &plan.id.namespace);
-    Held {
+    BlockedRollouts {
         roles: restarts.iter().map(|one| one.role).collect(),
         lines: restarts
             .iter()

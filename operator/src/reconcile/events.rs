@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     model::{
         advice,
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         change::Change,
         error::{Error, Invalid},
     },
@@ -74,7 +74,7 @@ pub fn events(
 
 /// As the conditions have it.
 fn words(blog: &FlaskBlog, error: &Error) -> String {
-    Identity::of(blog).map_or_else(|_| error.to_string(), |id| advice::message(&id, error))
+    BlogMeta::of(blog).map_or_else(|_| error.to_string(), |id| advice::message(&id, error))
 }
 
 /// One Event for all objects that went the same way: the API server has to store each Event.

@@ -18,10 +18,12 @@ use self::{
     actions::{
         certificates::show_not_after,
         node_port::record_node_port,
-        owner_references::{forget_volume, record_served_data, release_data, take_data},
-        volume_expansion::{Growth, grow},
+        owner_references::{
+            add_owner_references, forget_volume, record_served_data, remove_owner_references,
+        },
+        volume_expansion::{VolumeExpansion, expand_volume},
     },
-    apply::unstick,
+    apply::delete_stuck_pod,
     observe::observe,
     status::Done,
     steps::{apply_plan, dry_run, maintain_secrets},
@@ -29,7 +31,7 @@ use self::{
 };
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, change::Change, error::Error, refusals::Refusals},
+    model::{blog_meta::BlogMeta, change::Change, error::Error, refusals::Refusals},
 };
 
 /// Brings one blog closer to its spec. What was done is in `changes`, also after an error.
@@ -38,7 +40,7 @@ use crate::{
 /// [`Error`] of the first step that the others depend on.
 pub async fn converge(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     ctx: &Context,
     changes: &mut Vec<Change>,
 ) -> Result<Done, Error> {
@@ -50,20 +52,20 @@ pub async fn converge(
     }
     let mut refusals = Refusals::default();
     let policy = blog.spec.deletion_policy;
-    refusals.collect(release_data(ctx, id, policy, &observed).await)?; // client required
+    refusals.collect(remove_owner_references(ctx, id, policy, &observed).await)?; // client required
     refusals.collect(forget_volume(ctx, id, blog, &observed).await)?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let (applied, held) = apply_plan(ctx, id, &plan, &observed, changes, &mut refusals).await?; // client required
     if !plan.refused.contains_key(&Child::Database) {
-        refusals.collect(unstick(ctx, id, &observed, &applied, changes).await)?; // client required
+        refusals.collect(delete_stuck_pod(ctx, id, &observed, &applied, changes).await)?; // client required
     }
-    refusals.collect(take_data(ctx, id, policy, &observed).await)?; // client required
+    refusals.collect(add_owner_references(ctx, id, policy, &observed).await)?; // client required
     refusals.collect(record_node_port(ctx, id, policy, &applied).await)?; // client required
     refusals.collect(record_served_data(ctx, id, blog, &observed, &applied).await)?; // client required
     let storage = plan.database.managed().map(|managed| &managed.spec.storage);
-    let growth = refusals.collect(grow(ctx, id, storage, &observed).await)?; // client required
+    let growth = refusals.collect(expand_volume(ctx, id, storage, &observed).await)?; // client required
     maintain_secrets(blog, id, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
-    let (growth, held) = (growth.unwrap_or(Growth::None), held.lines);
+    let (growth, held) = (growth.unwrap_or(VolumeExpansion::None), held.lines);
     let contested = ctx.contests.words(&id.uid);
     Ok(Done { observed, plan, applied, growth, held, contested, suspended: None, refusals })
 }

@@ -10,28 +10,28 @@ use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use super::{
-    actions::volume_expansion::Growth,
+    actions::volume_expansion::VolumeExpansion,
     converge, events,
-    requeue::{next_wake_up, while_unsettled},
+    requeue::{next_wake_up, requeue_while_progressing},
     status::{self, Done, Published},
 };
 use crate::{
     context::{Context, RECONCILE_LIMIT},
-    model::{blog_meta::Identity, change::Change, error::Error},
+    model::{blog_meta::BlogMeta, change::Change, error::Error},
     telemetry::metrics::Outcome as ResultLabel,
 };
 
 /// A status that was computed for a version of the blog that isn't the newest any more is computed anew this soon.
-const OVERTAKEN: Duration = Duration::from_secs(1);
+const REQUEUE_AFTER_CONFLICT: Duration = Duration::from_secs(1);
 /// While a watch fails, changes may go unseen.
-const UNWATCHED: Duration = Duration::from_secs(30);
+const REQUEUE_WHILE_WATCH_FAILING: Duration = Duration::from_secs(30);
 /// While the cluster lacks a kind that the blog asks for.
-const UNSERVED: Duration = Duration::from_secs(60);
+const REQUEUE_WHILE_KIND_MISSING: Duration = Duration::from_secs(60);
 
 /// What is left of a reconcile when its objects are made: what there is to tell.
 pub struct Outcome {
     blog: Arc<FlaskBlog>,
-    id: Identity,
+    id: BlogMeta,
     changes: Vec<Change>,
     status: Option<FlaskBlogStatus>,
     /// Why it failed, if it did.
@@ -48,19 +48,19 @@ pub struct Outcome {
 /// [`Error`] for a blog without a name, namespace or uid.
 pub async fn reconcile_objects(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Option<Outcome>, Error> {
     let started = Instant::now();
-    let blog = ctx.written.newest(blog);
-    let id = Identity::of(&blog)?;
+    let blog = ctx.status_writes.newest(blog);
+    let id = BlogMeta::of(&blog)?;
     if blog.metadata.deletion_timestamp.is_some() {
         // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
         ctx.forget(&id.uid);
         ctx.forget_readiness(&id.namespace, &id.name);
         return Ok(None);
     }
-    ctx.seen.all_listed().await;
+    ctx.children.wait_for_sync().await;
     let mut changes = Vec::new();
     let outcome = converged(&blog, &id, ctx, &mut changes).await;
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
-    let growing = matches!(&outcome, Ok(Done { growth: Growth::Requested(_), .. }));
+    let growing = matches!(&outcome, Ok(Done { growth: VolumeExpansion::Requested(_), .. }));
     let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
     Ok(Some(Outcome {
         status: status::merged(&blog, &report),
@@ -91,24 +91,24 @@ pub async fn report(worked: Outcome, ctx: &Context) -> Result<Action, Error> {
     let result = outcome.and(published);
     let label = result.as_ref().map_or_else(Error::reason, |_| "Ok");
     ctx.metrics.reconciles.get_or_create(&ResultLabel { result: label }).inc();
-    let published = result.inspect_err(|_| ctx.seen.doubt(&id.uid))?;
+    let published = result.inspect_err(|_| ctx.children.invalidate(&id.uid))?;
     ctx.forget_failures(&id.uid);
     // The StatefulSet follows the claim, which is not watched.
     let changed = next.is_some() || !changes.is_empty();
     let is_unsettled = matches!(published, Published::Done) && !worked.settled && !worked.growing;
     let next = match published {
-        Published::Done if is_unsettled => while_unsettled(ctx, &id, changed),
-        _ if worked.growing => OVERTAKEN,
-        _ => next_look(ctx, published),
+        Published::Done if is_unsettled => requeue_while_progressing(ctx, &id, changed),
+        _ if worked.growing => REQUEUE_AFTER_CONFLICT,
+        _ => requeue_after(ctx, published),
     };
     let due = [ctx.contests.next(&id.uid), ctx.replicas.next(&id.uid)];
     let next = due.into_iter().flatten().fold(next, Duration::min);
     let next = ctx.pace.at_most(&id.uid, next);
-    let next = if worked.unserved { next.min(UNSERVED) } else { next };
+    let next = if worked.unserved { next.min(REQUEUE_WHILE_KIND_MISSING) } else { next };
     Ok(Action::requeue(if is_unsettled { next_wake_up(ctx, &id, next) } else { next }))
 }
 
-fn log(id: &Identity, changes: &[Change]) {
+fn log(id: &BlogMeta, changes: &[Change]) {
     for change in changes {
         info!(
             blog.namespace = id.namespace,
@@ -122,32 +122,32 @@ fn log(id: &Identity, changes: &[Change]) {
 }
 
 /// When to look again though nobody tells of a change.
-fn next_look(ctx: &Context, published: Published) -> Duration {
+fn requeue_after(ctx: &Context, published: Published) -> Duration {
     match published {
-        Published::Overtaken => OVERTAKEN,
-        Published::Done if ctx.watches.any_failing() => UNWATCHED,
-        Published::Done => spread(ctx.settings.resync),
+        Published::Overtaken => REQUEUE_AFTER_CONFLICT,
+        Published::Done if ctx.watch_failures.any_failing() => REQUEUE_WHILE_WATCH_FAILING,
+        Published::Done => with_jitter(ctx.settings.resync),
     }
 }
 
 /// Converges, a second time if the first one turned out to be based on what no longer is.
 async fn converged(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     ctx: &Context,
     changes: &mut Vec<Change>,
 ) -> Result<Done, Error> {
-    let outcome = guarded(converge(blog, id, ctx, changes)).await;
+    let outcome = with_timeout_and_panic_guard(converge(blog, id, ctx, changes)).await;
     if !outcome.as_ref().is_err_and(Error::is_outdated) {
         return outcome;
     }
-    ctx.seen.doubt(&id.uid);
-    guarded(converge(blog, id, ctx, changes)).await
+    ctx.children.invalidate(&id.uid);
+    with_timeout_and_panic_guard(converge(blog, id, ctx, changes)).await
 }
 
 /// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half
 /// done is used afterwards, since the next reconcile looks anew; the panic hook has logged where it was.
-async fn guarded<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn with_timeout_and_panic_guard<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match timeout(RECONCILE_LIMIT, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => Err(panicked(panic.as_ref())),
@@ -161,7 +161,7 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
 }
 
 /// Up to a tenth more, so that blogs made together aren't all looked at together.
-fn spread(interval: Duration) -> Duration {
+fn with_jitter(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(1.0..1.1))
 }
 
@@ -171,10 +171,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_and_a_hang_are_errors_of_one_blog() {
-        let panicking = guarded::<()>(async { panic!("index out of bounds") }).await.unwrap_err();
+        let panicking =
+            with_timeout_and_panic_guard::<()>(async { panic!("index out of bounds") }).await.unwrap_err();
         assert_eq!(panicking.reason(), "Panicked");
         assert!(panicking.to_string().contains("index out of bounds"), "{panicking}");
-        assert_eq!(guarded::<()>(std::future::pending()).await.unwrap_err().reason(), "Timeout");
-        assert_eq!(guarded(async { Ok(1) }).await.unwrap(), 1);
+        assert_eq!(
+            with_timeout_and_panic_guard::<()>(std::future::pending()).await.unwrap_err().reason(),
+            "Timeout"
+        );
+        assert_eq!(with_timeout_and_panic_guard(async { Ok(1) }).await.unwrap(), 1);
     }
 }

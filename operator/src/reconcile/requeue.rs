@@ -6,7 +6,7 @@ use flaskblog_api::Child;
 use kube::api::DynamicObject;
 use tokio::time::Instant;
 
-use crate::{context::Context, k8s::api::child_api, model::blog_meta::Identity};
+use crate::{context::Context, k8s::api::child_api, model::blog_meta::BlogMeta};
 
 /// Deployment and StatefulSet are read at least this often: a lost event of theirs is made good in one minute.
 const LONGEST_UNREAD: Duration = Duration::from_secs(60);
@@ -14,7 +14,7 @@ const LONGEST_UNREAD: Duration = Duration::from_secs(60);
 const WORKLOADS: [Child; 2] = [Child::App, Child::Database];
 
 /// When to reconcile a blog again that isn't as its spec wants it.
-pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration {
+pub fn requeue_while_progressing(ctx: &Context, id: &BlogMeta, changed: bool) -> Duration {
     if changed {
         ctx.pace.reset(&id.namespace, &id.name);
     }
@@ -23,7 +23,7 @@ pub fn while_unsettled(ctx: &Context, id: &Identity, changed: bool) -> Duration 
 
 /// When to wake up for an unsettled blog whose next reconcile is due after that time. After the quick ones its workloads are
 /// read again, since an event of theirs may have been lost: by the reconcile, or alone if that comes late.
-pub fn next_wake_up(ctx: &Context, id: &Identity, reconcile_in: Duration) -> Duration {
+pub fn next_wake_up(ctx: &Context, id: &BlogMeta, reconcile_in: Duration) -> Duration {
     if reconcile_in > LONGEST_UNREAD {
         ctx.pace.plan_read(id, Instant::now() + reconcile_in);
         return LONGEST_UNREAD;
@@ -36,14 +36,14 @@ pub fn next_wake_up(ctx: &Context, id: &Identity, reconcile_in: Duration) -> Dur
 
 /// Reads the versions of a blog's workloads, if this wake-up was planned for that (client required). Returns when to wake up
 /// next if no event of theirs was lost.
-pub async fn read_workloads(ctx: &Context, id: &Identity) -> Option<Duration> {
+pub async fn read_workloads(ctx: &Context, id: &BlogMeta) -> Option<Duration> {
     let reconcile_at = ctx.pace.take_read(id)?;
     for role in WORKLOADS {
         let (kind, name) = (role.kind(), role.name(&id.name));
-        if ctx.seen.is_absent(kind, &id.namespace, &name) {
+        if ctx.children.is_absent(kind, &id.namespace, &name) {
             continue;
         }
-        let known = ctx.seen.current(kind, &id.namespace, &name)?;
+        let known = ctx.children.current(kind, &id.namespace, &name)?;
         let read = child_api::<DynamicObject>(&ctx.client.0, id, kind).get_metadata_opt(&name).await;
         // What can't be read is the reconcile's to report.
         if read.ok().flatten().and_then(|read| read.metadata.resource_version)
@@ -56,8 +56,8 @@ pub async fn read_workloads(ctx: &Context, id: &Identity) -> Option<Duration> {
     Some(next_wake_up(ctx, id, reconcile_at.saturating_duration_since(Instant::now())))
 }
 
-fn distrust_workloads(ctx: &Context, id: &Identity) {
+fn distrust_workloads(ctx: &Context, id: &BlogMeta) {
     for role in WORKLOADS {
-        ctx.seen.distrust(role.kind(), &id.namespace, &role.name(&id.name));
+        ctx.children.invalidate_object(role.kind(), &id.namespace, &role.name(&id.name));
     }
 }

@@ -7,18 +7,18 @@ use super::{
     actions::{
         certificates::renew,
         secret_rotation::{root_waits, rotate, steps},
-        volume_expansion::Growth,
+        volume_expansion::VolumeExpansion,
     },
     apply::apply,
     desired::desired,
-    diff::{Held, held, pending},
+    diff::{BlockedRollouts, held, pending},
     status::Done,
     validate::validate,
 };
 use crate::{
     context::Context,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         change::Change,
         error::Error,
         objects::{Applied, Objects},
@@ -34,7 +34,7 @@ use crate::{
 /// [`Error`] of the first step that the others depend on.
 pub async fn maintain_secrets(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     ctx: &Context,
     observed: &Observed,
     applied: &Objects<Applied>,
@@ -56,22 +56,22 @@ pub async fn maintain_secrets(
 /// [`Error`] of the first step that the others depend on.
 pub async fn apply_plan(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     plan: &Plan,
     observed: &Observed,
     changes: &mut Vec<Change>,
     refusals: &mut Refusals,
-) -> Result<(Objects<Applied>, Held), Error> {
-    if ctx.settled.holds(plan, observed) {
-        return Ok((Objects::applied(observed.children.clone()), Held::default()));
+) -> Result<(Objects<Applied>, BlockedRollouts), Error> {
+    if ctx.converged.matches(plan, observed) {
+        return Ok((Objects::applied(observed.children.clone()), BlockedRollouts::default()));
     }
-    ctx.settled.forget(&id.uid);
+    ctx.converged.forget(&id.uid);
     let wanted = desired(plan); // no client required
     let differences = pending(plan, &wanted, observed); // no client required
     let held = held(plan, &wanted, &differences); // no client required
     let applied = apply(ctx, plan, &wanted, observed, &held, changes, refusals).await?; // client required
     if held.lines.is_empty() && refusals.first().is_none() && ctx.contests.next(&id.uid).is_none() {
-        ctx.settled.found(plan, applied.by_role());
+        ctx.converged.record(plan, applied.by_role());
     }
     Ok((applied, held))
 }
@@ -80,13 +80,13 @@ pub async fn apply_plan(
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.
-pub fn dry_run(blog: &FlaskBlog, id: &Identity, ctx: &Context, observed: Observed) -> Result<Done, Error> {
+pub fn dry_run(blog: &FlaskBlog, id: &BlogMeta, ctx: &Context, observed: Observed) -> Result<Done, Error> {
     let plan = validate(blog, id, &observed, &ctx.settings)?;
     let wanted = desired(&plan);
     let mut refusals = Refusals::default();
     plan.refused_of(&wanted).for_each(|why| refusals.push(why.clone()));
     let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
-    let (growth, held, contested) = (Growth::None, Vec::new(), Vec::new());
+    let (growth, held, contested) = (VolumeExpansion::None, Vec::new(), Vec::new());
     Ok(Done { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
 }

@@ -25,19 +25,19 @@ const LIMITS: usize = 20_000;
 
 /// Publishes Events, at most 5 s each, repeats aggregated. A recorder keeps for some minutes what it has published and goes
 /// through all of that for each Event; one for all blogs would take the more time for each the more blogs there are.
-pub struct Recorders {
+pub struct EventRecorders {
     recorders: Vec<EventRecorder>,
     /// By the uid of the blog and the reason.
     limits: DefaultKeyedRateLimiter<(String, String)>,
 }
 
-impl fmt::Debug for Recorders {
+impl fmt::Debug for EventRecorders {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Recorders").field("recorders", &self.recorders).finish_non_exhaustive()
     }
 }
 
-impl Recorders {
+impl EventRecorders {
     /// `instance` names this process in the Events.
     #[must_use]
     pub fn new(client: &Client, instance: &str) -> Self {
@@ -79,7 +79,7 @@ mod tests {
         let silent = tower::service_fn(|_: http::Request<kube::client::Body>| async {
             Err::<http::Response<kube::client::Body>, _>(io::Error::other("not asked"))
         });
-        let recorders = Recorders::new(&Client::new(silent, "default"), "test");
+        let recorders = EventRecorders::new(&Client::new(silent, "default"), "test");
         let blog = |uid: &str| -> FlaskBlog {
             let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": {}, "metadata": {"uid": uid}});
             serde_json::from_value(blog).unwrap()

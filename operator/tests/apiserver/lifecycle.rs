@@ -56,7 +56,7 @@ async fn a_status_of_an_older_version_of_the_blog_is_not_written() {
     let changed = async || house.child("blog", Child::App).await.metadata.generation.filter(|it| *it > 1);
     house.eventually("the Deployment has changed", changed).await;
     house.settled("blog", 2).await;
-    let id = operator::model::blog_meta::Identity::of(&old).unwrap();
+    let id = operator::model::blog_meta::BlogMeta::of(&old).unwrap();
     let mut status = old.status.take().unwrap();
     status.url = Some("http://stale".into());
     operator::reconcile::status::publish(&house.ctx, &old, &id, Some(&status)).await.unwrap();

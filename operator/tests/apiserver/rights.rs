@@ -168,7 +168,7 @@ impl Case {
     /// What the watches tell needs no reading; what is looked at every ten minutes does, whatever they tell.
     async fn periodic_look(&self) {
         let blog = self.house.blogs().get("blog").await.unwrap();
-        self.house.ctx.seen.doubt(&blog.metadata.uid.unwrap());
+        self.house.ctx.children.invalidate(&blog.metadata.uid.unwrap());
     }
 
     async fn every_child(&self) {
@@ -243,7 +243,7 @@ impl Case {
             let text = match self.right.resource.as_str() {
                 "events" if self.right.verb != "list" => self.log.of(&self.house.namespace),
                 "flaskblogs/status" => self.house.events().await.join("\n"),
-                _ if self.right.is_of_a_watch() => self.house.ctx.watches.failing().join("\n"),
+                _ if self.right.is_of_a_watch() => self.house.ctx.watch_failures.failing().join("\n"),
                 _ => self.ready_message().await,
             };
             text.contains(&words).then_some(())
@@ -320,7 +320,7 @@ impl Case {
 
     /// What still fails.
     async fn failing(&self) -> Vec<String> {
-        let mut failing = self.house.ctx.watches.failing();
+        let mut failing = self.house.ctx.watch_failures.failing();
         failing.extend(Some(self.ready_message().await).filter(|message| !message.is_empty()));
         if self.house.blogs().get("blog").await.unwrap().status.is_none() {
             failing.push("no status".into());

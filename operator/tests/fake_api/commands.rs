@@ -2,7 +2,7 @@
 
 use flaskblog_api::Child;
 use operator::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     error::Invalid,
     kubectl::{
         allow_empty, allow_upgrade, bind_volume, delete_claim, delete_object, delete_pod, edit_blog,
@@ -74,7 +74,7 @@ pub fn check_status(blog: &Value) {
 }
 
 /// One refusal of every kind.
-fn refusals(id: &Identity) -> Vec<Invalid> {
+fn refusals(id: &BlogMeta) -> Vec<Invalid> {
     let (name, namespace) = ("daily-mysql".to_owned(), id.namespace.clone());
     let kind = "StatefulSet".to_owned();
     let (claim, volume) = ("data-daily-mysql-0".to_owned(), "pv-1".to_owned());
@@ -125,7 +125,7 @@ fn refusals(id: &Identity) -> Vec<Invalid> {
 #[test]
 fn commands_of_every_refusal_can_be_pasted() {
     let id =
-        Identity { namespace: NAMESPACE.into(), name: "daily".into(), uid: "1".into(), generation: None };
+        BlogMeta { namespace: NAMESPACE.into(), name: "daily".into(), uid: "1".into(), generation: None };
     let messages: Vec<String> = refusals(&id).iter().map(ToString::to_string).collect();
     messages.iter().for_each(|message| check(message));
     let advising = messages.iter().filter(|message| message.contains("kubectl ")).count();

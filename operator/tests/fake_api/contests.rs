@@ -67,7 +67,7 @@ async fn client_that_creates_what_is_deleted_is_named() {
     for _ in 0..20 {
         fake.put(path, ingress.clone());
         // The watch delivers it.
-        ctx.seen.remember(OwnedKind::Ingress, &serde_json::from_value(fake.get(path).unwrap()).unwrap());
+        ctx.children.insert(OwnedKind::Ingress, &serde_json::from_value(fake.get(path).unwrap()).unwrap());
         look(&fake, &ctx).await;
     }
     let deletions = fake.take_writes().into_iter().filter(|line| line == "DELETE ingresses/daily").count();
@@ -126,7 +126,7 @@ async fn unready() -> (FakeApi, Arc<Context>) {
     let fake = fake_with(json!({}));
     let ctx = context(&fake);
     for kind in OwnedKind::ALL {
-        ctx.seen.note(kind, None, &Event::InitDone);
+        ctx.children.observe_event(kind, None, &Event::InitDone);
     }
     (fake, ctx)
 }

@@ -226,7 +226,7 @@ async fn broken_certificate_is_generated_again() {
             secret["metadata"]["resourceVersion"] = "1000000".into();
         });
         let before = fake.get(&tls).unwrap()["data"].clone();
-        ctx.seen.doubt("blog-uid");
+        ctx.children.invalidate("blog-uid");
         look(&fake, &ctx).await;
         let after = fake.get(&tls).unwrap()["data"].clone();
         assert_ne!(after["tls.crt"], before["tls.crt"], "{key}");

@@ -12,9 +12,9 @@ mod recommendation;
 mod replicas;
 mod reports;
 mod rotation;
+mod scheduler;
 #[path = "../support/mod.rs"]
 mod support;
-mod turns;
 mod volume;
 
 use std::{future, sync::Arc, time::Duration};
@@ -25,7 +25,7 @@ use operator::{
     context::Context,
     controller::{
         reconciler::reconcile,
-        scheduler::{Turns, stop_on},
+        scheduler::{Scheduler, stop_on},
     },
     model::{error::Error, settings::Settings},
 };
@@ -80,7 +80,7 @@ async fn step(fake: &FakeApi) -> Result<(), Error> {
 async fn alone(blog: FlaskBlog, ctx: Arc<Context>) -> Result<Action, Error> {
     let (blogs, mut writer) = reflector::store();
     writer.apply_watcher_event(&Event::Apply(blog.clone()));
-    reconcile(Arc::new(blog), ctx, Turns::new(1, stop_on(future::pending())), blogs).await
+    reconcile(Arc::new(blog), ctx, Scheduler::new(1, stop_on(future::pending())), blogs).await
 }
 
 /// One reconcile of a process that has run before.
@@ -183,7 +183,7 @@ async fn strangers_of_a_childs_name_are_left_alone_and_reported() {
 async fn watched_step(fake: &FakeApi) -> Result<(), Error> {
     let ctx = context(fake);
     for kind in OwnedKind::ALL {
-        ctx.seen.note(kind, None, &Event::InitDone);
+        ctx.children.observe_event(kind, None, &Event::InitDone);
     }
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
     alone(blog, ctx).await.map(|_| ())
@@ -214,10 +214,10 @@ async fn of_a_blog_with_a_database_of_others_a_session_secret_without_labels_is_
     fake.edit(BLOG, |blog| blog["spec"]["suspend"] = json!(true));
     let ctx = context(&fake);
     for kind in OwnedKind::ALL {
-        ctx.seen.note(kind, None, &Event::InitDone);
+        ctx.children.observe_event(kind, None, &Event::InitDone);
     }
     let deployment = fake.get(&format!("{APPS}/deployments/daily")).unwrap();
-    ctx.seen.remember(OwnedKind::Deployment, &serde_json::from_value(deployment).unwrap());
+    ctx.children.insert(OwnedKind::Deployment, &serde_json::from_value(deployment).unwrap());
     let _ = look(&fake, &ctx).await;
     let told = condition(&fake, "Suspended")["message"].as_str().unwrap().to_owned();
     assert!(told.contains("Secret daily-session: update in place"), "{told}");

@@ -42,7 +42,11 @@ fn told_by_the_watch(ctx: &Context, object: &Value) {
     for field in ["data", "stringData"] {
         object.as_object_mut().unwrap().remove(field);
     }
-    ctx.seen.note(OwnedKind::Secret, None, &Event::Apply(serde_json::from_value(object).unwrap()));
+    ctx.children.observe_event(
+        OwnedKind::Secret,
+        None,
+        &Event::Apply(serde_json::from_value(object).unwrap()),
+    );
 }
 
 #[tokio::test]

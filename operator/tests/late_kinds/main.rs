@@ -34,7 +34,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     assert!(told.iter().any(|note| note.contains("install the Prometheus operator")), "{told:?}");
     // Longer than two watches of other kinds: nothing fails, nothing is asked for that isn't there.
     sleep(Duration::from_secs(5)).await;
-    assert_eq!(house.ctx.watches.failing(), Vec::<String>::new());
+    assert_eq!(house.ctx.watch_failures.failing(), Vec::<String>::new());
     install_optional_kinds(house.admin.clone()).await;
     let installed = Instant::now();
     let (monitors, alerts) = (house.objects(Child::Monitor.kind()), house.objects(Child::Alerts.kind()));
@@ -47,7 +47,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     house.condition("blog", "Monitored", "True", "Monitored").await;
     house.child("blog", Child::Recommendation).await;
     // By now they are watched too: a deleted one comes back at once.
-    while house.ctx.served.is_missing(Child::Monitor.kind()) {
+    while house.ctx.discovery.is_missing(Child::Monitor.kind()) {
         assert!(installed.elapsed() < LONGEST);
         sleep(Duration::from_millis(500)).await;
     }

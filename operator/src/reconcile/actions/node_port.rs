@@ -14,7 +14,7 @@ use crate::{
     context::Context,
     k8s::api::child_api,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::Error,
         objects::{Applied, Objects},
     },
@@ -30,7 +30,7 @@ use crate::{
 /// [`Error::Write`] when the API server refuses it.
 pub async fn record_node_port(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     policy: DeletionPolicy,
     applied: &Objects<Applied>,
 ) -> Result<(), Error> {
@@ -56,7 +56,7 @@ pub async fn record_node_port(
         name,
         source: Box::new(source),
     })?;
-    ctx.seen.remember(kind, &without_data(written));
+    ctx.children.insert(kind, &without_data(written));
     Ok(())
 }
 

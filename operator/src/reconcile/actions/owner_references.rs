@@ -24,7 +24,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     context::Context,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::Error,
         objects::{Applied, Objects},
         observed::Observed,
@@ -37,7 +37,7 @@ use crate::{
 /// others have set stay.
 #[must_use]
 pub fn wanted_owners(
-    id: &Identity,
+    id: &BlogMeta,
     policy: DeletionPolicy,
     metadata: &ObjectMeta,
 ) -> Option<Vec<OwnerReference>> {
@@ -57,19 +57,19 @@ pub fn wanted_owners(
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
-pub async fn release_data(
+pub async fn remove_owner_references(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     policy: DeletionPolicy,
     observed: &Observed,
 ) -> Result<(), Error> {
     if policy != DeletionPolicy::Retain {
         return Ok(());
     }
-    settle_claim(ctx, id, policy, observed).await?;
+    patch_claim_owners(ctx, id, policy, observed).await?;
     for role in Child::ALL.into_iter().filter(|role| role.outlives_the_blog()) {
         if let Some(secret) = observed.children.get(&role) {
-            settle::<Secret>(ctx, id, policy, &role.name(&id.name), &secret.metadata).await?;
+            patch_owner_references::<Secret>(ctx, id, policy, &role.name(&id.name), &secret.metadata).await?;
         }
     }
     Ok(())
@@ -79,16 +79,16 @@ pub async fn release_data(
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
-pub async fn take_data(
+pub async fn add_owner_references(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     policy: DeletionPolicy,
     observed: &Observed,
 ) -> Result<(), Error> {
     if policy != DeletionPolicy::Delete {
         return Ok(());
     }
-    settle_claim(ctx, id, policy, observed).await
+    patch_claim_owners(ctx, id, policy, observed).await
 }
 
 /// Ends the record of a volume that the user has given up, before MySQL starts on another one (client required).
@@ -97,7 +97,7 @@ pub async fn take_data(
 /// [`Error::Write`] when the API server refuses it.
 pub async fn forget_volume(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     blog: &FlaskBlog,
     observed: &Observed,
 ) -> Result<(), Error> {
@@ -113,7 +113,7 @@ pub async fn forget_volume(
 /// [`Error::Write`] when the API server refuses it.
 pub async fn record_served_data(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     blog: &FlaskBlog,
     observed: &Observed,
     applied: &Objects<Applied>,
@@ -146,7 +146,7 @@ fn last_image<'a>(blog: &'a FlaskBlog, claim: &'a PersistentVolumeClaim) -> Opti
 
 async fn annotate_claim(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     claim: &PersistentVolumeClaim,
     image: Option<&str>,
 ) -> Result<(), Error> {
@@ -165,7 +165,7 @@ async fn annotate_claim(
 
 async fn write_volume(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     observed: &Observed,
     volume: Option<&String>,
 ) -> Result<(), Error> {
@@ -185,20 +185,21 @@ async fn write_volume(
     .await
 }
 
-async fn settle_claim(
+async fn patch_claim_owners(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     policy: DeletionPolicy,
     observed: &Observed,
 ) -> Result<(), Error> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
-    settle::<PersistentVolumeClaim>(ctx, id, policy, &data_claim(&id.name), &claim.metadata).await
+    patch_owner_references::<PersistentVolumeClaim>(ctx, id, policy, &data_claim(&id.name), &claim.metadata)
+        .await
 }
 
 /// Writes the owners, if they aren't as they should be. What is on its way out is left alone: nothing brings it back.
-async fn settle<K>(
+async fn patch_owner_references<K>(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     policy: DeletionPolicy,
     name: &str,
     metadata: &ObjectMeta,
@@ -220,7 +221,7 @@ where
 /// Patches the version that was read and no other. The label is the metric's, the verb the error's.
 async fn patch_exactly<K>(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     name: &str,
     read: &ObjectMeta,
     (label, verb): (&'static str, &'static str),
@@ -249,8 +250,8 @@ where
 mod tests {
     use super::*;
 
-    fn id() -> Identity {
-        Identity { namespace: "press".into(), name: "daily".into(), uid: "new".into(), generation: Some(1) }
+    fn id() -> BlogMeta {
+        BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "new".into(), generation: Some(1) }
     }
 
     fn owned_by(owners: Vec<OwnerReference>) -> ObjectMeta {

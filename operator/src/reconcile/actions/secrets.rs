@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, error::Error},
+    model::{blog_meta::BlogMeta, error::Error},
     reconcile::{
         actions::certificates::{Content, first, unattended},
         desired::new_secret,
@@ -23,7 +23,7 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Certificate`] when the system gives no randomness.
-pub fn fresh(id: &Identity, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
+pub fn fresh(id: &BlogMeta, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
     with(id, role, wanted, first)
 }
 
@@ -31,15 +31,15 @@ pub fn fresh(id: &Identity, role: Child, wanted: &DynamicObject) -> Result<Dynam
 ///
 /// # Errors
 /// As [`fresh`].
-pub fn standalone(id: &Identity, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
+pub fn standalone(id: &BlogMeta, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
     with(id, role, wanted, unattended)
 }
 
 fn with(
-    id: &Identity,
+    id: &BlogMeta,
     role: Child,
     wanted: &DynamicObject,
-    certificates: fn(&Identity, Timestamp) -> Result<Content, rcgen::Error>,
+    certificates: fn(&BlogMeta, Timestamp) -> Result<Content, rcgen::Error>,
 ) -> Result<DynamicObject, Error> {
     if role != Child::DatabaseCertificates {
         return Ok(new_secret(role, wanted, &mut |bound| rand::rng().random_range(0..bound)));
@@ -56,7 +56,7 @@ fn with(
 ///
 /// # Errors
 /// [`Error::Read`] when it can't be read or isn't there.
-pub async fn read(ctx: &Context, id: &Identity, role: Child) -> Result<Secret, Error> {
+pub async fn read(ctx: &Context, id: &BlogMeta, role: Child) -> Result<Secret, Error> {
     let name = role.name(&id.name);
     api(ctx, id).get(&name).await.map_err(|source| Error::Read {
         kind: "Secret".into(),
@@ -71,7 +71,7 @@ pub async fn read(ctx: &Context, id: &Identity, role: Child) -> Result<Secret, E
 /// [`Error::Write`] when it was refused, or somebody has changed the Secret meanwhile.
 pub async fn revise(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     role: Child,
     read: &Secret,
     verb: &'static str,
@@ -90,6 +90,6 @@ pub async fn revise(
     })
 }
 
-fn api(ctx: &Context, id: &Identity) -> Api<Secret> {
+fn api(ctx: &Context, id: &BlogMeta) -> Api<Secret> {
     Api::namespaced(ctx.client.0.clone(), &id.namespace)
 }

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::{
     context::Context,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::Error,
         kubectl::set_storage_size,
         observed::{Observed, claim_capacity, claim_request},
@@ -25,7 +25,7 @@ use crate::{
 
 /// How the volume's growth stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Growth {
+pub enum VolumeExpansion {
     /// It is as large as the spec says.
     None,
     /// The claim asks for the new size; the volume isn't there yet.
@@ -42,18 +42,20 @@ pub enum Growth {
 ///
 /// # Errors
 /// [`Error::Write`] when the API server doesn't answer. A refusal is no error: the blog runs on with what it has.
-pub async fn grow(
+pub async fn expand_volume(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     storage: Option<&Storage>,
     observed: &Observed,
-) -> Result<Growth, Error> {
-    let (Some(storage), Some(claim)) = (storage, &observed.data_claim) else { return Ok(Growth::None) };
+) -> Result<VolumeExpansion, Error> {
+    let (Some(storage), Some(claim)) = (storage, &observed.data_claim) else {
+        return Ok(VolumeExpansion::None);
+    };
     let wanted = &storage.size;
     let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
     let asks = claim_request(claim).unwrap_or_default();
     if claim.metadata.deletion_timestamp.is_some() || !bound {
-        return Ok(Growth::None);
+        return Ok(VolumeExpansion::None);
     }
     let is_taken_back = is_failing(claim) && !at_least(wanted, &asks) && exceeds_capacity(wanted, claim);
     if at_least(&asks, wanted) && !is_taken_back {
@@ -65,11 +67,11 @@ pub async fn grow(
 /// Lets the claim ask for the size that is wanted, after another one.
 async fn request(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     claim: &PersistentVolumeClaim,
     asks: &str,
     wanted: &str,
-) -> Result<Growth, Error> {
+) -> Result<VolumeExpansion, Error> {
     let name = data_claim(&id.name);
     let patch = json!({"metadata": {"resourceVersion": claim.metadata.resource_version},
         "spec": {"resources": {"requests": {"storage": wanted}}}});
@@ -77,9 +79,9 @@ async fn request(
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
     ctx.metrics.api_writes.get_or_create(&("grow", "PersistentVolumeClaim".to_owned()).into()).inc();
     match api.patch(&name, &params, &Patch::Merge(patch)).await {
-        Ok(_) => {
-            Ok(Growth::Requested(format!("PersistentVolumeClaim {name} asks for {wanted} now, after {asks}")))
-        }
+        Ok(_) => Ok(VolumeExpansion::Requested(format!(
+            "PersistentVolumeClaim {name} asks for {wanted} now, after {asks}"
+        ))),
         // The admission plugin PersistentVolumeClaimResize says 403 if the class can't; the size itself may be a 422.
         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) && !lacks_right(&status) => {
             let class = if at_least(wanted, asks) {
@@ -87,7 +89,7 @@ async fn request(
             } else {
                 "Set "
             };
-            Ok(Growth::Refused(format!(
+            Ok(VolumeExpansion::Refused(format!(
                 "PersistentVolumeClaim {name} stays at {asks} and everything runs on: {}. {class}the size back: {}",
                 status.message,
                 set_storage_size(id, asks)
@@ -127,8 +129,10 @@ fn exceeds_capacity(size: &str, claim: &PersistentVolumeClaim) -> bool {
 }
 
 /// Whether the volume is still smaller than what its claim asks for, and what the cluster reports of it.
-fn under_way(id: &Identity, claim: &PersistentVolumeClaim, asks: &str) -> Growth {
-    let Some(has) = claim_capacity(claim).filter(|has| !at_least(has, asks)) else { return Growth::None };
+fn under_way(id: &BlogMeta, claim: &PersistentVolumeClaim, asks: &str) -> VolumeExpansion {
+    let Some(has) = claim_capacity(claim).filter(|has| !at_least(has, asks)) else {
+        return VolumeExpansion::None;
+    };
     let conditions = claim.status.as_ref().and_then(|status| status.conditions.as_ref());
     let mut words: Vec<String> = conditions
         .into_iter()
@@ -139,5 +143,5 @@ fn under_way(id: &Identity, claim: &PersistentVolumeClaim, asks: &str) -> Growth
         let command = set_storage_size(id, "SIZE");
         words.push(format!("to take the growth back, set a SIZE above {has} and below {asks}: {command}"));
     }
-    Growth::UnderWay(format!("the volume has {has} and grows to {asks}; {}", words.join("; ")))
+    VolumeExpansion::UnderWay(format!("the volume has {has} and grows to {asks}; {}", words.join("; ")))
 }

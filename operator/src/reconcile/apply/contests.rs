@@ -12,14 +12,14 @@ use tracing::debug;
 use crate::{
     context::Context,
     k8s::api::child_api,
-    model::{blog_meta::Identity, semantic_eq::covers},
+    model::{blog_meta::BlogMeta, semantic_eq::is_subset},
 };
 
 /// More autoscalers than this in one namespace aren't searched.
 const AUTOSCALERS: u32 = 100;
 
 /// Finds out which manager creates an object that isn't wanted (client required). What can't be read isn't named.
-pub async fn explain_deletion(ctx: &Context, id: &Identity, role: Child) {
+pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child) {
     if ctx.contests.is_explained(&id.uid, role) {
         return;
     }
@@ -41,7 +41,7 @@ pub async fn explain_deletion(ctx: &Context, id: &Identity, role: Child) {
 }
 
 /// Finds out which field of the object is contested, and by which manager (client required). What can't be read isn't named.
-pub async fn explain(ctx: &Context, id: &Identity, role: Child, wanted: &DynamicObject) {
+pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &DynamicObject) {
     if ctx.contests.is_explained(&id.uid, role) {
         return;
     }
@@ -91,7 +91,7 @@ pub async fn explain(ctx: &Context, id: &Identity, role: Child, wanted: &Dynamic
 }
 
 /// Another autoscaler than the blog's own that scales its Deployment.
-async fn autoscaler(ctx: &Context, id: &Identity) -> Option<String> {
+async fn autoscaler(ctx: &Context, id: &BlogMeta) -> Option<String> {
     let api = child_api::<DynamicObject>(&ctx.client.0, id, OwnedKind::HorizontalPodAutoscaler);
     let all = api.list(&ListParams::default().limit(AUTOSCALERS)).await.ok()?;
     let name = Child::App.name(&id.name);
@@ -112,7 +112,7 @@ fn first_difference(live: &DynamicObject, wanted: &DynamicObject) -> Option<Vec<
 }
 
 fn difference(live: &Value, wanted: &Value) -> Option<Vec<String>> {
-    if covers(live, wanted) {
+    if is_subset(live, wanted) {
         return None;
     }
     let below = |key: &str, live: &Value, wanted: &Value| {

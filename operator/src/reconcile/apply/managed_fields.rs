@@ -12,16 +12,16 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::{
-    cache::wire_format::Lean,
+    cache::wire_format::ObjectWithoutManagedFields,
     k8s::api::child_api,
-    model::{blog_meta::Identity, error::Error, managed_fields::is_own},
+    model::{blog_meta::BlogMeta, error::Error, managed_fields::is_own},
 };
 
 /// Turns the operator's updates of a child into applies (client required). The apply after it takes away what isn't wanted.
 ///
 /// # Errors
 /// [`Error::Read`], or [`Error::Write`] if the object has changed meanwhile. Another refusal leaves only a field behind.
-pub async fn take_over(client: &Client, id: &Identity, role: Child) -> Result<(), Error> {
+pub async fn take_over(client: &Client, id: &BlogMeta, role: Child) -> Result<(), Error> {
     let (kind, name) = (role.kind(), role.name(&id.name));
     let named = || kind.api_resource().kind;
     let read = child_api::<DynamicObject>(client, id, kind).get(&name).await;
@@ -30,7 +30,7 @@ pub async fn take_over(client: &Client, id: &Identity, role: Child) -> Result<()
     let patch = as_applied(&object).and_then(|patch| serde_json::from_value(patch).ok());
     let Some(patch) = patch.map(Patch::<()>::Json) else { return Ok(()) };
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    match child_api::<Lean>(client, id, kind).patch(&name, &params, &patch).await {
+    match child_api::<ObjectWithoutManagedFields>(client, id, kind).patch(&name, &params, &patch).await {
         Ok(_) => Ok(()),
         Err(source @ kube::Error::Api(_)) if is_conflict(&source) => Err(Error::Write {
             verb: "take over the fields of",

@@ -23,11 +23,11 @@ use tracing::debug;
 
 use self::replicas_handover::bounds;
 use crate::{
-    cache::wire_format::Lean,
+    cache::wire_format::ObjectWithoutManagedFields,
     context::Context,
     k8s::api::child_api,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         change::Change,
         error::Error,
         managed_fields::holds_by_update,
@@ -35,7 +35,7 @@ use crate::{
         observed::Observed,
         plan::Plan,
         refusals::Refusals,
-        semantic_eq::{is_as_wanted, is_stopped_for_autoscaler, shares_data},
+        semantic_eq::{is_stopped_for_autoscaler, matches_desired, shares_data},
     },
     reconcile::{
         actions::{
@@ -47,14 +47,14 @@ use crate::{
             contests::{explain, explain_deletion},
             managed_fields::take_over,
         },
-        diff::{Held, needs_recreation},
+        diff::{BlockedRollouts, needs_recreation},
     },
     telemetry::metrics::Metrics,
 };
 
 /// A version that no object has. An apply that names it makes an object or fails with a conflict; it never changes one that
 /// is there, which nobody may have looked at yet.
-const OF_NONE: &str = "1";
+const NONEXISTENT_RESOURCE_VERSION: &str = "1";
 
 /// The API server releases the node port of a deleted Service a moment after the watch event. So often it is requested again
 /// before the Service gets another one.
@@ -73,7 +73,7 @@ pub async fn apply(
     plan: &Plan,
     desired: &Objects<Desired>,
     observed: &Observed,
-    held: &Held,
+    held: &BlockedRollouts,
     changes: &mut Vec<Change>,
     refusals: &mut Refusals,
 ) -> Result<Objects<Applied>, Error> {
@@ -118,9 +118,9 @@ pub async fn apply(
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
-pub async fn unstick(
+pub async fn delete_stuck_pod(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     observed: &Observed,
     applied: &Objects<Applied>,
     changes: &mut Vec<Change>,
@@ -142,7 +142,7 @@ struct Body<'a> {
 
 struct Writer<'a> {
     client: &'a Client,
-    id: &'a Identity,
+    id: &'a BlogMeta,
     metrics: &'a Metrics,
 }
 
@@ -155,7 +155,7 @@ impl Writer<'_> {
         wanted: &DynamicObject,
         live: Option<&Arc<DynamicObject>>,
         desired: &Objects<Desired>,
-        held: &Held,
+        held: &BlockedRollouts,
         changes: &mut Vec<Change>,
     ) -> Result<Option<Arc<DynamicObject>>, Error> {
         let written = match live {
@@ -171,7 +171,7 @@ impl Writer<'_> {
                 written
             }
         };
-        ctx.seen.remember(role.kind(), &written);
+        ctx.children.insert(role.kind(), &written);
         Ok(Some(Arc::new(written)))
     }
 
@@ -213,7 +213,7 @@ impl Writer<'_> {
             types: &wanted.types,
             metadata: ObjectMeta {
                 uid: live.and_then(ResourceExt::uid),
-                resource_version: live.is_none().then(|| OF_NONE.to_owned()),
+                resource_version: live.is_none().then(|| NONEXISTENT_RESOURCE_VERSION.to_owned()),
                 ..wanted.metadata.clone()
             },
             data: &wanted.data,
@@ -223,7 +223,7 @@ impl Writer<'_> {
             ..PatchParams::apply(MANAGER).force()
         };
         let name = role.name(&self.id.name);
-        let api: Api<Lean> = child_api(self.client, self.id, role.kind());
+        let api: Api<ObjectWithoutManagedFields> = child_api(self.client, self.id, role.kind());
         if live.is_some_and(|live| holds_by_update(role.kind(), live)) {
             take_over(self.client, self.id, role).await?;
         }
@@ -241,7 +241,8 @@ impl Writer<'_> {
             self.metrics.api_writes.get_or_create(&("apply", role.kind()).into()).inc();
             outcome = api.patch(&name, &params, &Patch::Apply(&wanted)).await;
         }
-        let Lean(mut object) = outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;
+        let ObjectWithoutManagedFields(mut object) =
+            outcome.map_err(|source| write_error("apply", role.kind(), &name, source))?;
         if role.kind() == OwnedKind::Secret {
             object.data = json!({});
         }
@@ -269,7 +270,7 @@ impl Writer<'_> {
     /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
     /// the API server refuses as a duplicate. A merge patch replaces lists as a whole; ports that the cluster has chosen
     /// are kept by their names. If it fails too, the apply after it tells why.
-    async fn reset_lists(&self, api: &Api<Lean>, name: &str, wanted: &Body<'_>) {
+    async fn reset_lists(&self, api: &Api<ObjectWithoutManagedFields>, name: &str, wanted: &Body<'_>) {
         let Some(spec) = wanted.data.get("spec") else { return };
         let patch = json!({"metadata": {"uid": wanted.metadata.uid}, "spec": spec});
         let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
@@ -338,7 +339,7 @@ impl Writer<'_> {
 fn is_unchanged(role: Child, wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let is_stopped = role == Child::App && is_stopped_for_autoscaler(wanted, live);
     let is_foreign = holds_by_update(role.kind(), live) || shares_data(wanted, live);
-    is_as_wanted(wanted, live) && !is_stopped && !is_foreign
+    matches_desired(wanted, live) && !is_stopped && !is_foreign
 }
 
 /// Deletes this very object and not one that took its name since it was read.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Change, Writer, write_error};
 use crate::{
-    cache::wire_format::Lean,
+    cache::wire_format::ObjectWithoutManagedFields,
     k8s::api::child_api,
     model::{
         error::Error,
@@ -90,7 +90,7 @@ impl Writer<'_> {
             "metadata": {"name": name, "uid": deployment.metadata.uid}, "spec": {"replicas": replicas}});
         self.metrics.api_writes.get_or_create(&("apply", kind).into()).inc();
         let params = PatchParams::apply(HANDOVER).force();
-        let outcome: Result<Lean, _> =
+        let outcome: Result<ObjectWithoutManagedFields, _> =
             child_api(self.client, self.id, kind).patch(&name, &params, &Patch::Apply(patch)).await;
         outcome
             .map(|object| object.0)

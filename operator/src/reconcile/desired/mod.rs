@@ -29,7 +29,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     hash::hash_of,
     objects::{Desired, Objects},
     plan::Plan,
@@ -106,7 +106,7 @@ fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
 
 /// Name, namespace and labels of a child.
 #[must_use]
-pub fn metadata(id: &Identity, role: Child) -> ObjectMeta {
+pub fn metadata(id: &BlogMeta, role: Child) -> ObjectMeta {
     ObjectMeta {
         name: Some(role.name(&id.name)),
         namespace: Some(id.namespace.clone()),

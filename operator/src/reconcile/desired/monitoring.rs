@@ -3,7 +3,7 @@ use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::O
 use serde_json::{Value, json};
 
 use crate::{
-    model::plan::{Plan, Stage},
+    model::plan::{HibernationPhase, Plan},
     monitoring::{Subject, blog_alerts, blog_dashboard, groups},
 };
 
@@ -30,7 +30,7 @@ pub(super) fn monitor(plan: &Plan) -> Option<Value> {
 pub(super) fn alerts(plan: &Plan) -> Option<Value> {
     let wanted = &plan.monitoring.wanted;
     let replicas = plan.app.fewest_replicas();
-    (wanted.prometheus_rule && plan.stage == Stage::Awake && replicas > 0).then(|| {
+    (wanted.prometheus_rule && plan.stage == HibernationPhase::Running && replicas > 0).then(|| {
         let alerts = blog_alerts(&subject(plan), replicas, plan.database.managed().is_some());
         let name = format!("flaskblog-{}", plan.id.name);
         json!({"metadata": {"labels": wanted.labels}, "spec": groups(&name, &alerts, Some(&subject(plan)), &plan.monitoring.runbooks)})

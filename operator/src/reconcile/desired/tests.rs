@@ -15,7 +15,7 @@ fn plan(spec: Value) -> Plan {
     }))
     .unwrap();
     let settings = Settings::for_image("flaskblog/blog-app:release");
-    validate(&blog, &Identity::of(&blog).unwrap(), &Observed::default(), &settings).unwrap()
+    validate(&blog, &BlogMeta::of(&blog).unwrap(), &Observed::default(), &settings).unwrap()
 }
 
 fn objects(spec: Value) -> BTreeMap<Child, Value> {

@@ -6,11 +6,11 @@ pub mod pod_warnings;
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    cache::{replica_health::Lookup, wire_format::Lean},
+    cache::{replica_health::Lookup, wire_format::ObjectWithoutManagedFields},
     context::Context,
     k8s::{api::child_api, discovery::is_not_served},
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::Error,
         objects::ByRole,
         observed::{Observed, ReplicaReport},
@@ -44,12 +44,12 @@ const PARALLEL_READS: usize = 4;
 ///
 /// # Errors
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
-pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<Observed, Error> {
+pub async fn observe(ctx: &Context, id: &BlogMeta, blog: &FlaskBlog) -> Result<Observed, Error> {
     let client = &ctx.client.0;
-    let anew = ctx.seen.is_due(&id.uid, ctx.settings.resync) || ctx.watches.any_failing();
+    let anew = ctx.children.is_due(&id.uid, ctx.settings.resync) || ctx.watch_failures.any_failing();
     look_for_kinds(ctx, blog).await?;
     let mut children = children(ctx, id, anew).await?;
-    let missing_kinds = ctx.served.missing();
+    let missing_kinds = ctx.discovery.missing();
     let whole = [Child::DatabaseSecret, Child::SessionSecret, Child::Database];
     let is_whole = whole.iter().all(|role| children.contains_key(role));
     let has_claim_changed = ctx.claims.take_changed(id);
@@ -95,7 +95,7 @@ pub async fn observe(ctx: &Context, id: &Identity, blog: &FlaskBlog) -> Result<O
 /// What the replicas report of their database. The pods are listed only if they may be others than before.
 async fn replica_report(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     blog: &FlaskBlog,
     deployment: Option<&Arc<DynamicObject>>,
     listed: &[Pod],
@@ -118,14 +118,14 @@ async fn replica_report(
 async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
     let wanted = Child::ALL.into_iter().any(|role| role.kind().may_be_missing() && is_asked_for(blog, role));
     if wanted {
-        let looked = ctx.served.look(&ctx.client.0).await;
+        let looked = ctx.discovery.refresh(&ctx.client.0).await;
         looked.map_err(|source| read_error("which kinds", "the cluster has".into(), source))?;
     }
     Ok(())
 }
 
 /// Only whether it is there: its data is for the pods.
-async fn external_secret_missing(client: &Client, id: &Identity, blog: &FlaskBlog) -> Result<bool, Error> {
+async fn external_secret_missing(client: &Client, id: &BlogMeta, blog: &FlaskBlog) -> Result<bool, Error> {
     let Some(external) = &blog.spec.database.external else { return Ok(false) };
     let name = &external.credentials_secret;
     let found = child_api::<DynamicObject>(client, id, OwnedKind::Secret).get_metadata_opt(name).await;
@@ -164,9 +164,9 @@ fn of_this_spec(blog: &FlaskBlog, condition: &Condition) -> bool {
     condition.observed_generation == blog.metadata.generation
 }
 
-async fn children(ctx: &Context, id: &Identity, anew: bool) -> Result<ByRole, Error> {
+async fn children(ctx: &Context, id: &BlogMeta, anew: bool) -> Result<ByRole, Error> {
     stream::iter(Child::ALL)
-        .filter(|role| future::ready(!ctx.served.is_missing(role.kind())))
+        .filter(|role| future::ready(!ctx.discovery.is_missing(role.kind())))
         .filter(|role| future::ready(anew || !is_absent(ctx, id, *role)))
         .map(|role| async move { Ok(child(ctx, id, role, anew).await?.map(|object| (role, object))) })
         .buffer_unordered(PARALLEL_READS)
@@ -177,13 +177,13 @@ async fn children(ctx: &Context, id: &Identity, anew: bool) -> Result<ByRole, Er
 
 /// Whether there is no such child of ours, as its watch says. A stranger of its name shows when we make ours, which fails then,
 /// see [`crate::reconcile::apply`].
-fn is_absent(ctx: &Context, id: &Identity, role: Child) -> bool {
-    ctx.seen.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
+fn is_absent(ctx: &Context, id: &BlogMeta, role: Child) -> bool {
+    ctx.children.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
 }
 
 /// Reads the Secrets that aren't there, as their watch says: one that has lost the labels by which it is watched may be, and
 /// where there is data, or a blog that uses it, too much depends on that.
-async fn look_for_secrets(ctx: &Context, id: &Identity, children: &mut ByRole) -> Result<(), Error> {
+async fn look_for_secrets(ctx: &Context, id: &BlogMeta, children: &mut ByRole) -> Result<(), Error> {
     for role in Child::ALL.into_iter().filter(|role| role.kind() == OwnedKind::Secret) {
         if !children.contains_key(&role)
             && let Some(secret) = child(ctx, id, role, true).await?
@@ -213,28 +213,31 @@ fn is_asked_for(blog: &FlaskBlog, role: Child) -> bool {
 /// One child: as it is known, or read. Of a Secret only the metadata: what the operator never reads it can't leak.
 async fn child(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     role: Child,
     anew: bool,
 ) -> Result<Option<Arc<DynamicObject>>, Error> {
     let (kind, name) = (role.kind(), role.name(&id.name));
-    if !anew && let Some(known) = ctx.seen.current(kind, &id.namespace, &name) {
+    if !anew && let Some(known) = ctx.children.current(kind, &id.namespace, &name) {
         return Ok(Some(Arc::new(known)));
     }
     let client = &ctx.client.0;
     let read = if kind == OwnedKind::Secret {
         child_api(client, id, kind).get_metadata_opt(&name).await.map(|found| found.map(without_data))
     } else {
-        child_api::<Lean>(client, id, kind).get_opt(&name).await.map(|found| found.map(|object| object.0))
+        child_api::<ObjectWithoutManagedFields>(client, id, kind)
+            .get_opt(&name)
+            .await
+            .map(|found| found.map(|object| object.0))
     };
     if kind.may_be_missing() && read.as_ref().is_err_and(is_not_served) {
-        ctx.served.has_gone(kind);
+        ctx.discovery.mark_unserved(kind);
         return Ok(None);
     }
     let read = read.map_err(|source| read_error(&kind.api_resource().kind, name, source))?;
     match &read {
-        Some(object) => ctx.seen.remember(kind, object),
-        None => ctx.seen.vanished(kind, &id.namespace, &role.name(&id.name)),
+        Some(object) => ctx.children.insert(kind, object),
+        None => ctx.children.remove(kind, &id.namespace, &role.name(&id.name)),
     }
     Ok(read.map(Arc::new))
 }
@@ -249,13 +252,13 @@ pub fn without_data(found: PartialObjectMeta<DynamicObject>) -> DynamicObject {
     }
 }
 
-async fn claim(client: &Client, id: &Identity) -> Result<Option<PersistentVolumeClaim>, Error> {
+async fn claim(client: &Client, id: &BlogMeta) -> Result<Option<PersistentVolumeClaim>, Error> {
     let name = data_claim(&id.name);
     let api: Api<PersistentVolumeClaim> = Api::namespaced(client.clone(), &id.namespace);
     api.get_opt(&name).await.map_err(|source| read_error("PersistentVolumeClaim", name, source))
 }
 
-async fn pod(client: &Client, id: &Identity) -> Result<Option<Pod>, Error> {
+async fn pod(client: &Client, id: &BlogMeta) -> Result<Option<Pod>, Error> {
     let name = database_pod(&id.name);
     let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
     api.get_opt(&name).await.map_err(|source| read_error("Pod", name, source))
@@ -264,7 +267,7 @@ async fn pod(client: &Client, id: &Identity) -> Result<Option<Pod>, Error> {
 /// The blog's pods. For what the status tells the API server's cache is good enough, and its answer comes at once; `exactly`
 /// the pods there are takes it up to a tenth of a second, in which it asks etcd
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>).
-async fn app_pods(client: &Client, id: &Identity, exactly: bool) -> Result<Vec<Pod>, Error> {
+async fn app_pods(client: &Client, id: &BlogMeta, exactly: bool) -> Result<Vec<Pod>, Error> {
     let selector = selector_text(&id.name, Component::App);
     let api: Api<Pod> = Api::namespaced(client.clone(), &id.namespace);
     let params = ListParams::default().labels(&selector);

@@ -12,7 +12,7 @@ use kube::{
     api::{DynamicObject, ListParams},
 };
 
-use crate::model::{blog_meta::Identity, error::Error, objects::ByRole, observed::PodWarning};
+use crate::model::{blog_meta::BlogMeta, error::Error, objects::ByRole, observed::PodWarning};
 
 /// More Events of one object aren't read.
 const EVENTS: u32 = 50;
@@ -31,7 +31,7 @@ struct Subject {
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
 pub async fn read_pod_warnings(
     client: &Client,
-    id: &Identity,
+    id: &BlogMeta,
     children: &ByRole,
     database_pod: Option<&Pod>,
     app_pods: &[Pod],
@@ -44,7 +44,7 @@ pub async fn read_pod_warnings(
     Ok(warnings)
 }
 
-fn subjects(id: &Identity, children: &ByRole, database_pod: Option<&Pod>, app_pods: &[Pod]) -> Vec<Subject> {
+fn subjects(id: &BlogMeta, children: &ByRole, database_pod: Option<&Pod>, app_pods: &[Pod]) -> Vec<Subject> {
     let set = children.get(&Child::Database).filter(|set| lacks_pods(set));
     let of_set = set.map(|_| (Child::Database, "StatefulSet", Child::Database.name(&id.name)));
     let waiting = |role, pod: &Pod| (role, "Pod", pod.name_any());
@@ -79,7 +79,7 @@ fn is_waiting(pod: &Pod) -> bool {
         && containers().all(waits)
 }
 
-async fn list_events(client: &Client, id: &Identity, subject: &Subject) -> Result<Vec<Event>, Error> {
+async fn list_events(client: &Client, id: &BlogMeta, subject: &Subject) -> Result<Vec<Event>, Error> {
     let api: Api<Event> = Api::namespaced(client.clone(), &id.namespace);
     let fields = format!("regarding.kind={},regarding.name={}", subject.kind, subject.name);
     let listed = api.list(&ListParams::default().fields(&fields).limit(EVENTS)).await;
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn events_are_read_only_where_pods_are_missing_or_silent() {
         let id =
-            Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+            BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
         let set = |status: Value| -> ByRole {
             let set = json!({"metadata": {"name": "daily-mysql", "generation": 1}, "spec": {"replicas": 1}, "status": status});
             [(Child::Database, Arc::new(serde_json::from_value(set).unwrap()))].into()

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 
 use crate::{
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         containers::{APP_CONTAINER, MYSQL_CONTAINER, SESSION_KEYS},
         kubectl::{
             delete_secret, describe_claim, describe_limits, describe_pod, edit_blog, hibernate_and_wake,
@@ -41,7 +41,7 @@ pub(super) struct Failure {
 }
 
 /// The first failure, the database's before the app's: the app can't be well without it.
-pub(super) fn failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+pub(super) fn failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let of_pod = |pod| pod_failure(id, pod);
     let database = || observed.database_pod.as_ref().and_then(of_pod);
     let warning =
@@ -58,7 +58,7 @@ pub(super) fn failure(id: &Identity, observed: &Observed) -> Option<Failure> {
 }
 
 /// The replicas serve with the keys that they read before; their next start fails.
-fn session_keys_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+fn session_keys_failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let Some(ReplicaReport::Good { warning: Some((pod, cause)), .. }) = &observed.replica_report else {
         return None;
     };
@@ -70,7 +70,7 @@ fn session_keys_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
 }
 
 /// A kubelet keeps an immutable Secret while any pod of its node uses it, so a rollout beside old pods doesn't help.
-fn session_keys_advice(id: &Identity) -> String {
+fn session_keys_advice(id: &BlogMeta) -> String {
     format!(
         "to generate new keys, which ends all sessions: {}; a kubelet keeps an immutable Secret until all pods of its node \
          that use it are gone: {}",
@@ -97,7 +97,7 @@ fn accepts_connections(observed: &Observed) -> bool {
         || mysql_serves(observed)
 }
 
-fn of_warning(id: &Identity, warning: &PodWarning) -> Failure {
+fn of_warning(id: &BlogMeta, warning: &PodWarning) -> Failure {
     let (object, cause) = (&warning.object, shortened(&warning.message));
     if warning.is_refused {
         return refused(id, object, &cause);
@@ -108,7 +108,7 @@ fn of_warning(id: &Identity, warning: &PodWarning) -> Failure {
 }
 
 /// A quota or a limit is met by asking for less; what a policy wants the spec can have too.
-fn refused(id: &Identity, object: &str, cause: &str) -> Failure {
+fn refused(id: &BlogMeta, object: &str, cause: &str) -> Failure {
     let is_limit = ["quota", "usage per", "limit to request ratio"].iter().any(|words| cause.contains(words));
     let limits = if is_limit { format!("what is allowed: {}; ", describe_limits(id)) } else { String::new() };
     let message = format!("{object}: {cause}; {limits}to change what the pods ask for: {}", edit_blog(id));
@@ -116,7 +116,7 @@ fn refused(id: &Identity, object: &str, cause: &str) -> Failure {
 }
 
 /// Pods that the API server refuses, in the words of the Deployment's own condition.
-fn refused_replicas(id: &Identity, observed: &Observed) -> Option<Failure> {
+fn refused_replicas(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let deployment = observed.children.get(&Child::App)?;
     let conditions = deployment.data["status"]["conditions"].as_array()?;
     let failed = conditions.iter().find(|one| one["type"] == "ReplicaFailure" && one["status"] == "True")?;
@@ -125,13 +125,13 @@ fn refused_replicas(id: &Identity, observed: &Observed) -> Option<Failure> {
 }
 
 /// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
-fn replica_failure(id: &Identity, observed: &Observed) -> Option<Failure> {
+fn replica_failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let message = unusable_database(id, observed)?;
     accepts_connections(observed).then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
 }
 
 /// The cause that a replica reports, and what shows or ends it.
-pub(super) fn unusable_database(id: &Identity, observed: &Observed) -> Option<String> {
+pub(super) fn unusable_database(id: &BlogMeta, observed: &Observed) -> Option<String> {
     let Some(ReplicaReport::Failing { pod, cause, schema }) = &observed.replica_report else { return None };
     let is_managed = observed.children.contains_key(&Child::Database);
     let next = match schema {
@@ -142,7 +142,7 @@ pub(super) fn unusable_database(id: &Identity, observed: &Observed) -> Option<St
     Some(format!("Pod {pod} can't use the database: {cause}; {next}"))
 }
 
-fn pod_failure(id: &Identity, pod: &Pod) -> Option<Failure> {
+fn pod_failure(id: &BlogMeta, pod: &Pod) -> Option<Failure> {
     let status = pod.status.as_ref()?;
     // An evicted pod was replaced by another one and stays only as a record.
     let over = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
@@ -171,7 +171,7 @@ struct Cause {
 
 /// A container that waits for something that doesn't come, or that ended badly. An image that can't be pulled is no
 /// failed migration; only a migration that has ended is.
-fn failure_of(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<Cause> {
+fn failure_of(id: &BlogMeta, pod: &str, container: &ContainerStatus) -> Option<Cause> {
     let state = container.state.as_ref()?;
     let name = &container.name;
     if let Some(waiting) = &state.waiting {
@@ -191,7 +191,7 @@ fn failure_of(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<C
 }
 
 /// The next command for a container that never started.
-fn start_advice(id: &Identity, pod: &str, reason: &str) -> String {
+fn start_advice(id: &BlogMeta, pod: &str, reason: &str) -> String {
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
             format!("to name another image: {}", edit_blog(id))
@@ -201,7 +201,7 @@ fn start_advice(id: &Identity, pod: &str, reason: &str) -> String {
 }
 
 /// The next command for a container that ended: its log, or its memory limit, which no log names.
-fn end_advice(id: &Identity, pod: &str, container: &ContainerStatus, options: &str) -> String {
+fn end_advice(id: &BlogMeta, pod: &str, container: &ContainerStatus, options: &str) -> String {
     if !was_out_of_memory(container) {
         return format!("its log: {}{options}", logs(id, pod, &container.name));
     }
@@ -225,7 +225,7 @@ fn was_out_of_memory(container: &ContainerStatus) -> bool {
 }
 
 /// An init container that is tried again has failed until it ends well: while it runs nothing is better than before.
-fn failed_before(id: &Identity, pod: &str, container: &ContainerStatus) -> Option<Cause> {
+fn failed_before(id: &BlogMeta, pod: &str, container: &ContainerStatus) -> Option<Cause> {
     container.state.as_ref()?.running.as_ref()?;
     let end = container.last_state.as_ref().and_then(end_of)?;
     let text = format!("container {} failed: {end}", container.name);
@@ -234,7 +234,7 @@ fn failed_before(id: &Identity, pod: &str, container: &ContainerStatus) -> Optio
 }
 
 /// The cause of a container that ended badly. An error that names a file of the session Secret is about its keys.
-fn ended(id: &Identity, pod: &str, container: &ContainerStatus, text: &str, options: &str) -> Cause {
+fn ended(id: &BlogMeta, pod: &str, container: &ContainerStatus, text: &str, options: &str) -> Cause {
     let text = text.to_owned();
     if text.contains(SESSION_KEYS) {
         return Cause { reason: reasons::SESSION_KEYS_UNREADABLE, text, next: session_keys_advice(id) };
@@ -300,7 +300,7 @@ fn end_from_word(text: &str, limit: usize) -> String {
     format!("… {whole}")
 }
 
-fn unschedulable(id: &Identity, pod: &Pod) -> Option<Cause> {
+fn unschedulable(id: &BlogMeta, pod: &Pod) -> Option<Cause> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let scheduled = conditions.iter().find(|one| one.type_ == "PodScheduled" && one.status == "False")?;
     let why = scheduled.message.as_deref().unwrap_or_default();

@@ -8,8 +8,8 @@ use k8s_controller::conditions::DesiredCondition;
 
 use super::{Done, condition, recommended::resources_recommended};
 use crate::{
-    model::plan::Stage,
-    reconcile::actions::{certificates::not_after, volume_expansion::Growth},
+    model::plan::HibernationPhase,
+    reconcile::actions::{certificates::not_after, volume_expansion::VolumeExpansion},
 };
 
 /// The conditions of the features in use; the others are taken out of the status.
@@ -46,30 +46,32 @@ pub(super) fn suspended_words(differing: &[String]) -> String {
 fn hibernated(done: &Done) -> Option<DesiredCondition> {
     let database_ended = done.observed.database_pod.is_none();
     Some(match done.plan.stage {
-        Stage::Awake => return None,
-        Stage::Asleep if database_ended => condition(
+        HibernationPhase::Running => return None,
+        HibernationPhase::Stopped if database_ended => condition(
             types::HIBERNATED,
             true,
             reasons::HIBERNATED,
             "replicas and database have ended, the data is kept; spec.hibernate: false wakes the blog",
         ),
-        Stage::Asleep => condition(types::HIBERNATED, false, reasons::HIBERNATING, "MySQL is ending"),
-        Stage::FallingAsleep => {
+        HibernationPhase::Stopped => {
+            condition(types::HIBERNATED, false, reasons::HIBERNATING, "MySQL is ending")
+        }
+        HibernationPhase::Stopping => {
             condition(types::HIBERNATED, false, reasons::HIBERNATING, "the replicas are ending, then MySQL")
         }
-        Stage::Waking => {
+        HibernationPhase::Starting => {
             condition(types::HIBERNATED, false, reasons::WAKING, "MySQL is starting, then the replicas")
         }
     })
 }
 
-fn storage_resizing(growth: &Growth) -> Option<DesiredCondition> {
+fn storage_resizing(growth: &VolumeExpansion) -> Option<DesiredCondition> {
     Some(match growth {
-        Growth::None => return None,
-        Growth::UnderWay(words) | Growth::Requested(words) => {
+        VolumeExpansion::None => return None,
+        VolumeExpansion::UnderWay(words) | VolumeExpansion::Requested(words) => {
             condition(types::STORAGE_RESIZING, true, reasons::RESIZING, words)
         }
-        Growth::Refused(words) => {
+        VolumeExpansion::Refused(words) => {
             condition(types::STORAGE_RESIZING, false, reasons::EXPANSION_REFUSED, words)
         }
     })

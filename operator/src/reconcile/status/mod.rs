@@ -29,15 +29,15 @@ use crate::{
     context::Context,
     model::{
         advice,
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::Error,
         objects::{Applied, Objects},
         observed::{Observed, claim_capacity, claim_request},
-        plan::{Plan, Stage},
+        plan::{HibernationPhase, Plan},
         refusals::Refusals,
         settings::Settings,
     },
-    reconcile::actions::volume_expansion::Growth,
+    reconcile::actions::volume_expansion::VolumeExpansion,
 };
 
 /// Everything that a reconcile found out and did; status and Events are computed from it.
@@ -50,7 +50,7 @@ pub struct Done {
     /// What is there now.
     pub applied: Objects<Applied>,
     /// How the volume's growth stands.
-    pub growth: Growth,
+    pub growth: VolumeExpansion,
     /// Restarts that wait for a person's approval, one line each.
     pub held: Vec<String>,
     /// Objects that could not be applied.
@@ -90,7 +90,7 @@ struct Facts {
 #[must_use]
 pub fn report(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     outcome: Result<&Done, &Error>,
     settings: &Settings,
 ) -> Report {
@@ -100,7 +100,7 @@ pub fn report(
     }
 }
 
-fn report_of_state(blog: &FlaskBlog, id: &Identity, done: &Done, settings: &Settings) -> Report {
+fn report_of_state(blog: &FlaskBlog, id: &BlogMeta, done: &Done, settings: &Settings) -> Report {
     let app = App::of(&done.applied, done.plan.app.replicas);
     let database = Database::of(done, &app);
     let problem = failure(id, &done.observed);
@@ -149,7 +149,7 @@ fn storage(observed: &Observed, before: Option<&FlaskBlogStatus>) -> Option<Stor
 }
 
 /// A refused object means that the spec isn't in effect, however well the replicas serve.
-fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &Identity, refusals: &Refusals) {
+fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &BlogMeta, refusals: &Refusals) {
     let Some(first) = refusals.first() else { return };
     let message = advice::messages(id, refusals.iter());
     conditions
@@ -163,15 +163,15 @@ fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &Identity, r
 /// Whether there is nothing to wait for that no watch would tell of.
 fn is_settled(done: &Done, ready: &DesiredCondition, problem: Option<&Failure>) -> bool {
     let calm = match done.plan.stage {
-        Stage::Awake => {
+        HibernationPhase::Running => {
             ready.status == ConditionStatus::True || !done.held.is_empty() || done.suspended.is_some()
         }
-        Stage::Asleep => done.observed.database_pod.is_none(),
-        Stage::FallingAsleep | Stage::Waking => false,
+        HibernationPhase::Stopped => done.observed.database_pod.is_none(),
+        HibernationPhase::Stopping | HibernationPhase::Starting => false,
     };
     calm && problem.is_none()
         && done.contested.is_empty()
-        && !matches!(done.growth, Growth::UnderWay(_) | Growth::Requested(_))
+        && !matches!(done.growth, VolumeExpansion::UnderWay(_) | VolumeExpansion::Requested(_))
 }
 
 fn condition(type_: &str, status: bool, reason: &str, message: impl Into<String>) -> DesiredCondition {
@@ -186,7 +186,7 @@ fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
 }
 
 fn degraded(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
-    if let (None, Growth::Refused(words)) = (problem, &done.growth) {
+    if let (None, VolumeExpansion::Refused(words)) = (problem, &done.growth) {
         return condition(types::DEGRADED, true, reasons::EXPANSION_REFUSED, words);
     }
     if let (None, [first, ..]) = (problem, &done.contested[..]) {
@@ -239,7 +239,7 @@ fn app_available(app: &App) -> DesiredCondition {
 /// After an error. If the API server merely didn't answer, what was true of this generation may well still be true, so
 /// Ready stays; every other error means that the blog isn't as the spec says.
 #[must_use]
-pub fn report_of_error(blog: &FlaskBlog, id: &Identity, error: &Error) -> Report {
+pub fn report_of_error(blog: &FlaskBlog, id: &BlogMeta, error: &Error) -> Report {
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, types::READY));
     let still_true =
         error.is_passing() && before.is_some_and(|ready| ready.observed_generation == id.generation);
@@ -301,7 +301,7 @@ pub enum Published {
 pub async fn publish(
     ctx: &Context,
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     next: Option<&FlaskBlogStatus>,
 ) -> Result<Published, Error> {
     let Some(next) = next else { return Ok(Published::Done) };
@@ -314,7 +314,7 @@ pub async fn publish(
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     match api.patch_status(&id.name, &params, &Patch::Merge(patch)).await {
         Ok(after) => {
-            ctx.written.wrote(blog, after);
+            ctx.status_writes.insert(blog, after);
             Ok(Published::Done)
         }
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(Published::Done),

@@ -12,7 +12,7 @@ use super::{
     features::suspended_words,
     workloads::{App, Database, waits_for_address},
 };
-use crate::model::plan::Stage;
+use crate::model::plan::HibernationPhase;
 
 pub(super) fn ready(
     done: &Done,
@@ -24,7 +24,7 @@ pub(super) fn ready(
         let serves = app.complete && database.settled && database.is_usable() && differing.is_empty();
         return condition(types::READY, serves, reasons::SUSPENDED, suspended_words(differing));
     }
-    if done.plan.stage != Stage::Awake {
+    if done.plan.stage != HibernationPhase::Running {
         return sleeping(done, problem);
     }
     if !done.held.is_empty() {
@@ -67,9 +67,9 @@ fn under_way(app: &App, database: &Database, problem: Option<&Failure>) -> (&'st
 
 fn sleeping(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
     let (reason, message) = match (done.plan.stage, problem) {
-        (Stage::Waking, Some(problem)) => (problem.reason, problem.message.as_str()),
-        (Stage::Waking, None) => (reasons::WAKING, "MySQL is starting, then the replicas"),
-        (Stage::Asleep, _) if done.observed.database_pod.is_none() => {
+        (HibernationPhase::Starting, Some(problem)) => (problem.reason, problem.message.as_str()),
+        (HibernationPhase::Starting, None) => (reasons::WAKING, "MySQL is starting, then the replicas"),
+        (HibernationPhase::Stopped, _) if done.observed.database_pod.is_none() => {
             (reasons::HIBERNATED, "asleep as asked: spec.hibernate is true; the data is kept")
         }
         _ => (reasons::HIBERNATING, "the replicas are ending, then MySQL"),

@@ -3,13 +3,13 @@ use serde_json::{Value, json};
 
 use super::failures::{self, Failure, schema_version};
 use crate::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     observed::{Observed, PodWarning, ReplicaReport},
 };
 use flaskblog_api::Child;
 
 fn failure(observed: &Observed) -> Option<Failure> {
-    let id = Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+    let id = BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
     failures::failure(&id, observed)
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     cache::replica_health::ADMIN_PORT,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         kubectl::{describe_network_policies, edit_blog, logs},
         objects::{Applied, Objects},
         observed::ReplicaReport,
@@ -134,7 +134,7 @@ impl Database {
     }
 
     /// The operator never connects to a database: a replica that serves has.
-    fn external(id: &Identity, server: &str, app: &App) -> Self {
+    fn external(id: &BlogMeta, server: &str, app: &App) -> Self {
         let (state, reason, message) = match (app.ready, app.wanted) {
             (0, 0) => (
                 DatabaseState::Unknown,
@@ -187,7 +187,7 @@ fn progress(applied: &Objects<Applied>, wanted: i32) -> (bool, bool) {
 }
 
 /// Where the blog answers, and the port on every node if there is one.
-pub(super) fn url(done: &Done, id: &Identity, settings: &Settings) -> (Option<String>, Option<i32>) {
+pub(super) fn url(done: &Done, id: &BlogMeta, settings: &Settings) -> (Option<String>, Option<i32>) {
     let Some(service) = done.applied.get(Child::AppService) else { return (None, None) };
     let spec: ServiceSpec = part(service, "spec").unwrap_or_default();
     let Some(port) = spec.ports.as_ref().and_then(|ports| ports.first()) else { return (None, None) };

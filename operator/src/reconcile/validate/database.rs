@@ -7,7 +7,7 @@ use flaskblog_api::{
 use kube::{ResourceExt, api::DynamicObject};
 
 use crate::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     containers::MYSQL_CONTAINER,
     error::Invalid,
     kubectl::{allow_upgrade, set_mysql_image},
@@ -78,7 +78,7 @@ pub fn mysql_image(statefulset: &DynamicObject) -> Option<&str> {
 /// Source: MySQL manual, chapters Downgrading MySQL and Upgrading MySQL.
 pub(super) fn check_version(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     observed: &Observed,
     image: &str,
 ) -> Result<(), Invalid> {
@@ -175,7 +175,7 @@ mod tests {
             "spec": {}, "status": {"databaseVersion": served},
         }))
         .unwrap();
-        let id = Identity::of(&blog).unwrap();
+        let id = BlogMeta::of(&blog).unwrap();
         let checked = check_version(&blog, &id, observed, image);
         checked.map_err(|invalid| crate::model::error::Error::from(invalid).reason())
     }

@@ -25,10 +25,10 @@ pub use self::{
 };
 use crate::{
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         error::Invalid,
         observed::Observed,
-        plan::{AppPlan, Approval, DatabasePlan, ManagedPlan, MonitoringPlan, Plan, Stage},
+        plan::{AppPlan, Approval, DatabasePlan, HibernationPhase, ManagedPlan, MonitoringPlan, Plan},
         settings::Settings,
     },
     reconcile::validate::{
@@ -43,13 +43,13 @@ use crate::{
 /// [`Invalid::WaitingForCleanup`] while the volume of an earlier blog is being deleted.
 pub fn validate(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     observed: &Observed,
     settings: &Settings,
 ) -> Result<Plan, Invalid> {
     let spec = &blog.spec;
     let stage = stage(spec, observed);
-    let autoscaling = spec.autoscaling.clone().filter(|_| stage == Stage::Awake);
+    let autoscaling = spec.autoscaling.clone().filter(|_| stage == HibernationPhase::Running);
     let (image, default_image) = app_image(blog, observed, &settings.blog_image);
     Ok(Plan {
         id: id.clone(),
@@ -57,8 +57,8 @@ pub fn validate(
         database: database_plan(blog, observed, stage),
         app: AppPlan {
             replicas: match (stage, &autoscaling) {
-                (Stage::Awake, Some(_)) => None,
-                (Stage::Awake, None) => Some(spec.replicas),
+                (HibernationPhase::Running, Some(_)) => None,
+                (HibernationPhase::Running, None) => Some(spec.replicas),
                 _ => Some(0),
             },
             image,
@@ -101,7 +101,7 @@ fn monitoring(blog: &FlaskBlog, observed: &Observed, settings: &Settings) -> Mon
 /// The objects that must keep their state, with the reason that was found first.
 fn refused(
     blog: &FlaskBlog,
-    id: &Identity,
+    id: &BlogMeta,
     observed: &Observed,
 ) -> Result<BTreeMap<Child, Invalid>, Invalid> {
     let mut refused = observed.foreign.clone();
@@ -138,7 +138,7 @@ fn refused(
     Ok(refused)
 }
 
-fn database_plan(blog: &FlaskBlog, observed: &Observed, stage: Stage) -> DatabasePlan {
+fn database_plan(blog: &FlaskBlog, observed: &Observed, stage: HibernationPhase) -> DatabasePlan {
     if let Some(external) = &blog.spec.database.external {
         return DatabasePlan::External(external.clone());
     }
@@ -149,7 +149,7 @@ fn database_plan(blog: &FlaskBlog, observed: &Observed, stage: Stage) -> Databas
         recommender_missing: spec.recommend_resources && observed.missing_kinds.contains(&recommender),
         spec,
         template_size,
-        replicas: i32::from(stage != Stage::Asleep),
+        replicas: i32::from(stage != HibernationPhase::Stopped),
     })
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::{api::core::v1::PersistentVolumeClaim, apimachinery::pkg::apis:
 use kube::{ResourceExt, api::DynamicObject};
 
 use crate::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     error::Invalid,
     kubectl::{
         allow_empty, delete_claim, delete_object, delete_pod, get_object, label_claim, label_secret,
@@ -22,7 +22,7 @@ use crate::model::{
 ///
 /// # Errors
 /// [`Invalid::WaitingForCleanup`] while an object of an earlier blog is being deleted: everything of this blog waits for it.
-pub fn separate_foreign(id: &Identity, observed: &mut Observed) -> Result<(), Invalid> {
+pub fn separate_foreign(id: &BlogMeta, observed: &mut Observed) -> Result<(), Invalid> {
     for (role, object) in &observed.children {
         match check_ownership(id, *role, object) {
             Ok(()) => {}
@@ -39,7 +39,7 @@ pub fn separate_foreign(id: &Identity, observed: &mut Observed) -> Result<(), In
 /// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours
 /// if it carries our labels: Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything
 /// else is left alone.
-fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
+fn check_ownership(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     let kind = role.kind().api_resource().kind;
     let (name, namespace) = (role.name(&id.name), id.namespace.clone());
     let owners = || object.owner_references().iter();
@@ -65,7 +65,7 @@ fn check_ownership(id: &Identity, role: Child, object: &DynamicObject) -> Result
 }
 
 /// Whether an object of this blog can be written: one that is being deleted goes all the same.
-pub(super) fn check_deletion(id: &Identity, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
+pub(super) fn check_deletion(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     if object.metadata.deletion_timestamp.is_none() {
         return Ok(());
     }
@@ -87,7 +87,7 @@ pub(super) fn check_deletion(id: &Identity, role: Child, object: &DynamicObject)
 ///
 /// A stranger's database may have left one of just this name. And one of another class or size than the spec's that was
 /// never given a volume, usually since there is no such class, waits for ever: MySQL's pod would wait with it.
-pub(super) fn check_claim(id: &Identity, observed: &Observed, wanted: &Storage) -> Result<(), Invalid> {
+pub(super) fn check_claim(id: &BlogMeta, observed: &Observed, wanted: &Storage) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
     if observed.children.contains_key(&Child::Database) {
         return Ok(());
@@ -110,11 +110,11 @@ pub(super) fn check_claim(id: &Identity, observed: &Observed, wanted: &Storage) 
 }
 
 /// Our labels; or, where somebody has changed those of a kept Secret, the hash that only we write.
-fn carries_our_mark(id: &Identity, object: &DynamicObject) -> bool {
+fn carries_our_mark(id: &BlogMeta, object: &DynamicObject) -> bool {
     object.annotations().contains_key(DESIRED_HASH) || carries_our_labels(id, object)
 }
 
-fn carries_our_labels(id: &Identity, object: &DynamicObject) -> bool {
+fn carries_our_labels(id: &BlogMeta, object: &DynamicObject) -> bool {
     let label = |key: &str| object.labels().get(&format!("app.kubernetes.io/{key}")).map(String::as_str);
     label("managed-by") == Some(MANAGER)
         && label("name") == Some(APP_NAME)
@@ -122,7 +122,7 @@ fn carries_our_labels(id: &Identity, object: &DynamicObject) -> bool {
 }
 
 /// Never makes a new password for old data: the server would refuse it, and the way back would be lost.
-pub(super) fn check_credentials(blog: &FlaskBlog, id: &Identity, observed: &Observed) -> Result<(), Invalid> {
+pub(super) fn check_credentials(blog: &FlaskBlog, id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
     let name = data_claim(&id.name);
     let of_earlier_blog =
@@ -154,7 +154,7 @@ pub(super) fn check_credentials(blog: &FlaskBlog, id: &Identity, observed: &Obse
 }
 
 /// The next of the steps that give up the data behind a lost Secret.
-fn discard_command(id: &Identity, claim: &PersistentVolumeClaim, has_served: bool) -> String {
+fn discard_command(id: &BlogMeta, claim: &PersistentVolumeClaim, has_served: bool) -> String {
     if claim.metadata.deletion_timestamp.is_some() {
         return format!("{}, which the deleted claim waits for", delete_pod(id));
     }
@@ -176,7 +176,7 @@ mod tests {
     fn whose_an_object_is_its_controller_says_or_else_its_owner() {
         let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": {},
             "metadata": {"name": "daily", "namespace": "press", "uid": "1"}});
-        let id = Identity::of(&serde_json::from_value(blog).unwrap()).unwrap();
+        let id = BlogMeta::of(&serde_json::from_value(blog).unwrap()).unwrap();
         let verdict = |kind: &str, uid: &str, controller: bool| {
             let owner = json!({"apiVersion": "x/v1", "kind": kind, "name": "daily", "uid": uid, "controller": controller});
             let object = json!({"metadata": {"name": "daily-mysql", "ownerReferences": [owner]}});

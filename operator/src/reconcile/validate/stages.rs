@@ -5,20 +5,24 @@ use flaskblog_api::{Child, FlaskBlogSpec};
 use serde_json::Value;
 
 use crate::{
-    model::{observed::Observed, plan::Stage},
+    model::{observed::Observed, plan::HibernationPhase},
     reconcile::observe::database_pod::mysql_serves,
 };
 
 /// How far it has come, from what is there: nothing is remembered, so an operator that starts in the middle goes on.
-pub(super) fn stage(spec: &FlaskBlogSpec, observed: &Observed) -> Stage {
+pub(super) fn stage(spec: &FlaskBlogSpec, observed: &Observed) -> HibernationPhase {
     let replicas_are_gone = observed.app_pods.is_empty() && wants_no_replica(observed);
     if spec.hibernate {
-        return if replicas_are_gone { Stage::Asleep } else { Stage::FallingAsleep };
+        return if replicas_are_gone { HibernationPhase::Stopped } else { HibernationPhase::Stopping };
     }
     let database_serves =
         spec.database.external.is_some() || database_serves(observed) || mysql_serves(observed);
     let stopped = observed.children.contains_key(&Child::App) && replicas_are_gone;
-    if stopped && !database_serves && wants_replicas(spec) { Stage::Waking } else { Stage::Awake }
+    if stopped && !database_serves && wants_replicas(spec) {
+        HibernationPhase::Starting
+    } else {
+        HibernationPhase::Running
+    }
 }
 
 fn database_serves(observed: &Observed) -> bool {
@@ -64,29 +68,33 @@ mod tests {
     #[test]
     fn the_database_ends_only_after_the_last_replica() {
         let sleep = spec(json!({"hibernate": true}));
-        assert_eq!(stage(&sleep, &observed(2, 2, 2, 1)), Stage::FallingAsleep);
-        assert_eq!(stage(&sleep, &observed(0, 2, 1, 1)), Stage::FallingAsleep, "not seen yet");
-        assert_eq!(stage(&sleep, &observed(0, 1, 2, 1)), Stage::FallingAsleep, "one is still ending");
+        assert_eq!(stage(&sleep, &observed(2, 2, 2, 1)), HibernationPhase::Stopping);
+        assert_eq!(stage(&sleep, &observed(0, 2, 1, 1)), HibernationPhase::Stopping, "not seen yet");
+        assert_eq!(stage(&sleep, &observed(0, 1, 2, 1)), HibernationPhase::Stopping, "one is still ending");
         let mut pods = observed(0, 0, 2, 1);
         pods.app_pods.push(k8s_openapi::api::core::v1::Pod::default());
-        assert_eq!(stage(&sleep, &pods), Stage::FallingAsleep, "its pod still drains");
-        assert_eq!(stage(&sleep, &observed(0, 0, 2, 1)), Stage::Asleep);
+        assert_eq!(stage(&sleep, &pods), HibernationPhase::Stopping, "its pod still drains");
+        assert_eq!(stage(&sleep, &observed(0, 0, 2, 1)), HibernationPhase::Stopped);
     }
 
     #[test]
     fn a_blog_that_is_made_asleep_never_starts_its_database() {
         let mut made = observed(0, 0, 0, 0);
         std::sync::Arc::make_mut(made.children.get_mut(&Child::App).unwrap()).metadata.generation = Some(1);
-        assert_eq!(stage(&spec(json!({"hibernate": true})), &made), Stage::Asleep);
+        assert_eq!(stage(&spec(json!({"hibernate": true})), &made), HibernationPhase::Stopped);
     }
 
     #[test]
     fn replicas_start_only_after_the_database() {
         let awake = spec(json!({}));
-        assert_eq!(stage(&awake, &observed(0, 0, 2, 0)), Stage::Waking);
-        assert_eq!(stage(&awake, &observed(0, 0, 2, 1)), Stage::Awake);
-        assert_eq!(stage(&awake, &observed(2, 0, 2, 0)), Stage::Awake, "it was never asleep");
-        assert_eq!(stage(&awake, &Observed::default()), Stage::Awake, "a new blog starts with all at once");
-        assert_eq!(stage(&spec(json!({"replicas": 0})), &observed(0, 0, 2, 0)), Stage::Awake);
+        assert_eq!(stage(&awake, &observed(0, 0, 2, 0)), HibernationPhase::Starting);
+        assert_eq!(stage(&awake, &observed(0, 0, 2, 1)), HibernationPhase::Running);
+        assert_eq!(stage(&awake, &observed(2, 0, 2, 0)), HibernationPhase::Running, "it was never asleep");
+        assert_eq!(
+            stage(&awake, &Observed::default()),
+            HibernationPhase::Running,
+            "a new blog starts with all at once"
+        );
+        assert_eq!(stage(&spec(json!({"replicas": 0})), &observed(0, 0, 2, 0)), HibernationPhase::Running);
     }
 }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use crate::model::{
-    blog_meta::Identity,
+    blog_meta::BlogMeta,
     error::Invalid,
     kubectl::{allow_empty, bind_volume, keep_volume},
     observed::Observed,
@@ -41,7 +41,7 @@ pub fn forgets_volume(blog: &FlaskBlog, observed: &Observed) -> bool {
 }
 
 /// Refuses every write to MySQL while its data could end by it.
-pub(super) fn check_volume(blog: &FlaskBlog, id: &Identity, observed: &Observed) -> Result<(), Invalid> {
+pub(super) fn check_volume(blog: &FlaskBlog, id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     if let Some(claim) = &observed.data_claim
         && claim.metadata.deletion_timestamp.is_some()
     {
@@ -72,7 +72,7 @@ pub(super) fn check_volume(blog: &FlaskBlog, id: &Identity, observed: &Observed)
 }
 
 /// A claim that has lost its volume before MySQL has served.
-fn check_phase(id: &Identity, observed: &Observed) -> Result<(), Invalid> {
+fn check_phase(id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     match &observed.data_claim {
         Some(claim) if is_lost(claim) => {
             let volume = bound_volume(claim).cloned().unwrap_or_default();
@@ -91,7 +91,7 @@ fn database_answers(observed: &Observed) -> bool {
     set.is_some_and(|set| set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0)
 }
 
-fn lost(id: &Identity, volume: &str, found: String, has_claim: bool) -> Invalid {
+fn lost(id: &BlogMeta, volume: &str, found: String, has_claim: bool) -> Invalid {
     Invalid::VolumeLost {
         volume: volume.to_owned(),
         found,
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn verdict(blog: &FlaskBlog, observed: &Observed) -> Option<String> {
-        let id = Identity::of(blog).unwrap();
+        let id = BlogMeta::of(blog).unwrap();
         check_volume(blog, &id, observed).err().map(|why| why.to_string())
     }
 

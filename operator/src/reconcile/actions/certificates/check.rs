@@ -76,13 +76,13 @@ fn is_trusted(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::blog_meta::Identity, reconcile::actions::certificates::first};
+    use crate::{model::blog_meta::BlogMeta, reconcile::actions::certificates::first};
 
     const HOST: &str = "daily-mysql";
 
     fn secret(now: Timestamp) -> BTreeMap<String, ByteString> {
         let id =
-            Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
+            BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: None };
         let content = first(&id, now).unwrap();
         content
             .data

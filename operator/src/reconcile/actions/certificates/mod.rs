@@ -36,7 +36,7 @@ use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, SKEW, UNATTENDED_LIFE, autho
 use crate::{
     context::Context,
     model::{
-        blog_meta::Identity,
+        blog_meta::BlogMeta,
         change::Change,
         error::Error,
         objects::{Applied, Objects},
@@ -107,7 +107,7 @@ pub fn not_after(secret: &ObjectMeta) -> Option<Timestamp> {
 }
 
 /// Shows for Prometheus until when the certificate of this blog is good.
-pub fn show_not_after(ctx: &Context, id: &Identity, observed: &Observed) {
+pub fn show_not_after(ctx: &Context, id: &BlogMeta, observed: &Observed) {
     let secret = observed.children.get(&Child::DatabaseCertificates);
     ctx.show_certificate(id, secret.and_then(|secret| not_after(&secret.metadata)));
 }
@@ -124,7 +124,7 @@ pub struct Content {
 ///
 /// # Errors
 /// When the system gives no randomness.
-pub fn first(id: &Identity, now: Timestamp) -> Result<Content, rcgen::Error> {
+pub fn first(id: &BlogMeta, now: Timestamp) -> Result<Content, rcgen::Error> {
     with_lives(id, now, AUTHORITY_LIFE, CERTIFICATE_LIFE)
 }
 
@@ -132,12 +132,12 @@ pub fn first(id: &Identity, now: Timestamp) -> Result<Content, rcgen::Error> {
 ///
 /// # Errors
 /// When the system gives no randomness.
-pub fn unattended(id: &Identity, now: Timestamp) -> Result<Content, rcgen::Error> {
+pub fn unattended(id: &BlogMeta, now: Timestamp) -> Result<Content, rcgen::Error> {
     with_lives(id, now, UNATTENDED_LIFE, UNATTENDED_LIFE)
 }
 
 fn with_lives(
-    id: &Identity,
+    id: &BlogMeta,
     now: Timestamp,
     of_authority: SignedDuration,
     of_certificate: SignedDuration,
@@ -150,7 +150,7 @@ fn with_lives(
 }
 
 fn signed(
-    id: &Identity,
+    id: &BlogMeta,
     authority_key: &str,
     now: Timestamp,
     length: SignedDuration,
@@ -167,7 +167,7 @@ fn signed(
 }
 
 /// Every name by which a pod can reach MySQL. The cluster's own domain isn't known, so names end before it.
-fn hosts(id: &Identity) -> Vec<String> {
+fn hosts(id: &BlogMeta) -> Vec<String> {
     let service = Child::DatabaseService.name(&id.name);
     let namespace = &id.namespace;
     vec![service.clone(), format!("{service}.{namespace}"), format!("{service}.{namespace}.svc")]
@@ -181,7 +181,7 @@ fn hosts(id: &Identity) -> Vec<String> {
 /// an older one.
 pub async fn renew(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     blog: &FlaskBlog,
     applied: &Objects<Applied>,
     is_failing: bool,
@@ -224,7 +224,7 @@ fn told(step: &Step) -> &'static str {
 
 /// The keys and annotations that change, as a merge patch (no client required).
 fn changed(
-    id: &Identity,
+    id: &BlogMeta,
     step: &Step,
     data: &BTreeMap<String, ByteString>,
     now: Timestamp,

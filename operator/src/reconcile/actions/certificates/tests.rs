@@ -14,8 +14,8 @@ fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-fn id() -> Identity {
-    Identity { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: Some(1) }
+fn id() -> BlogMeta {
+    BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: Some(1) }
 }
 
 /// The Secret as the API server would keep it.

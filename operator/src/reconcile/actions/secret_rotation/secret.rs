@@ -14,7 +14,7 @@ use tracing::debug;
 use super::{Action, Credential, Step};
 use crate::{
     context::Context,
-    model::{blog_meta::Identity, change::Change, error::Error},
+    model::{blog_meta::BlogMeta, change::Change, error::Error},
     reconcile::{
         actions::secrets::{read, revise},
         desired::secret_content,
@@ -30,7 +30,7 @@ const EARLIER: usize = 3;
 /// [`Error::Read`] or [`Error::Write`]; the version of the Secret makes a write fail that is based on an older one.
 pub async fn rotate(
     ctx: &Context,
-    id: &Identity,
+    id: &BlogMeta,
     steps: Vec<Step>,
     changes: &mut Vec<Change>,
 ) -> Result<(), Error> {
@@ -45,7 +45,7 @@ pub async fn rotate(
 
 /// Says whether it was written. A Secret that has changed since the steps were decided on is left for the next reconcile:
 /// a step that was taken twice would lose the password that MySQL has.
-async fn write(ctx: &Context, id: &Identity, role: Child, steps: &[&Step]) -> Result<bool, Error> {
+async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[&Step]) -> Result<bool, Error> {
     // The old value has to be kept beside the new one.
     let secret = read(ctx, id, role).await?;
     let version = &secret.metadata.resource_version;

@@ -12,7 +12,7 @@ use operator::{
     context::Context,
     controller::{
         reconciler::{error_policy, reconcile},
-        scheduler::{Turns, stop_on},
+        scheduler::{Scheduler, stop_on},
     },
     model::error::Error,
 };
@@ -27,7 +27,7 @@ use crate::{
 /// A process with one place.
 struct Process {
     ctx: Arc<Context>,
-    turns: Turns,
+    scheduler: Scheduler,
     blogs: Store<FlaskBlog>,
     writer: Writer<FlaskBlog>,
 }
@@ -35,7 +35,7 @@ struct Process {
 impl Process {
     fn new(fake: &FakeApi) -> Self {
         let (blogs, writer) = reflector::store();
-        Self { ctx: context(fake), turns: Turns::new(1, stop_on(future::pending())), blogs, writer }
+        Self { ctx: context(fake), scheduler: Scheduler::new(1, stop_on(future::pending())), blogs, writer }
     }
 
     fn tell(&mut self, object: Value) -> Arc<FlaskBlog> {
@@ -45,8 +45,8 @@ impl Process {
     }
 
     async fn reconciled(&self, blog: &Arc<FlaskBlog>) -> Result<Action, Error> {
-        let (ctx, turns, blogs) = (Arc::clone(&self.ctx), self.turns.clone(), self.blogs.clone());
-        reconcile(Arc::clone(blog), ctx, turns, blogs).await
+        let (ctx, scheduler, blogs) = (Arc::clone(&self.ctx), self.scheduler.clone(), self.blogs.clone());
+        reconcile(Arc::clone(blog), ctx, scheduler, blogs).await
     }
 }
 
@@ -54,7 +54,7 @@ impl Process {
 async fn overtaken_by(fake: &FakeApi, event: impl FnOnce(FlaskBlog) -> Event<FlaskBlog>) -> Action {
     let mut process = Process::new(fake);
     let blog = process.tell(fake.get(BLOG).unwrap());
-    let (turns, go) = (process.turns.clone(), Arc::new(Notify::new()));
+    let (scheduler, go) = (process.scheduler.clone(), Arc::new(Notify::new()));
     let (begun, held) = (Arc::new(Notify::new()), Arc::clone(&go));
     let holder = tokio::spawn({
         let begun = Arc::clone(&begun);
@@ -63,12 +63,13 @@ async fn overtaken_by(fake: &FakeApi, event: impl FnOnce(FlaskBlog) -> Event<Fla
                 begun.notify_one();
                 held.notified().await;
             };
-            turns.begin(work).await
+            scheduler.run_apply(work).await
         }
     });
     begun.notified().await;
-    let (ctx, turns, blogs) = (Arc::clone(&process.ctx), process.turns.clone(), process.blogs.clone());
-    let waiting = tokio::spawn(reconcile(Arc::clone(&blog), ctx, turns, blogs));
+    let (ctx, scheduler, blogs) =
+        (Arc::clone(&process.ctx), process.scheduler.clone(), process.blogs.clone());
+    let waiting = tokio::spawn(reconcile(Arc::clone(&blog), ctx, scheduler, blogs));
     tokio::task::yield_now().await;
     process.writer.apply_watcher_event(&event(FlaskBlog::clone(&blog)));
     go.notify_one();
