@@ -1,5 +1,4 @@
-//! Objects kept small. The blogs' objects of one role are much alike, so each is kept as what differs from the first that
-//! was seen of its role: a tenth of its JSON.
+//! Compressed objects. Those of one role are much alike, so the first of a role is the LZ4 dictionary of the others.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -1,8 +1,7 @@
-//! Blogs of which it is known that every object is as the plan says, so that nothing has to be built and compared again when
-//! only a status has changed. Most reconciles of a new blog are such: its pods come up one after the other.
+//! Blogs whose objects match their plan, so that a status change needs no second comparison.
 //!
-//! What is remembered is the plan, and of each object all that a person or another program could have changed since it was
-//! compared or applied. A cluster that changes what is applied to it, by a webhook, is therefore not asked again and again.
+//! Most reconciles of a new blog are such: its pods start one after the other. The cache holds the plan and a fingerprint of
+//! each object without its status. An object that a webhook changes on admission is therefore not applied in a loop.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -22,7 +21,7 @@ pub struct ConvergedCache(Mutex<HashMap<String, (Plan, Fingerprints)>>);
 type Fingerprints = BTreeMap<Child, u64>;
 
 impl ConvergedCache {
-    /// Whether these very objects were found to be as this very plan says.
+    /// Whether these objects were recorded for this plan.
     #[must_use]
     pub fn matches(&self, plan: &Plan, observed: &Observed) -> bool {
         let all = self.lock();
@@ -30,12 +29,12 @@ impl ConvergedCache {
             .is_some_and(|(known, prints)| known == plan && *prints == fingerprints(&observed.children))
     }
 
-    /// They are as the plan says: they were compared with it, or have just been applied.
+    /// Records objects that match the plan.
     pub fn record(&self, plan: &Plan, children: &ByRole) {
         self.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
     }
 
-    /// The blog is gone, or differs.
+    /// Removes a blog that is gone or differs.
     pub fn forget(&self, uid: &str) {
         self.lock().remove(uid);
     }

@@ -1,9 +1,8 @@
-//! What of the children is known without asking: an object as a watch told, or as it was last read or written, whichever is the
-//! newest. Which that is its version tells: versions are numbers that grow (KEP-5504); what has another kind of version is
-//! not remembered, so it is always read.
+//! Mutation cache of child objects, as client-go's: watch events merged with this process's own reads and writes.
 //!
-//! A watch that lags can therefore only do what it always could, be late; it never brings back what was written over. While
-//! a watch fails, and at every periodic look, everything is read anew.
+//! The newest resourceVersion wins; versions are growing numbers (KEP-5504). An object with another kind of version isn't
+//! cached. A stale watch event never replaces a newer write. While a watch fails, and at every resync, all objects are read
+//! from the API server.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,7 +23,7 @@ use crate::cache::{
     wire_format::LazyObject,
 };
 
-/// Versions that the watches have told, and objects as they were read or written.
+/// Children of all blogs, by kind, namespace and name.
 #[derive(Debug, Default)]
 pub struct MutationCache {
     all: Mutex<All>,
@@ -34,13 +33,13 @@ pub struct MutationCache {
 #[derive(Debug, Default)]
 struct All {
     entries: HashMap<Key, Entry>,
-    /// When everything of a blog, by its uid, is to be read anew, whatever the watches say.
+    /// When all objects of a blog are next read from the API server, by its uid.
     looks: HashMap<String, Instant>,
-    /// Kinds and namespaces (none means all) whose watch has told of everything that there is.
+    /// Kinds and namespaces (none means all) whose initial list is complete.
     complete: HashSet<(OwnedKind, Option<Box<str>>)>,
-    /// The watches that haven't told yet what there is.
+    /// Watches whose initial list isn't complete.
     awaited: HashSet<(OwnedKind, Option<String>)>,
-    /// The versions at which objects were deleted a moment ago: an answer that comes late doesn't bring them back.
+    /// Versions of recent deletions: a late response doesn't bring the object back.
     gone: HashMap<Key, (u64, Instant)>,
     models: Dictionaries,
 }
@@ -57,9 +56,9 @@ type Key = (OwnedKind, Box<str>, Box<str>);
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// The version that the watch has told last.
+    /// The version of the last watch event.
     watched: Option<u64>,
-    /// The newest version that was told, read or written, and the object.
+    /// The newest version of all sources, and the object.
     known: Option<(u64, CompressedObject)>,
 }
 
@@ -105,12 +104,12 @@ impl All {
 }
 
 impl MutationCache {
-    /// A watch is about to begin.
+    /// Registers a watch that is about to start.
     pub fn register_watch(&self, kind: OwnedKind, scope: Option<&str>) {
         self.lock().awaited.insert((kind, scope.map(str::to_owned)));
     }
 
-    /// Waits until every watch has told what there is, or has had its time.
+    /// Waits for the initial lists of all watches, at most for a limit.
     pub async fn wait_for_sync(&self) {
         let complete = async {
             loop {
@@ -127,8 +126,8 @@ impl MutationCache {
         }
     }
 
-    /// Takes in what a watch tells, and says whether it is news: what this process has just written or read is none. At the
-    /// beginning of a watch nothing is certain: of what vanished meanwhile it won't speak.
+    /// Merges a watch event; returns whether it is newer than the cache. A restarted watch reports no deletions of the
+    /// meantime, so its start clears what is known of its scope.
     pub fn observe_event(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<LazyObject>) -> bool {
         match event {
             Event::Init => {
@@ -151,8 +150,7 @@ impl MutationCache {
         true
     }
 
-    /// The newest state of the object that was told, read or written; nothing if there is none, or if the watch might have
-    /// missed a newer one.
+    /// The newest state of an object; `None` if it is absent or the watch might have missed a newer one.
     #[must_use]
     pub fn current(&self, kind: OwnedKind, namespace: &str, name: &str) -> Option<DynamicObject> {
         let all = self.lock();
@@ -165,32 +163,32 @@ impl MutationCache {
         object.unpacked()
     }
 
-    /// Whether there is no object of ours by that name, as a watch says that has told of everything. A stranger's isn't watched.
+    /// Whether a complete watch reports no managed object of that name. Unmanaged objects aren't watched.
     #[must_use]
     pub fn is_absent(&self, kind: OwnedKind, namespace: &str, name: &str) -> bool {
         let all = self.lock();
         all.is_complete(kind, namespace) && !all.entries.contains_key(&(kind, namespace.into(), name.into()))
     }
 
-    /// Remembers an object that was read or written.
+    /// Caches an object that was read or written.
     pub fn insert(&self, kind: OwnedKind, object: &DynamicObject) {
         let Some(version) = version(&object.metadata) else { return };
         self.lock().learn(&key(kind, &object.metadata), version, object);
     }
 
-    /// The object isn't there, as a read has just answered.
+    /// Removes an object that a read didn't find.
     pub fn remove(&self, kind: OwnedKind, namespace: &str, name: &str) {
         self.lock().entries.remove(&(kind, namespace.into(), name.into()));
     }
 
-    /// The object is read before it is used again: an event of its watch may have been lost.
+    /// Marks an object as stale: it is read before the next use, since a watch event may be lost.
     pub fn invalidate_object(&self, kind: OwnedKind, namespace: &str, name: &str) {
         if let Some(entry) = self.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
             entry.known = None;
         }
     }
 
-    /// A watch tells of this object. It is read only if it is news, and not while others wait for the lock.
+    /// Merges one object of a watch event. It is parsed only if it is newer, outside of the lock.
     fn told(&self, kind: OwnedKind, object: &LazyObject) -> bool {
         let Some(version) = version(object.meta()) else { return true };
         let key = key(kind, object.meta());
@@ -206,7 +204,7 @@ impl MutationCache {
         is_news
     }
 
-    /// Whether everything of a blog is to be read anew, since that was last done so long ago. Answers so once.
+    /// Whether a full read of a blog is due after that interval. Returns `true` once.
     pub fn is_due(&self, uid: &str, interval: Duration) -> bool {
         let (now, mut all) = (Instant::now(), self.lock());
         let first = !all.looks.contains_key(uid);
@@ -217,12 +215,12 @@ impl MutationCache {
         due
     }
 
-    /// The next look at this blog reads everything anew.
+    /// Makes the next reconcile of a blog read all its objects.
     pub fn invalidate(&self, uid: &str) {
         self.lock().looks.insert(uid.to_owned(), Instant::now());
     }
 
-    /// The blog is gone.
+    /// Removes a deleted blog.
     pub fn forget(&self, uid: &str) {
         self.lock().looks.remove(uid);
     }

@@ -1,5 +1,6 @@
-//! Statuses that this process has written and that the watch of FlaskBlogs may not have told yet. Without them a reconcile
-//! could take an older status for the present one, find it right, and leave the newer wrong one as it is.
+//! Statuses that this process has written, until the watch of FlaskBlogs reports them.
+//!
+//! Without them a reconcile could read a stale status, find it correct, and keep the newer wrong one.
 
 use std::{
     collections::HashMap,
@@ -24,7 +25,7 @@ struct Newest {
 }
 
 impl StatusWrites {
-    /// The blog as this process last wrote it, if what the watch has told is older.
+    /// The blog with the last written status, if the watch's one is older.
     #[must_use]
     pub fn newest(&self, told: Arc<FlaskBlog>) -> Arc<FlaskBlog> {
         let (uid, version) = (told.uid().unwrap_or_default(), told.resource_version().unwrap_or_default());

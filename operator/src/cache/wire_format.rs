@@ -1,5 +1,6 @@
-//! Objects as they come from the API server, read without what nobody here asks for. Who owns which field is half of an object,
-//! and serde reads fields that are "all others" by way of a second tree; so both forms read an object themselves.
+//! Objects deserialized without their managed fields, which are half of an object.
+//!
+//! serde's `flatten` buffers the remaining fields in a second tree, so both types implement `Deserialize` by hand.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 

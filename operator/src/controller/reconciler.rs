@@ -32,8 +32,10 @@ use crate::{
 /// While objects of an earlier blog are being deleted, it is looked at at least this often.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 
-/// Brings one blog closer to its spec and says when to look again. Objects of all who wait for a turn are made before the first
-/// status is written. Whoever waited looks at what `blogs` says by then, not at what the blog was like before.
+/// Reconciles one blog and returns when to do so again.
+///
+/// Objects of all queued blogs are applied before the first status is written. A queued blog is read again from `blogs` when it
+/// is scheduled, since it may have changed meanwhile.
 ///
 /// # Errors
 /// [`Error`], after it was written to the status and published as an Event.
@@ -53,7 +55,7 @@ pub async fn reconcile(
     match blogs.get(&key) {
         Some(now) if now.uid() == blog.uid() => outcome,
         now => {
-            // What was remembered of it after its watch had told of its end would be so for ever.
+            // Deleted while reconciling: evicted now, since no further event will.
             ctx.forget(&blog.uid().unwrap_or_default());
             if now.is_none() {
                 ctx.forget_readiness(&blog.namespace().unwrap_or_default(), &blog.name_any());
@@ -63,7 +65,7 @@ pub async fn reconcile(
     }
 }
 
-/// The first turn. An error is told in it: who looks for a reason shouldn't wait for others' successes.
+/// The apply phase. Errors are reported at once, not behind other blogs' status updates.
 async fn begin(blog: Option<Arc<FlaskBlog>>, ctx: &Context) -> Result<ControlFlow<Action, Outcome>, Error> {
     let worked = match blog {
         Some(blog) => {
@@ -86,7 +88,7 @@ pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> A
     let uid = blog.metadata.uid.as_deref().unwrap_or_default();
     let delay = ctx.count_failure(uid, rand::rng().random_range(0.0..1.0));
     let delay = match error {
-        // Somebody else's work is under way and usually ends within a minute or two.
+        // Another controller's deletion usually ends within a minute or two.
         Error::Invalid(
             Invalid::WaitingForCleanup { .. }
             | Invalid::BeingDeleted { .. }

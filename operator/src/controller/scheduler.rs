@@ -1,4 +1,4 @@
-//! Whose turn it is. So many reconciles work at once; with many under way, all make their objects before any tells of it.
+//! Limits concurrency and runs all queued applies before any status update.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub fn stop_on(trigger: impl Future<Output = ()> + Send + 'static) -> Stop {
     trigger.boxed().shared()
 }
 
-/// Places for those who work, given in the order in which they were asked for.
+/// A semaphore for two phases. Permits are given in the order of the requests.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     places: Arc<Semaphore>,
@@ -24,20 +24,20 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Nobody begins after `stop`.
+    /// No apply begins after `stop`.
     #[must_use]
     pub fn new(places: u16, stop: Stop) -> Self {
         Self { places: Arc::new(Semaphore::new(places.into())), stop }
     }
 
-    /// Begins a piece of work when there is a place, or not at all if the process ends. Work is made only then: as long as it
-    /// waits it takes no memory.
+    /// Runs the apply phase with a permit; `None` after the stop. The future is created with the permit, so a queued one takes
+    /// no memory.
     pub async fn run_apply<W: Future>(&self, work: impl FnOnce() -> W) -> Option<W::Output> {
         let _place = self.places.acquire().await;
         if self.stop.peek().is_some() { None } else { Some(Box::pin(work()).await) }
     }
 
-    /// Goes on with what has begun, behind all who have asked for a place meanwhile.
+    /// Runs the status phase with a permit, behind all applies that are queued by then.
     pub async fn run_status<W: Future>(&self, work: impl FnOnce() -> W) -> W::Output {
         let _place = self.places.acquire().await;
         Box::pin(work()).await

@@ -1,5 +1,4 @@
-//! Which of the kinds that a cluster may lack are served: the Prometheus operator's and the vertical autoscaler's, which may
-//! come and go at any time.
+//! Discovery of optional kinds: the Prometheus operator's and the vertical autoscaler's.
 
 use std::{
     collections::BTreeSet,

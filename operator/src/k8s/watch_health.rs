@@ -1,4 +1,4 @@
-//! Which watches fail: without them changes go unseen, so `/readyz` and the log name them.
+//! Failing watches, as `/readyz` and the log report them.
 
 use std::{
     collections::BTreeMap,

@@ -111,8 +111,8 @@ pub enum Invalid {
     },
     /// The claim goes as soon as MySQL's pod ends.
     #[error(
-        "PersistentVolumeClaim {claim} is being deleted and its volume {volume} goes with it when MySQL's pod ends; until then \
-         the blog serves, and the operator neither restarts nor scales MySQL. A deletion can't be undone, but the data can be \
+        "PersistentVolumeClaim {claim} is being deleted and its volume {volume} goes with it when no pod uses it; until then \
+         the operator neither restarts nor scales MySQL. A deletion can't be undone, but the data can be \
          kept: {keep}"
     )]
     VolumeDeleting {

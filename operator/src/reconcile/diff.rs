@@ -53,7 +53,7 @@ impl fmt::Display for Effect {
 
 /// One object that isn't as the spec says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pending {
+pub struct ObjectDiff {
     /// Which one.
     pub role: Child,
     /// Its name.
@@ -62,7 +62,7 @@ pub struct Pending {
     pub effect: Effect,
 }
 
-impl fmt::Display for Pending {
+impl fmt::Display for ObjectDiff {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}: {}", self.role.kind().api_resource().kind, self.name, self.effect)
     }
@@ -70,8 +70,8 @@ impl fmt::Display for Pending {
 
 /// Every object that differs, in apply order, then those that go.
 #[must_use]
-pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> Vec<Pending> {
-    let one = |role: Child, effect| Pending { role, name: role.name(&plan.id.name), effect };
+pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> Vec<ObjectDiff> {
+    let one = |role: Child, effect| ObjectDiff { role, name: role.name(&plan.id.name), effect };
     let written =
         wanted.iter().filter(|(role, _)| !plan.refused.contains_key(role)).filter_map(|(role, object)| {
             effect(role, object, observed.children.get(&role).map(AsRef::as_ref))
@@ -128,13 +128,13 @@ pub struct BlockedRollouts {
 
 /// The restarts that nobody has approved yet, under `rolloutPolicy: Manual`.
 #[must_use]
-pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> BlockedRollouts {
+pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[ObjectDiff]) -> BlockedRollouts {
     let Approval::Given(approved) = &plan.approval else { return BlockedRollouts::default() };
     // A blog that sleeps, or is about to, has nobody to disturb; and held objects couldn't be put to sleep.
     if plan.stage != HibernationPhase::Running {
         return BlockedRollouts::default();
     }
-    let restarts: Vec<&Pending> = pending
+    let restarts: Vec<&ObjectDiff> = pending
         .iter()
         .filter(|one| matches!(one.effect, Effect::RollingRestart | Effect::DatabaseRestart))
         .collect();
@@ -155,7 +155,7 @@ pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[Pending]) -> Bloc
 }
 
 /// Names exactly these restarts: a change that comes after the approval isn't approved by it.
-fn token(wanted: &Objects<Desired>, restarts: &[&Pending]) -> String {
+fn token(wanted: &Objects<Desired>, restarts: &[&ObjectDiff]) -> String {
     let hashes: Vec<Value> = restarts
         .iter()
         .filter_map(|one| Some(json!([one.name, wanted.get(one.role)?.annotations().get(TEMPLATE_HASH)])))

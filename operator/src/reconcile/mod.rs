@@ -25,7 +25,7 @@ use self::{
     },
     apply::delete_stuck_pod,
     observe::observe,
-    status::Done,
+    status::Reconciled,
     steps::{apply_plan, dry_run, maintain_secrets},
     validate::{separate_foreign, validate},
 };
@@ -43,7 +43,7 @@ pub async fn converge(
     id: &BlogMeta,
     ctx: &Context,
     changes: &mut Vec<Change>,
-) -> Result<Done, Error> {
+) -> Result<Reconciled, Error> {
     let mut observed = observe(ctx, id, blog).await?; // client required
     separate_foreign(id, &mut observed)?; // no client required
     show_not_after(ctx, id, &observed);
@@ -67,5 +67,5 @@ pub async fn converge(
     maintain_secrets(blog, id, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
     let (growth, held) = (growth.unwrap_or(VolumeExpansion::None), held.lines);
     let contested = ctx.contests.words(&id.uid);
-    Ok(Done { observed, plan, applied, growth, held, contested, suspended: None, refusals })
+    Ok(Reconciled { observed, plan, applied, growth, held, contested, suspended: None, refusals })
 }

@@ -1,4 +1,4 @@
-//! What surrounds the story: limits and counters before it, the report after it.
+//! A reconcile's limits, metrics and report.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use super::{
     actions::volume_expansion::VolumeExpansion,
     converge, events,
     requeue::{next_wake_up, requeue_while_progressing},
-    status::{self, Done, Published},
+    status::{self, Published, Reconciled},
 };
 use crate::{
     context::{Context, RECONCILE_LIMIT},
@@ -60,7 +60,7 @@ pub async fn reconcile_objects(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Op
     let mut changes = Vec::new();
     let outcome = converged(&blog, &id, ctx, &mut changes).await;
     let report = status::report(&blog, &id, outcome.as_ref(), &ctx.settings); // no client required
-    let growing = matches!(&outcome, Ok(Done { growth: VolumeExpansion::Requested(_), .. }));
+    let growing = matches!(&outcome, Ok(Reconciled { growth: VolumeExpansion::Requested(_), .. }));
     let unserved = matches!(&outcome, Ok(done) if done.plan.misses_a_kind());
     Ok(Some(Outcome {
         status: status::merged(&blog, &report),
@@ -136,7 +136,7 @@ async fn converged(
     id: &BlogMeta,
     ctx: &Context,
     changes: &mut Vec<Change>,
-) -> Result<Done, Error> {
+) -> Result<Reconciled, Error> {
     let outcome = with_timeout_and_panic_guard(converge(blog, id, ctx, changes)).await;
     if !outcome.as_ref().is_err_and(Error::is_outdated) {
         return outcome;

@@ -12,7 +12,7 @@ use super::{
     apply::apply,
     desired::desired,
     diff::{BlockedRollouts, held, pending},
-    status::Done,
+    status::Reconciled,
     validate::validate,
 };
 use crate::{
@@ -80,7 +80,12 @@ pub async fn apply_plan(
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.
-pub fn dry_run(blog: &FlaskBlog, id: &BlogMeta, ctx: &Context, observed: Observed) -> Result<Done, Error> {
+pub fn dry_run(
+    blog: &FlaskBlog,
+    id: &BlogMeta,
+    ctx: &Context,
+    observed: Observed,
+) -> Result<Reconciled, Error> {
     let plan = validate(blog, id, &observed, &ctx.settings)?;
     let wanted = desired(&plan);
     let mut refusals = Refusals::default();
@@ -88,5 +93,5 @@ pub fn dry_run(blog: &FlaskBlog, id: &BlogMeta, ctx: &Context, observed: Observe
     let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
     let (growth, held, contested) = (VolumeExpansion::None, Vec::new(), Vec::new());
-    Ok(Done { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
+    Ok(Reconciled { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
 }

@@ -19,6 +19,9 @@ use super::{
     object::{Object, Role, operation},
 };
 
+/// A finalizer of another client.
+pub const HOLD: &str = "example.com/hold";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     Deleted,
@@ -56,7 +59,7 @@ impl Fault {
             }
             Self::BeingDeleted => {
                 let mut finalizers = before["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
-                finalizers.push("example.com/hold".into());
+                finalizers.push(HOLD.into());
                 object.patch(&[operation("add", "/metadata/finalizers", &finalizers.into())], "")?;
                 object.delete()?;
                 return Ok(Some(injected));
@@ -154,9 +157,7 @@ impl Injected {
         self.stop();
         match self.fault {
             Fault::BeingDeleted => {
-                let finalizers = before["metadata"]["finalizers"].clone();
-                let released = object.merge(&json!({"metadata": {"finalizers": finalizers}}));
-                match released {
+                match object.remove_finalizer(HOLD) {
                     // It goes at once, and returns from the copy that the message advises to keep.
                     _ if object.role == Role::Child(Child::DatabaseSecret) => object.restore(before),
                     Err(error) if !error.contains("NotFound") => Err(error),

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::{
     api::Proxy,
     blog::{Blog, Conditions, NAME},
-    fault::{Fault, Injected},
+    fault::{Fault, HOLD, Injected},
     object::{Object, Role},
 };
 use crate::{recommendation::Definition, truth::follow};
@@ -193,7 +193,7 @@ fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<E
             Ending::Named(words) => {
                 let words = named.get_or_insert(words);
                 if object.role == Role::Claim && is_gone(object) {
-                    keep_the_volume(blog, goal, object, &before)?;
+                    keep_the_volume(blog, goal, object)?;
                 } else {
                     injected.undo(object, &before)?;
                     end_readers(fault, object, words);
@@ -217,7 +217,7 @@ fn end_readers(fault: Fault, object: &Object, message: &str) {
 }
 
 /// Follows the commands that the status advises.
-fn keep_the_volume(blog: &mut Blog, goal: State, claim: &Object, before: &Value) -> Result<(), String> {
+fn keep_the_volume(blog: &mut Blog, goal: State, claim: &Object) -> Result<(), String> {
     for (reason, from, to) in
         [("VolumeDeleting", "can be kept: ", "\0"), ("VolumeLost", "bind it again: ", ". To start with")]
     {
@@ -232,7 +232,7 @@ fn keep_the_volume(blog: &mut Blog, goal: State, claim: &Object, before: &Value)
         })?;
         message.iter().for_each(|message| follow(message, from, to));
         // Another client holds it no longer; it is gone by then if none did.
-        let _ = claim.merge(&json!({"metadata": {"finalizers": before["metadata"]["finalizers"]}}));
+        let _ = claim.remove_finalizer(HOLD);
     }
     Ok(())
 }

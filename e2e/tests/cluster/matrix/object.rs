@@ -69,6 +69,14 @@ impl Object {
         api::merge(&self.path(), patch).map(drop)
     }
 
+    /// Removes one finalizer. The others stay: the API server refuses new ones on an object that is being deleted.
+    pub fn remove_finalizer(&self, name: &str) -> Result<(), String> {
+        let live = self.read().ok_or("NotFound")?;
+        let mut finalizers = live["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+        finalizers.retain(|one| one != name);
+        self.merge(&json!({"metadata": {"finalizers": finalizers}}))
+    }
+
     /// The changes that the API server accepts, found by dry runs that halve what is refused.
     pub fn accepted(&self, changes: &[Value]) -> Vec<Value> {
         let mut kept = Vec::new();

@@ -1,8 +1,7 @@
-//! To whom data and credentials belong: to nobody under `Retain`, to the FlaskBlog under `Delete`, so that they go with that
-//! and with nothing else.
+//! Owner references of the PVC and the Secrets: none under `Retain`, the FlaskBlog under `Delete`.
 //!
-//! `Retain` takes effect before anything else of a reconcile, so that a blog whose other objects can't be applied keeps its
-//! data all the same when it is deleted. `Delete` comes last: only what turned out to be the blog's own is given to it.
+//! `Retain` takes effect first in a reconcile, so a blog whose other objects are refused keeps its data when it is deleted.
+//! `Delete` comes last: only objects that are known to be the blog's own get the owner reference.
 
 use flaskblog_api::{
     Child, DeletionPolicy, FlaskBlog,

@@ -1,4 +1,5 @@
-//! Lets the volume grow, and takes a growth back that failed (client required). Nothing here looks at the database's health: a full disk is when it is needed.
+//! Expands the volume, and takes a refused expansion back (client required). It doesn't depend on the database's health: a full
+//! disk needs it most.
 
 use flaskblog_api::{
     Storage,

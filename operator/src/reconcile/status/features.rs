@@ -6,14 +6,14 @@ use flaskblog_api::{
 };
 use k8s_controller::conditions::DesiredCondition;
 
-use super::{Done, condition, recommended::resources_recommended};
+use super::{Reconciled, condition, recommended::resources_recommended};
 use crate::{
     model::plan::HibernationPhase,
     reconcile::actions::{certificates::not_after, volume_expansion::VolumeExpansion},
 };
 
 /// The conditions of the features in use; the others are taken out of the status.
-pub(super) fn of_features(done: &Done) -> Vec<DesiredCondition> {
+pub(super) fn of_features(done: &Reconciled) -> Vec<DesiredCondition> {
     [
         suspended(done),
         hibernated(done),
@@ -26,7 +26,7 @@ pub(super) fn of_features(done: &Done) -> Vec<DesiredCondition> {
     .collect()
 }
 
-fn suspended(done: &Done) -> Option<DesiredCondition> {
+fn suspended(done: &Reconciled) -> Option<DesiredCondition> {
     let differing = done.suspended.as_ref()?;
     let secret = done.observed.children.get(&Child::DatabaseCertificates);
     let until = secret
@@ -43,7 +43,7 @@ pub(super) fn suspended_words(differing: &[String]) -> String {
     }
 }
 
-fn hibernated(done: &Done) -> Option<DesiredCondition> {
+fn hibernated(done: &Reconciled) -> Option<DesiredCondition> {
     let database_ended = done.observed.database_pod.is_none();
     Some(match done.plan.stage {
         HibernationPhase::Running => return None,
@@ -78,7 +78,7 @@ fn storage_resizing(growth: &VolumeExpansion) -> Option<DesiredCondition> {
 }
 
 /// Whether what the spec asks for of monitoring is there. Readiness doesn't depend on it: who reads the blog doesn't.
-fn monitored(done: &Done) -> Option<DesiredCondition> {
+fn monitored(done: &Reconciled) -> Option<DesiredCondition> {
     let (plan, missing) = (&done.plan.monitoring.wanted, &done.plan.monitoring.missing);
     if !missing.is_empty() {
         let message = missing_words(missing);

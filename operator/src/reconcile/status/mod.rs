@@ -42,7 +42,7 @@ use crate::{
 
 /// Everything that a reconcile found out and did; status and Events are computed from it.
 #[derive(Debug)]
-pub struct Done {
+pub struct Reconciled {
     /// What was there before.
     pub observed: Observed,
     /// What was meant.
@@ -91,7 +91,7 @@ struct Facts {
 pub fn report(
     blog: &FlaskBlog,
     id: &BlogMeta,
-    outcome: Result<&Done, &Error>,
+    outcome: Result<&Reconciled, &Error>,
     settings: &Settings,
 ) -> Report {
     match outcome {
@@ -100,7 +100,7 @@ pub fn report(
     }
 }
 
-fn report_of_state(blog: &FlaskBlog, id: &BlogMeta, done: &Done, settings: &Settings) -> Report {
+fn report_of_state(blog: &FlaskBlog, id: &BlogMeta, done: &Reconciled, settings: &Settings) -> Report {
     let app = App::of(&done.applied, done.plan.app.replicas);
     let database = Database::of(done, &app);
     let problem = failure(id, &done.observed);
@@ -161,7 +161,7 @@ fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &BlogMeta, r
 }
 
 /// Whether there is nothing to wait for that no watch would tell of.
-fn is_settled(done: &Done, ready: &DesiredCondition, problem: Option<&Failure>) -> bool {
+fn is_settled(done: &Reconciled, ready: &DesiredCondition, problem: Option<&Failure>) -> bool {
     let calm = match done.plan.stage {
         HibernationPhase::Running => {
             ready.status == ConditionStatus::True || !done.held.is_empty() || done.suspended.is_some()
@@ -185,7 +185,7 @@ fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
     condition(types::PROGRESSING, true, reasons::ROLLING_OUT, ready.message.clone())
 }
 
-fn degraded(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
+fn degraded(done: &Reconciled, problem: Option<&Failure>) -> DesiredCondition {
     if let (None, VolumeExpansion::Refused(words)) = (problem, &done.growth) {
         return condition(types::DEGRADED, true, reasons::EXPANSION_REFUSED, words);
     }

@@ -7,7 +7,7 @@ use flaskblog_api::{
 use k8s_controller::conditions::DesiredCondition;
 
 use super::{
-    Done, condition,
+    Reconciled, condition,
     failures::Failure,
     features::suspended_words,
     workloads::{App, Database, waits_for_address},
@@ -15,7 +15,7 @@ use super::{
 use crate::model::plan::HibernationPhase;
 
 pub(super) fn ready(
-    done: &Done,
+    done: &Reconciled,
     app: &App,
     database: &Database,
     problem: Option<&Failure>,
@@ -65,7 +65,7 @@ fn under_way(app: &App, database: &Database, problem: Option<&Failure>) -> (&'st
     (reasons::ROLLING_OUT, format!("{updated} of {wanted} replicas of the current spec serve, {all} in all"))
 }
 
-fn sleeping(done: &Done, problem: Option<&Failure>) -> DesiredCondition {
+fn sleeping(done: &Reconciled, problem: Option<&Failure>) -> DesiredCondition {
     let (reason, message) = match (done.plan.stage, problem) {
         (HibernationPhase::Starting, Some(problem)) => (problem.reason, problem.message.as_str()),
         (HibernationPhase::Starting, None) => (reasons::WAKING, "MySQL is starting, then the replicas"),

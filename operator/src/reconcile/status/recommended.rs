@@ -8,13 +8,13 @@ use k8s_controller::conditions::DesiredCondition;
 use serde_json::Value;
 
 use super::{
-    Done, condition,
+    Reconciled, condition,
     features::{definition, without_kinds},
 };
 use crate::model::{containers::MYSQL_CONTAINER, semantic_eq::units};
 
 /// What MySQL would need, next to what it asks for. Readiness doesn't depend on it.
-pub(super) fn resources_recommended(done: &Done) -> Option<DesiredCondition> {
+pub(super) fn resources_recommended(done: &Reconciled) -> Option<DesiredCondition> {
     let database = done.plan.database.managed().filter(|managed| managed.spec.recommend_resources)?;
     let say = |status, reason, message| condition(types::RESOURCES_RECOMMENDED, status, reason, message);
     if database.recommender_missing {

@@ -9,7 +9,7 @@ use kube::api::DynamicObject;
 use serde::Deserialize;
 
 use super::{
-    Done,
+    Reconciled,
     failures::{MIGRATE, unusable_database},
 };
 use crate::{
@@ -91,7 +91,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    pub(super) fn of(done: &Done, app: &App) -> Self {
+    pub(super) fn of(done: &Reconciled, app: &App) -> Self {
         let server = match &done.plan.database {
             DatabasePlan::External(server) => {
                 Self::external(&done.plan.id, &format!("{}:{}", server.host, server.port), app)
@@ -102,7 +102,7 @@ impl Database {
     }
 
     /// A server is ready only if the replicas can use it, with their own login over their own connections.
-    fn confirmed_by_replicas(self, done: &Done) -> Self {
+    fn confirmed_by_replicas(self, done: &Reconciled) -> Self {
         if self.state != DatabaseState::Ready {
             return self;
         }
@@ -155,7 +155,7 @@ impl Database {
         Self { state, settled: true, reason, message }
     }
 
-    fn managed(done: &Done, wanted: i32) -> Self {
+    fn managed(done: &Reconciled, wanted: i32) -> Self {
         let (mut ready, mut settled) = progress(&done.applied, wanted);
         // Its second container may keep the pod from being ready, but no client from MySQL.
         if wanted > 0 && mysql_serves(&done.observed) {
@@ -187,7 +187,7 @@ fn progress(applied: &Objects<Applied>, wanted: i32) -> (bool, bool) {
 }
 
 /// Where the blog answers, and the port on every node if there is one.
-pub(super) fn url(done: &Done, id: &BlogMeta, settings: &Settings) -> (Option<String>, Option<i32>) {
+pub(super) fn url(done: &Reconciled, id: &BlogMeta, settings: &Settings) -> (Option<String>, Option<i32>) {
     let Some(service) = done.applied.get(Child::AppService) else { return (None, None) };
     let spec: ServiceSpec = part(service, "spec").unwrap_or_default();
     let Some(port) = spec.ports.as_ref().and_then(|ports| ports.first()) else { return (None, None) };
