@@ -98,6 +98,19 @@ pub enum Invalid {
         /// The command that marks it.
         label: String,
     },
+    /// The garbage collector deletes the claim with another owner.
+    #[error(
+        "PersistentVolumeClaim {name} is owned by {owner}, and the data is deleted with that, so the operator neither restarts nor \
+         scales MySQL. To remove the owner reference: {remove}"
+    )]
+    OwnedClaim {
+        /// Its name.
+        name: String,
+        /// Kind and name of the owner.
+        owner: String,
+        /// The command that removes the owner reference.
+        remove: String,
+    },
     /// A claim that never got a volume and isn't what the spec asks for.
     #[error(
         "PersistentVolumeClaim {name} of an earlier FlaskBlog asks for another storage class or size than the spec and \
@@ -261,7 +274,10 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Invalid(
-                Invalid::NameConflict { .. } | Invalid::UnmarkedSecret { .. } | Invalid::UnmarkedClaim { .. },
+                Invalid::NameConflict { .. }
+                | Invalid::UnmarkedSecret { .. }
+                | Invalid::UnmarkedClaim { .. }
+                | Invalid::OwnedClaim { .. },
             ) => reasons::NAME_CONFLICT,
             Self::Invalid(Invalid::UselessClaim { .. }) => reasons::STORAGE_MISMATCH,
             Self::Invalid(Invalid::VolumeDeleting { .. }) => reasons::VOLUME_DELETING,

@@ -43,6 +43,15 @@ pub fn label_claim(id: &BlogMeta, name: &str) -> String {
     format!("kubectl label pvc {name} -n {} {} --overwrite", id.namespace, labels(id, &["name", "instance"]))
 }
 
+/// Removes an owner reference of a claim, unless it has changed meanwhile.
+#[must_use]
+pub fn remove_claim_owner(id: &BlogMeta, name: &str, position: usize, uid: &str) -> String {
+    let path = format!("/metadata/ownerReferences/{position}");
+    let patch =
+        format!(r#"[{{"op":"test","path":"{path}/uid","value":"{uid}"}},{{"op":"remove","path":"{path}"}}]"#);
+    format!("kubectl patch pvc {name} -n {} --type=json -p '{patch}'", id.namespace)
+}
+
 fn labels(id: &BlogMeta, keys: &[&str]) -> String {
     let value = |key: &str| match key {
         "managed-by" => MANAGER,

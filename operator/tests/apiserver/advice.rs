@@ -255,3 +255,14 @@ async fn autoscaler_of_the_deployment_is_deleted_by_its_command() {
     follow(&reported(&house, "Contested").await, "delete horizontalpodautoscaler mine").await;
     assert!(autoscalers.get_opt("mine").await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn owned_claim_is_released_by_its_command() {
+    let house = served("advice-owned", "pv-owned").await;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other-uid"});
+    let owned = json!({"metadata": {"ownerReferences": [owner]}});
+    claims(&house).patch(CLAIM, &PatchParams::default(), &Patch::Merge(owned)).await.unwrap();
+    follow(&reported(&house, "NameConflict").await, "patch pvc").await;
+    is_over(&house, "NameConflict").await;
+    assert_eq!(claims(&house).get(CLAIM).await.unwrap().metadata.owner_references.unwrap_or_default(), []);
+}

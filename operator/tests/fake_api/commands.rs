@@ -6,7 +6,8 @@ use operator::model::{
     error::Invalid,
     kubectl::{
         allow_empty, allow_upgrade, bind_volume, delete_claim, delete_object, delete_pod, edit_blog,
-        keep_volume, label_claim, label_secret, remove_finalizers, restore_secret, set_mysql_image,
+        keep_volume, label_claim, label_secret, remove_claim_owner, remove_finalizers, restore_secret,
+        set_mysql_image,
     },
 };
 use serde_json::Value;
@@ -89,6 +90,11 @@ fn refusals(id: &BlogMeta) -> Vec<Invalid> {
         },
         Invalid::UnmarkedSecret { name: name.clone(), label: label_secret(id, &name) },
         Invalid::UnmarkedClaim { name: claim.clone(), label: label_claim(id, &claim) },
+        Invalid::OwnedClaim {
+            name: claim.clone(),
+            owner: "ConfigMap other".into(),
+            remove: remove_claim_owner(id, &claim, 0, "uid"),
+        },
         Invalid::UselessClaim { name: claim.clone(), namespace: namespace.clone() },
         Invalid::VolumeDeleting {
             claim: claim.clone(),

@@ -75,6 +75,21 @@ async fn claim_bound_again_is_marked_while_mysql_hibernates() {
 }
 
 #[tokio::test]
+async fn claim_of_another_owner_is_reported() {
+    let fake = served().await;
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "name": "other", "uid": "other-uid"});
+    fake.edit(CLAIM, |claim| claim["metadata"]["ownerReferences"] = json!([owner]));
+    fake.edit(BLOG, |blog| blog["metadata"]["generation"] = 2.into());
+    assert_eq!(step(&fake).await.unwrap_err().reason(), "NameConflict");
+    let message = condition(&fake, "Degraded")["message"].to_string();
+    assert!(message.contains("ConfigMap other") && message.contains("kubectl patch pvc"), "{message}");
+    let set =
+        json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "daily-mysql", "uid": "set-uid"});
+    fake.edit(CLAIM, |claim| claim["metadata"]["ownerReferences"] = json!([set]));
+    step(&fake).await.unwrap();
+}
+
+#[tokio::test]
 async fn kept_secrets_name_every_tool_that_could_prune_them() {
     let fake = fake_with(json!({}));
     step(&fake).await.unwrap();

@@ -14,7 +14,7 @@ use kube::ResourceExt;
 
 use self::{
     database::{check_version, template_size},
-    ownership::{check_claim, check_credentials, check_deletion},
+    ownership::{check_claim, check_claim_owners, check_credentials, check_deletion},
     stages::stage,
     volume::check_volume,
 };
@@ -122,6 +122,9 @@ fn refused(
     if let Err(why) = check_claim(id, observed, &spec.storage) {
         // New passwords would not be those of the data.
         refuse(Child::DatabaseSecret, why.clone());
+        refuse(Child::Database, why);
+    }
+    if let Err(why) = check_claim_owners(id, observed) {
         refuse(Child::Database, why);
     }
     if let Err(why) = check_volume(blog, id, observed) {

@@ -12,7 +12,7 @@ use crate::model::{
     error::Invalid,
     kubectl::{
         allow_empty, delete_claim, delete_object, delete_pod, get_object, label_claim, label_secret,
-        remove_finalizers, restore_secret, save_secret,
+        remove_claim_owner, remove_finalizers, restore_secret, save_secret,
     },
     observed::Observed,
     semantic_eq::same_quantity,
@@ -107,6 +107,19 @@ pub(super) fn check_claim(id: &BlogMeta, observed: &Observed, wanted: &Storage) 
         return Ok(());
     }
     Err(Invalid::UselessClaim { name, namespace: id.namespace.clone() })
+}
+
+/// Whether only the blog, its StatefulSet or its pod owns the claim.
+pub(super) fn check_claim_owners(id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
+    let Some(claim) = &observed.data_claim else { return Ok(()) };
+    // A StatefulSet's retention policy makes it and its pods owners.
+    let is_foreign =
+        |owner: &OwnerReference| !matches!(owner.kind.as_str(), "FlaskBlog" | "StatefulSet" | "Pod");
+    let found = claim.owner_references().iter().enumerate().find(|(_, owner)| is_foreign(owner));
+    let Some((position, owner)) = found else { return Ok(()) };
+    let name = data_claim(&id.name);
+    let remove = remove_claim_owner(id, &name, position, &owner.uid);
+    Err(Invalid::OwnedClaim { owner: format!("{} {}", owner.kind, owner.name), name, remove })
 }
 
 /// Our labels; or, where somebody has changed those of a kept Secret, the hash that only we write.
