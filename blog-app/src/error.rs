@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use crate::forms::BODY_LIMIT;
 use crate::request_body::{LARGE_BODY, SMALL_BODY};
-use crate::{cursor, forms, password, store};
+use crate::store::page_cursor;
+use crate::{forms, password, store};
 
 /// Seconds after which a client may try again while the database is away.
 pub const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
@@ -49,7 +50,7 @@ pub enum Error {
     Busy,
     /// The address of an older page is wrong.
     #[error(transparent)]
-    Cursor(cursor::InvalidCursor),
+    Cursor(page_cursor::InvalidCursor),
     /// The database.
     #[error(transparent)]
     Store(store::Error),

@@ -9,7 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::db::Database;
-use crate::store::{self, transfer, users};
+use crate::store::{self, import_export, users};
 
 /// Names with lower ids can come by an import, so all are read again from time to time.
 const REREAD_INTERVAL: Duration = Duration::from_secs(10 * 60);
@@ -81,7 +81,8 @@ impl NameIndex {
     pub async fn similar(&self, database: &Database, name: &str) -> Result<Option<String>, store::Error> {
         let mut known = self.known.lock().await;
         if known.begun.is_none_or(|begun| begun.elapsed() > REREAD_INTERVAL) {
-            *known = Known { last: transfer::BEFORE_ALL, begun: Some(Instant::now()), users: HashMap::new() };
+            *known =
+                Known { last: import_export::BEFORE_ALL, begun: Some(Instant::now()), users: HashMap::new() };
         }
         self.read_on(database, &mut known).await?;
         let wanted = skeleton(name);
@@ -92,7 +93,7 @@ impl NameIndex {
 
     async fn read_on(&self, database: &Database, known: &mut Known) -> Result<(), store::Error> {
         loop {
-            let batch = transfer::users_after(database, known.last).await?;
+            let batch = import_export::users_after(database, known.last).await?;
             let Some(last) = batch.last() else { return Ok(()) };
             known.last = last.id;
             for user in &batch {

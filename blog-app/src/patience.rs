@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::db::Database;
 use crate::error::chain;
 use crate::store::migrate::{self, Outcome, Step};
-use crate::store::password;
+use crate::store::mysql_account;
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -22,7 +22,7 @@ const REFUSAL_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug, Error)]
 enum Error {
     #[error(transparent)]
-    Password(#[from] password::Error),
+    Password(#[from] mysql_account::Error),
     #[error(transparent)]
     Migrate(#[from] migrate::Error),
 }
@@ -38,10 +38,9 @@ impl Error {
     /// Whether the server is there and doesn't want us.
     fn is_refused(&self) -> bool {
         match self {
-            Self::Password(password::Error::BothRefused) => true,
-            Self::Password(password::Error::Store(error)) | Self::Migrate(migrate::Error::Store(error)) => {
-                error.is_refused()
-            }
+            Self::Password(mysql_account::Error::BothRefused) => true,
+            Self::Password(mysql_account::Error::Store(error))
+            | Self::Migrate(migrate::Error::Store(error)) => error.is_refused(),
             Self::Password(_) | Self::Migrate(_) => false,
         }
     }
@@ -49,9 +48,8 @@ impl Error {
     /// Whether nothing answers at the address of the settings.
     fn is_nobody_there(&self) -> bool {
         match self {
-            Self::Password(password::Error::Store(error)) | Self::Migrate(migrate::Error::Store(error)) => {
-                error.is_nobody_there()
-            }
+            Self::Password(mysql_account::Error::Store(error))
+            | Self::Migrate(migrate::Error::Store(error)) => error.is_nobody_there(),
             Self::Password(_) | Self::Migrate(_) => false,
         }
     }
@@ -143,7 +141,7 @@ pub async fn migrate_within(database: &Database, patience: Patience) -> anyhow::
 
 async fn attempt(database: &Database) -> Result<Outcome, Error> {
     if let Database::MySql(server) = database
-        && password::rotate(server).await?
+        && mysql_account::rotate(server).await?
     {
         tracing::info!(
             "the server takes the new password; it goes on taking the one before until that is discarded"
@@ -170,7 +168,7 @@ mod tests {
         }));
         assert_eq!(patience.with(away.kind()), limit);
         assert_eq!(away.advice(limit), "gave up on the database after 300 s");
-        let refused = Error::Password(password::Error::BothRefused);
+        let refused = Error::Password(mysql_account::Error::BothRefused);
         assert_eq!(patience.with(refused.kind()), REFUSAL_PATIENCE);
         assert!(refused.advice(REFUSAL_PATIENCE).contains("check user, password and database"));
     }

@@ -12,13 +12,13 @@ use serde::Deserialize;
 
 use crate::app::{App, found};
 use crate::bodies::Bodies;
-use crate::cursor::Cursor;
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::feed;
 use crate::page::{Page, failed_with};
 use crate::rendered::Rendered;
 use crate::session;
 use crate::shelf::{Content, Known, Missing, View};
+use crate::store::page_cursor::Cursor;
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;
 

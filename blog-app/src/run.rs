@@ -13,7 +13,7 @@ use crate::db::Database;
 use crate::patience::{Patience, migrate_within};
 use crate::serve::{self, Signals};
 use crate::store::migrate::Outcome;
-use crate::store::password;
+use crate::store::mysql_account;
 use crate::telemetry;
 
 /// Does what the command line says.
@@ -81,8 +81,8 @@ async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
 
 async fn discard_previous_password(args: &DiscardArgs) -> anyhow::Result<()> {
     let config = DatabaseConfig::resolve(&args.database, &process_env)?;
-    let Database::MySql(server) = Database::lazy(&config) else { bail!(password::Error::NoServer) };
-    password::discard_previous(&server).await?;
+    let Database::MySql(server) = Database::lazy(&config) else { bail!(mysql_account::Error::NoServer) };
+    mysql_account::discard_previous(&server).await?;
     tracing::info!("the current password is the only one");
     Ok(())
 }

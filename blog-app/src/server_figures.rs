@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::time::timeout;
 
 use crate::db::Database;
-use crate::store::figures::{Figure, figures};
+use crate::store::mysql_status::{Figure, figures};
 
 /// However many collect, the server is asked no more often.
 const LIFETIME: Duration = Duration::from_secs(5);

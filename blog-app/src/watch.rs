@@ -10,7 +10,7 @@ use crate::db::{Database, MySql};
 use crate::error::chain;
 use crate::keys::KeySource;
 use crate::session::Sessions;
-use crate::store::password;
+use crate::store::mysql_account;
 
 const PERIOD: Duration = Duration::from_secs(10);
 
@@ -101,7 +101,7 @@ impl Secrets {
 
     /// A person has changed the password in its file and nowhere else: we still have a login, so we change it at the server.
     async fn tell_the_server(&self, server: &MySql, previous: &mut PreviousPassword) -> bool {
-        match password::take_over(server).await {
+        match mysql_account::take_over(server).await {
             Ok(changed) => {
                 if changed {
                     tracing::info!("the server was told the password that the file holds now");
@@ -129,7 +129,7 @@ impl Secrets {
         if there || previous.ends.is_none_or(|ends| ends > Instant::now()) {
             return;
         }
-        match password::discard_previous(server).await {
+        match mysql_account::discard_previous(server).await {
             Ok(()) => {
                 previous.ends = None;
                 tracing::info!("the previous password is no longer valid");

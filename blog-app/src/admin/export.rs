@@ -11,7 +11,7 @@ use serde_json::ser::Formatter;
 use super::{Progress, open};
 use crate::characters::is_forbidden;
 use crate::cli::ExportArgs;
-use crate::store::transfer::{self, Record};
+use crate::store::import_export::{self, Record};
 
 /// Version of the format.
 pub const FORMAT: u32 = 1;
@@ -51,20 +51,20 @@ pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let mut out = output(args.file.as_deref())?;
     let mut progress = Progress::new("exported");
     line(&mut out, &Header { flaskblog_export: FORMAT })?;
-    let (mut users, mut posts, mut after) = (0, 0, transfer::BEFORE_ALL);
+    let (mut users, mut posts, mut after) = (0, 0, import_export::BEFORE_ALL);
     // Noted before the users are read, so that no post comes without its author, who may register meanwhile.
-    let last_post = transfer::last_post(&database).await?;
+    let last_post = import_export::last_post(&database).await?;
     loop {
-        let batch = transfer::users_after(&database, after).await?;
+        let batch = import_export::users_after(&database, after).await?;
         let Some(last) = batch.last() else { break };
         after = last.id;
         users += batch.len();
         batch.into_iter().try_for_each(|user| line(&mut out, &Record::User(user)))?;
         progress.at(users);
     }
-    after = transfer::BEFORE_ALL;
+    after = import_export::BEFORE_ALL;
     'posts: loop {
-        let batch = transfer::posts_after(&database, after).await?;
+        let batch = import_export::posts_after(&database, after).await?;
         let Some(last) = batch.last() else { break };
         after = last.id;
         for post in batch {

@@ -13,10 +13,10 @@ use super::source::Source;
 use super::{Progress, open_to_fill};
 use crate::characters::{printable, without_forbidden};
 use crate::cli::ImportArgs;
-use crate::cursor;
 use crate::db::Database;
 use crate::forms::NAME_LIMIT;
-use crate::store::transfer::{self, PostRow, Record, UserRow};
+use crate::store::import_export::{self, PostRow, Record, UserRow};
+use crate::store::page_cursor;
 
 /// MySQL's `MEDIUMTEXT`, in bytes.
 const LONGEST_BODY: usize = 16 * 1024 * 1024 - 1;
@@ -149,7 +149,7 @@ async fn look_at_user(database: &Database, user: UserRow, findings: &mut Finding
     } else if username.chars().count() > NAME_LIMIT {
         findings.problem(format!("user {id}: the name is longer than {NAME_LIMIT} characters"));
     } else {
-        match transfer::user_like(database, &user).await? {
+        match import_export::user_like(database, &user).await? {
             None => findings.new_users += 1,
             Some(there) if there.id == *id && without_forbidden(&there.username) == *username => {
                 findings.present.insert((true, *id));
@@ -175,10 +175,10 @@ async fn look_at_post(database: &Database, post: PostRow, findings: &mut Finding
         findings.problem(format!("post {id}: the title is longer than {NAME_LIMIT} characters"));
     } else if post.body.len() > LONGEST_BODY {
         findings.problem(format!("post {id}: the text is longer than {LONGEST_BODY} bytes"));
-    } else if !cursor::is_time(&post.created.replacen(' ', "T", 1)) {
+    } else if !page_cursor::is_time(&post.created.replacen(' ', "T", 1)) {
         findings.problem(format!("post {id}: {:?} is no time", post.created));
     } else {
-        match transfer::post_like(database, id).await? {
+        match import_export::post_like(database, id).await? {
             None => findings.new_posts += 1,
             Some(there) if clean_post(&there) == post => {
                 findings.present.insert((false, id));
@@ -206,7 +206,7 @@ async fn write(database: &Database, file: &Path, findings: &Findings) -> anyhow:
         }
     };
     let mut progress = Progress::new("imported");
-    let writing = transfer::write_all(database, receiver, |done| progress.at(done));
+    let writing = import_export::write_all(database, receiver, |done| progress.at(done));
     let (read, written) = tokio::join!(reading, writing);
     read.context("nothing was imported")?;
     written.context("nothing was imported")?;

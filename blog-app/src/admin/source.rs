@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::export::{End, FORMAT, Header, Trailer};
 use crate::db::Database;
-use crate::store::transfer::{self, BATCH, Record};
+use crate::store::import_export::{self, BATCH, Record};
 
 /// No row is longer than this, in bytes of JSON.
 const LONGEST_LINE: u64 = 64 * 1024 * 1024;
@@ -47,7 +47,7 @@ impl Source {
         let mut magic = [0; SQLITE_MAGIC.len()];
         let is_sqlite = file.read_exact(&mut magic).is_ok() && magic == SQLITE_MAGIC;
         if is_sqlite {
-            return Ok(Self::Tables(Database::read_only(path), Position::Users(transfer::BEFORE_ALL)));
+            return Ok(Self::Tables(Database::read_only(path), Position::Users(import_export::BEFORE_ALL)));
         }
         let mut lines = Lines {
             reader: BufReader::new(File::open(path).with_context(describe)?),
@@ -77,15 +77,15 @@ impl Source {
 
 async fn tables(database: &Database, position: &mut Position) -> anyhow::Result<Vec<Record>> {
     if let Position::Users(after) = *position {
-        let users = transfer::users_after(database, after).await?;
+        let users = import_export::users_after(database, after).await?;
         if let Some(last) = users.last() {
             *position = Position::Users(last.id);
             return Ok(users.into_iter().map(Record::User).collect());
         }
-        *position = Position::Posts(transfer::BEFORE_ALL);
+        *position = Position::Posts(import_export::BEFORE_ALL);
     }
     let Position::Posts(after) = *position else { return Ok(Vec::new()) };
-    let posts = transfer::posts_after(database, after).await?;
+    let posts = import_export::posts_after(database, after).await?;
     if let Some(last) = posts.last() {
         *position = Position::Posts(last.id);
     }

@@ -15,7 +15,7 @@ use crate::forms::{self, Login};
 use crate::names::NameIndex;
 use crate::password::Passwords;
 use crate::store::users::{self, Credentials};
-use crate::store::{self, transfer};
+use crate::store::{self, import_export};
 
 /// Begins the hash of a disabled user.
 const DISABLED: char = '!';
@@ -57,13 +57,13 @@ async fn add(database: &Database, name: &str) -> anyhow::Result<()> {
 async fn list(database: &Database) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{:>8}  {:>8}  {:<8}  NAME", "ID", "POSTS", "STATE")?;
-    let mut after = transfer::BEFORE_ALL;
+    let mut after = import_export::BEFORE_ALL;
     loop {
-        let batch = transfer::users_after(database, after).await?;
+        let batch = import_export::users_after(database, after).await?;
         let Some(last) = batch.last() else { return Ok(()) };
         after = last.id;
         for user in batch {
-            let posts = transfer::posts_of(database, user.id).await?;
+            let posts = import_export::posts_of(database, user.id).await?;
             let state = if user.password.starts_with(DISABLED) { "disabled" } else { "active" };
             writeln!(out, "{:>8}  {posts:>8}  {state:<8}  {}", user.id, printable(&user.username))?;
         }

@@ -1,8 +1,8 @@
 //! Connections: how a database is reached, how long anything may take, and what an error of it means.
 
-mod cause;
-mod held;
-mod mysql;
+mod connection_guard;
+mod error_class;
+mod mysql_login;
 mod sqlite;
 mod writes;
 
@@ -15,16 +15,16 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use self::cause::{
+pub(crate) use self::connection_guard::{Held, acquire, acquire_checked};
+pub use self::error_class::{
     is_nobody_there, is_out_of_space, is_pool_timeout, is_read_only, loggable, server_problem,
 };
-pub(crate) use self::held::{Held, acquire, acquire_checked};
-pub use self::mysql::{MySql, RenewError};
-pub(crate) use self::mysql::{close, connect};
+pub use self::mysql_login::{MySql, RenewError};
+pub(crate) use self::mysql_login::{close, connect};
 pub use self::sqlite::Sqlite;
 pub(crate) use self::writes::Writes;
 use crate::config::DatabaseConfig;
-use crate::tls;
+use crate::config::tls;
 
 /// How long a request waits for a connection, connecting included.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -159,7 +159,7 @@ fn mysql_pool(options: MySqlConnectOptions) -> MySqlPool {
         .idle_timeout(IDLE_TIMEOUT)
         // A ping before each use would double the round trips; `acquire_checked` is for those who need it.
         .test_before_acquire(false)
-        .after_connect(|connection, _| Box::pin(mysql::prepare(connection)))
+        .after_connect(|connection, _| Box::pin(mysql_login::prepare(connection)))
         .connect_lazy_with(options)
 }
 

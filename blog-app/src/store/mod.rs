@@ -10,14 +10,15 @@ use tokio::time::timeout;
 
 use crate::db::{self, Held};
 
-pub mod figures;
+pub mod import_export;
 pub mod migrate;
-pub mod password;
+pub mod mysql_account;
+pub mod mysql_status;
+pub mod page_cursor;
 pub mod posts;
 pub mod probe;
 pub mod schema;
 pub mod sessions;
-pub mod transfer;
 pub mod users;
 
 /// Why a statement gave no answer.

@@ -3,8 +3,8 @@
 use sqlx::{query, query_as};
 
 use super::{Error, read, write};
-use crate::cursor::Cursor;
 use crate::db::Database;
+use crate::store::page_cursor::Cursor;
 
 /// A post with its author's name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 # file. A password is in no argument and in no line that it writes: statements go through standard input, the client's
 # password through a pipe. What can't be done now is tried again later: it never ends by itself.
 #
-# The blog changes its own password in a rotation (`blog-app/src/store/password.rs`). So the account counts as good while it
+# The blog changes its own password in a rotation (`blog-app/src/store/mysql_account.rs`). So the account counts as good while it
 # takes `password` or `previous-password`. A password that is set back retains the other one: these files may be older than
 # those of the replicas, which may need it. An attribute of the account notes that, and the other one ends later.
 set -uf

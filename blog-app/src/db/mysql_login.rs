@@ -12,10 +12,10 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
-use super::cause::{NoConnection, no_connection, wrong_server};
+use super::error_class::{NoConnection, no_connection, wrong_server};
 use super::writes::Writes;
 use super::{
-    ACQUIRE_TIMEOUT, Held, MYSQL_SESSION, POOL_SIZE, Redacted, Target, held, is_login_outdated,
+    ACQUIRE_TIMEOUT, Held, MYSQL_SESSION, POOL_SIZE, Redacted, Target, connection_guard, is_login_outdated,
     is_nobody_there, is_password_refused, is_pool_timeout, loggable, server_problem,
 };
 use crate::config::{self, DatabaseConfig, Rotation};
@@ -124,12 +124,12 @@ impl MySql {
 
     /// A connection that may have died in the pool: for reads, which are simply tried again.
     pub(crate) async fn acquire(&self) -> sqlx::Result<Held<MySqlKind>> {
-        self.with_a_valid_login(|| held::acquire(&self.pool)).await
+        self.with_a_valid_login(|| connection_guard::acquire(&self.pool)).await
     }
 
     /// A connection that has just answered.
     pub(crate) async fn acquire_checked(&self) -> sqlx::Result<Held<MySqlKind>> {
-        self.with_a_valid_login(|| held::acquire_checked(&self.pool)).await
+        self.with_a_valid_login(|| connection_guard::acquire_checked(&self.pool)).await
     }
 
     /// Kubernetes changes files when it gets round to it, and whoever changes a password doesn't wait for us: so who is

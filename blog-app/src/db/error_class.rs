@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{ACQUIRE_TIMEOUT, mysql_number};
-use crate::tls;
+use crate::config::tls;
 
 /// The start of the standard library's message for a name that no resolver knows.
 const LOOKUP_FAILED: &str = "failed to lookup address information";

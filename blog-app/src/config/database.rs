@@ -8,8 +8,8 @@ use sqlx::mysql::MySqlConnectOptions;
 use thiserror::Error;
 
 use crate::cli::DatabaseArgs;
+use crate::config::tls::Tls;
 use crate::db::{self, Redacted, Target};
-use crate::tls::Tls;
 
 const DEFAULT_FILE: &str = "flaskr.sqlite";
 const MYSQL_PORT: u16 = 3306;
@@ -313,7 +313,7 @@ fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {
 }
 
 /// A secret from a file, without the line break that editors add.
-pub(crate) fn read_text(setting: &'static str, path: &Path) -> Result<String, Error> {
+fn read_text(setting: &'static str, path: &Path) -> Result<String, Error> {
     text_of(setting, read_bytes(setting, path)?)
 }
 
@@ -345,5 +345,5 @@ pub(crate) fn long_enough(path: &Path, key: Vec<u8>) -> Result<Vec<u8>, Error> {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
+#[path = "tests.rs"]
 mod tests;

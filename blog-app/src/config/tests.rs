@@ -4,7 +4,7 @@ use sqlx::mysql::MySqlSslMode;
 
 use super::*;
 
-const ANOTHER_CA: &[u8] = include_bytes!("../tests/mysql/another-ca.pem");
+const ANOTHER_CA: &[u8] = include_bytes!("../../tests/mysql/another-ca.pem");
 
 fn nothing(_: &str) -> Option<String> {
     None
