@@ -12,21 +12,23 @@ use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::timeout::TimeoutLayer;
 
-use crate::blocking::BlockingPool;
-use crate::bodies::MarkdownCache;
+use crate::cache::page_cache::Shelf;
 use crate::db::Database;
 use crate::error::Error;
-use crate::metrics::Metrics;
-use crate::names::NameIndex;
-use crate::page::{self, Page, Site};
-use crate::password::Passwords;
-use crate::proxies::{Proxies, is_plain, is_secure};
+use crate::html::assets;
+use crate::html::blocking::BlockingPool;
+use crate::html::bodies::MarkdownCache;
+use crate::html::layout::{self, Page, Site};
+use crate::html::names::NameIndex;
 use crate::request_body::{self, Places};
-use crate::session::Sessions;
-use crate::shelf::Shelf;
-use crate::throttle::{Guesses, Registrations};
-use crate::traces::Traces;
-use crate::{assets, auth, blog, logout, origin, reading, resume, telemetry};
+use crate::security::password::Passwords;
+use crate::security::rate_limit::{Guesses, Registrations};
+use crate::security::session::Sessions;
+use crate::security::trusted_proxies::{Proxies, is_plain, is_secure};
+use crate::telemetry::logging;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
+use crate::{auth, blog, logout, origin, reading, resume};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -104,10 +106,10 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::check))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), page::frame))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), layout::frame))
         .layer(middleware::map_response(secure))
         .layer(middleware::from_fn(request_body::end_unread))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), telemetry::observe))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), logging::observe))
         .with_state(app)
 }
 

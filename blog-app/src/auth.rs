@@ -14,16 +14,16 @@ use axum::routing::get;
 use crate::app::{App, found};
 use crate::blog::misfit;
 use crate::error::Error;
-use crate::forms::{self, Login};
-use crate::names;
-use crate::page::{Page, html, kept, retry_later, signed_in};
-use crate::password::Verdict;
+use crate::html::forms::{self, Login};
+use crate::html::humanize;
+use crate::html::layout::{Page, html, kept, retry_later, signed_in};
+use crate::html::names;
 use crate::request_body::SmallForm;
-use crate::session::{self, KnownBrowser, Session};
+use crate::security::password::Verdict;
+use crate::security::rate_limit::Tries;
+use crate::security::session::{self, KnownBrowser, Session};
 use crate::store::users::{self, Credentials, User};
 use crate::store::{self, sessions};
-use crate::throttle::Tries;
-use crate::words;
 
 /// The routes below `/auth`.
 pub fn routes() -> Router<Arc<App>> {
@@ -182,7 +182,7 @@ pub async fn log_in_as(app: &App, headers: &HeaderMap, login: Login) -> Result<A
     let tries = tries(app, headers, &username, found_user.as_ref());
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");
-        let text = format!("Too many failed logins. Please try again in {}.", words::span(wait));
+        let text = format!("Too many failed logins. Please try again in {}.", humanize::span(wait));
         return Ok(Attempt::Wait(text, wait));
     }
     let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
@@ -267,7 +267,7 @@ async fn change_password(
     let tries = Tries::OfKnownBrowser(session::proof(&known.hash), user.id);
     if let Err(wait) = app.guesses.begin(tries) {
         app.metrics.logins("slowed");
-        let text = format!("Too many wrong passwords. Please try again in {}.", words::span(wait));
+        let text = format!("Too many wrong passwords. Please try again in {}.", humanize::span(wait));
         return Ok(retry_later(html(&PasswordPage { page: page.flash(text) })?, wait));
     }
     let verdict = app.passwords.verify(current, Some(known.hash.clone())).await.map_err(Error::Password)?;

@@ -12,12 +12,12 @@ use axum::routing::{get, post};
 use crate::app::{App, found};
 use crate::auth::{Member, NotMember};
 use crate::error::Error;
-use crate::forms::Draft;
-use crate::page::{self, Page, html};
+use crate::html::forms::Draft;
+use crate::html::layout::{self, Page, html};
 use crate::reading::number;
 use crate::request_body::LargeForm;
 use crate::resume;
-use crate::session::SET_WROTE_COOKIE;
+use crate::security::session::SET_WROTE_COOKIE;
 use crate::store;
 use crate::store::posts::{self, Post};
 use crate::store::users::User;
@@ -133,7 +133,7 @@ async fn save(
     let (mut draft, is_oversize) = draft_in(app, request, true).await?;
     if let Some(problem) = draft.remove_forbidden().or_else(|| draft.problem()) {
         let form = form(page.flash(problem), subject, title, draft)?;
-        return Ok(if is_oversize { page::with_status(form, StatusCode::PAYLOAD_TOO_LARGE) } else { form });
+        return Ok(if is_oversize { layout::with_status(form, StatusCode::PAYLOAD_TOO_LARGE) } else { form });
     }
     match store_draft(app, &user, subject, &draft).await {
         Ok(()) => Ok(written()),
@@ -198,7 +198,7 @@ fn kept(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Res
     let message = "The blog can't reach its database at the moment, so this may not be saved yet. \
                    What you wrote is still here: please press Save again in a few seconds.";
     let form = form(page.flash(message.to_owned()), subject, None, draft)?;
-    Ok(page::kept(form, error))
+    Ok(layout::kept(form, error))
 }
 
 async fn delete_post(

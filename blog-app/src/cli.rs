@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use ipnet::IpNet;
 
-use crate::markup::Markup;
-use crate::telemetry::LogFormat;
+use crate::html::markdown::Markup;
+use crate::telemetry::logging::LogFormat;
 
 const EXAMPLES: &str = "\
 Examples:

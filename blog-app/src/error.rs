@@ -7,10 +7,12 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
-use crate::forms::BODY_LIMIT;
+use crate::html::forms;
+use crate::html::forms::BODY_LIMIT;
 use crate::request_body::{LARGE_BODY, SMALL_BODY};
+use crate::security::password;
+use crate::store;
 use crate::store::page_cursor;
-use crate::{forms, password, store};
 
 /// Seconds after which a client may try again while the database is away.
 pub const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");

@@ -2,9 +2,9 @@
 
 use atom_syndication::{Content, Entry, Feed, Link, Person, Text};
 
-use crate::bodies::Bodies;
-use crate::characters::without_forbidden;
-use crate::page::Site;
+use crate::html::bodies::Bodies;
+use crate::html::characters::without_forbidden;
+use crate::html::layout::Site;
 use crate::store::posts::{Listing, Post};
 
 /// The feed. `address` is the blog's own, without a slash at its end.

@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use crate::db::Database;
-use crate::metrics::{self, Metrics};
-use crate::session::Sessions;
+use crate::security::session::Sessions;
 use crate::store::{probe, schema};
+use crate::telemetry::metrics::{self, Metrics};
 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_millis(800);

@@ -13,8 +13,8 @@ use axum::routing::{get, post};
 use crate::app::{App, found};
 use crate::auth::Member;
 use crate::error::Error;
-use crate::page::{Page, html, signed_in};
-use crate::session::{self, MAX_AGE};
+use crate::html::layout::{Page, html, signed_in};
+use crate::security::session::{self, MAX_AGE};
 use crate::store::sessions;
 
 /// How often sessions are recorded that ended while the database was away.

@@ -11,7 +11,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::app::App;
 use crate::error::{Cause, Detail};
-use crate::proxies::{is_plain, is_secure};
+use crate::security::trusted_proxies::{is_plain, is_secure};
 
 /// Longer ones aren't repeated on a page.
 const LONGEST_ORIGIN: usize = 300;

@@ -11,13 +11,13 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use crate::app::{App, found};
-use crate::bodies::Bodies;
+use crate::cache::encoded_page::Rendered;
+use crate::cache::page_cache::{Content, Known, Missing, View};
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::feed;
-use crate::page::{Page, failed_with};
-use crate::rendered::Rendered;
-use crate::session;
-use crate::shelf::{Content, Known, Missing, View};
+use crate::html::bodies::Bodies;
+use crate::html::layout::{Page, failed_with};
+use crate::security::session;
 use crate::store::page_cursor::Cursor;
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;
@@ -280,7 +280,7 @@ async fn stale_or(app: &App, view: &View, error: Error) -> Result<Response, Erro
 /// The last known page, for people. For programs the status tells the truth, so that no search engine or cache takes it
 /// for the page.
 async fn stale(app: &App, known: &Arc<Known>, cause: &str) -> Result<Response, Error> {
-    let age = crate::words::ago(known.age());
+    let age = crate::html::humanize::ago(known.age());
     let message = format!(
         "The blog can't reach its database at the moment. This is the page as it was {age}; \
          writing and logging in will work again in a while."

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::forms::Form;
+use crate::html::forms::Form;
 
 /// Larger ones need one of the few places for large bodies. Names and passwords at their longest are smaller.
 pub const SMALL_BODY: usize = 16 * 1024;

@@ -13,10 +13,10 @@ use crate::app::App;
 use crate::auth::{Attempt, log_in_as, start_session};
 use crate::blog::{self, Subject};
 use crate::error::Error;
-use crate::forms::{Draft, Form, Login};
-use crate::page::{self, Page, html};
+use crate::html::forms::{Draft, Form, Login};
+use crate::html::layout::{self, Page, html};
 use crate::request_body::LargeForm;
-use crate::session;
+use crate::security::session;
 
 /// Where the login form with the text leads.
 const PATH: &str = "/auth/resume";
@@ -42,7 +42,7 @@ struct ResumePage<'a> {
 /// The answer to a text without a login.
 pub fn ask_to_log_in(page: Page, subject: Subject, draft: &Draft) -> Result<Response, Error> {
     let form = ResumePage { page: page.flash(ENDED.to_owned()), username: "", post: subject.id(), draft };
-    let mut response = page::with_status(html(&form)?, StatusCode::UNAUTHORIZED);
+    let mut response = layout::with_status(html(&form)?, StatusCode::UNAUTHORIZED);
     let headers = response.headers_mut();
     headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie form-action=\"/auth/resume\""));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -65,8 +65,8 @@ async fn resume(
     };
     match log_in_as(&app, &headers, login).await? {
         Attempt::Failed(problem) => again(problem),
-        Attempt::Wait(text, wait) => Ok(page::retry_later(again(text)?, wait)),
-        Attempt::Away(text, error) => Ok(page::kept(again(text)?, &error)),
+        Attempt::Wait(text, wait) => Ok(layout::retry_later(again(text)?, wait)),
+        Attempt::Away(text, error) => Ok(layout::kept(again(text)?, &error)),
         Attempt::In(found) => {
             let page = Page { viewer: Some(found.user.clone()), ..Page::anonymous(&app) };
             let form = match blog::own_post_of(&app, &found.user, subject).await {

@@ -14,7 +14,7 @@ use crate::patience::{Patience, migrate_within};
 use crate::serve::{self, Signals};
 use crate::store::migrate::Outcome;
 use crate::store::mysql_account;
-use crate::telemetry;
+use crate::telemetry::logging;
 
 /// Does what the command line says.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
@@ -48,7 +48,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 }
 
 fn start_log(args: &LogArgs) -> anyhow::Result<()> {
-    telemetry::init(&args.filter, args.format).map_err(Into::into)
+    logging::init(&args.filter, args.format).map_err(Into::into)
 }
 
 /// As process 1 of an init container, a signal ends us only if we listen for it.

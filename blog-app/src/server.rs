@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_io_timeout::TimeoutStream;
 use tower_http::add_extension::AddExtension;
 
-use crate::proxies::Peer;
+use crate::security::trusted_proxies::Peer;
 
 /// A client that takes nothing of its answer for so long is left, or it would pin the answer's memory for ever.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);

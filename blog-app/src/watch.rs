@@ -8,8 +8,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::config::DatabaseConfig;
 use crate::db::{Database, MySql};
 use crate::error::chain;
-use crate::keys::KeySource;
-use crate::session::Sessions;
+use crate::security::session::Sessions;
+use crate::security::session_keys::KeySource;
 use crate::store::mysql_account;
 
 const PERIOD: Duration = Duration::from_secs(10);
@@ -161,7 +161,7 @@ fn modified(files: Vec<&Path>) -> Times {
 mod tests {
     use super::*;
     use crate::cli::DatabaseArgs;
-    use crate::session::{Key, Keys, Session};
+    use crate::security::session::{Key, Keys, Session};
 
     const SESSION: Session = Session { user: 1, issued: 0, proof: 0, id: 0, number: 0 };
 

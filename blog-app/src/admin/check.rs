@@ -10,7 +10,7 @@ use crate::cli::ServeArgs;
 use crate::config::{DatabaseConfig, Env};
 use crate::db::{Database, Redacted, Target};
 use crate::error::chain;
-use crate::keys::KeySource;
+use crate::security::session_keys::KeySource;
 use crate::store::schema::{self, Inspection};
 
 const ROTATING: &str =

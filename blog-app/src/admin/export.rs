@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
 
 use super::{Progress, open};
-use crate::characters::is_forbidden;
 use crate::cli::ExportArgs;
+use crate::html::characters::is_forbidden;
 use crate::store::import_export::{self, Record};
 
 /// Version of the format.

@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 
 use super::source::Source;
 use super::{Progress, open_to_fill};
-use crate::characters::{printable, without_forbidden};
 use crate::cli::ImportArgs;
 use crate::db::Database;
-use crate::forms::NAME_LIMIT;
+use crate::html::characters::{printable, without_forbidden};
+use crate::html::forms::NAME_LIMIT;
 use crate::store::import_export::{self, PostRow, Record, UserRow};
 use crate::store::page_cursor;
 

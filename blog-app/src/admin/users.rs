@@ -8,12 +8,12 @@ use std::io::{IsTerminal, Write};
 use anyhow::{Context, bail};
 
 use super::open;
-use crate::characters::printable;
 use crate::cli::{UserArgs, UserCommand};
 use crate::db::Database;
-use crate::forms::{self, Login};
-use crate::names::NameIndex;
-use crate::password::Passwords;
+use crate::html::characters::printable;
+use crate::html::forms::{self, Login};
+use crate::html::names::NameIndex;
+use crate::security::password::Passwords;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, import_export};
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use blog_app::db::Database;
 use blog_app::health::{Readiness, router};
-use blog_app::metrics::Metrics;
+use blog_app::telemetry::metrics::Metrics;
 use sqlx::Executor;
 
 use crate::backend::{TestDatabase, as_root, root_url};

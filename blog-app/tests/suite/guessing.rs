@@ -1,7 +1,7 @@
 //! Those who guess passwords, and those who register by the thousand.
 
 use axum::http::StatusCode;
-use blog_app::throttle::Registrations;
+use blog_app::security::rate_limit::Registrations;
 
 use super::{Answer, Blog, Browser};
 

@@ -83,7 +83,7 @@ async fn the_figures_tell_that_the_database_is_not_usable() {
     let database = TestDatabase::create().await;
     let connected = database.connect();
     let readiness = Arc::new(Readiness::new(connected.clone()));
-    let admin = router(readiness, blog_app::metrics::Metrics::default(), connected);
+    let admin = router(readiness, blog_app::telemetry::metrics::Metrics::default(), connected);
     let (status, text) = get(&admin, "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("blog_database_up 0") && !text.contains("blog_mysql_"), "{text}");

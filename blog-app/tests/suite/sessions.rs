@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use blog_app::page::Site;
-use blog_app::session::{MAX_AGE, Session, Sessions, now};
+use blog_app::html::layout::Site;
+use blog_app::security::session::{MAX_AGE, Session, Sessions, now};
 
 use super::{Blog, execute, keys};
 

@@ -14,7 +14,7 @@ use tracing_subscriber::fmt;
 
 use crate::app::App;
 use crate::error::Cause;
-use crate::proxies::Peer;
+use crate::security::trusted_proxies::Peer;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

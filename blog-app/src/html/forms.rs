@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use thiserror::Error;
 
-use crate::characters::{first_forbidden, without_forbidden};
-use crate::names;
+use crate::html::characters::{first_forbidden, without_forbidden};
+use crate::html::names;
 
 /// Longest name and title, in characters, as wide as their columns.
 pub const NAME_LIMIT: usize = 255;

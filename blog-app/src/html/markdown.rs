@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html};
 
-use crate::forms::BODY_LIMIT;
+use crate::html::forms::BODY_LIMIT;
 
 /// What the text of a post is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -8,9 +8,9 @@ use moka::Expiry;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
-use crate::blocking::BlockingPool;
 use crate::error::Error;
-use crate::markup::{Markup, Outcome, markdown};
+use crate::html::blocking::BlockingPool;
+use crate::html::markdown::{Markup, Outcome, markdown};
 use crate::store::posts::Post;
 
 /// Memory for what was made, in bytes: a listing of the longest fits.

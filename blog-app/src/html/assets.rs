@@ -16,10 +16,10 @@ struct Asset {
 const STYLE: Asset = Asset {
     name: "style.css",
     kind: "text/css; charset=utf-8",
-    content: include_str!("../static/style.css"),
+    content: include_str!("../../static/style.css"),
 };
 const ICON: Asset =
-    Asset { name: "favicon.svg", kind: "image/svg+xml", content: include_str!("../static/favicon.svg") };
+    Asset { name: "favicon.svg", kind: "image/svg+xml", content: include_str!("../../static/favicon.svg") };
 
 /// The address of the style sheet.
 pub static STYLE_URL: LazyLock<String> = LazyLock::new(|| url(&STYLE));

@@ -10,10 +10,10 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::app::App;
-use crate::assets;
 use crate::error::{Cause, Detail, Error, RETRY_AFTER, chain};
-use crate::markup::Markup;
-use crate::session::{self, Session};
+use crate::html::assets;
+use crate::html::markdown::Markup;
+use crate::security::session::{self, Session};
 use crate::store::posts::Post;
 use crate::store::sessions;
 use crate::store::users::User;

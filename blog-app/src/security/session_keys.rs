@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::ServeArgs;
 use crate::config::{Env, Error, long_enough, read_bytes, read_optional};
 use crate::db::{Redacted, Target};
-use crate::session::{Key, Keys};
+use crate::security::session::{Key, Keys};
 
 const CURRENT: &str = "BLOG_SESSION_KEY_FILE";
 const PREVIOUS: &str = "BLOG_SESSION_PREVIOUS_KEY_FILE";
@@ -100,7 +100,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::session::{Session, Sessions};
+    use crate::security::session::{Session, Sessions};
 
     const SESSION: Session = Session { user: 1, issued: 0, proof: 0, id: 0, number: 0 };
 

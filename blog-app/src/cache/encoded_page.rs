@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::blocking::BlockingPool;
 use crate::error::Error;
+use crate::html::blocking::BlockingPool;
 
 /// Below this, in bytes, compression saves nothing.
 const WORTH_IT: usize = 1024;

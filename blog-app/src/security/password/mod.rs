@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::Semaphore;
 
 use self::werkzeug::Legacy;
-use crate::forms::PASSWORD_LIMIT;
+use crate::html::forms::PASSWORD_LIMIT;
 
 /// Who waits for a hash behind so many others would give up before it comes; it is told to come back.
 const LONGEST_QUEUE: usize = 64;

@@ -1,0 +1,7 @@
+//! Sessions, passwords, limits on attempts, and which proxies are trusted.
+
+pub mod password;
+pub mod rate_limit;
+pub mod session;
+pub mod session_keys;
+pub mod trusted_proxies;
