@@ -7,9 +7,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
+use crate::extract::form_body::{LARGE_BODY, SMALL_BODY};
 use crate::html::forms;
 use crate::html::forms::BODY_LIMIT;
-use crate::request_body::{LARGE_BODY, SMALL_BODY};
 use crate::security::password;
 use crate::store;
 use crate::store::page_cursor;

@@ -11,25 +11,25 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
-use crate::app::{self, App};
 use crate::cache::page_cache::Shelf;
 use crate::cli::{Registration, ServeArgs};
 use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
-use crate::health::{self, Readiness};
+use crate::extract::form_body::Places;
 use crate::html::blocking::BlockingPool;
 use crate::html::bodies::MarkdownCache;
 use crate::html::layout::Site;
 use crate::html::names::NameIndex;
-use crate::logout;
 use crate::patience::{Patience, migrate_within};
-use crate::request_body::Places;
+use crate::routes::health::{self, Readiness};
+use crate::routes::logout;
 use crate::security::password::Passwords;
 use crate::security::rate_limit::{Guesses, Registrations};
 use crate::security::session::Sessions;
 use crate::security::session_keys::KeySource;
 use crate::security::trusted_proxies::Proxies;
 use crate::server::{self, Phase};
+use crate::state::{self, App};
 use crate::store::schema::{self, Inspection};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -161,7 +161,7 @@ async fn serve_both(
     let admin_router = health::router(Arc::clone(&readiness), app.metrics.clone(), app.database.clone());
     let (address, admin_address) = (pages.local_addr()?, admin.local_addr()?);
     let (phase, pages_phase) = watch::channel(Phase::Serving);
-    let mut pages = tokio::spawn(server::serve(pages, app::router(app), pages_phase));
+    let mut pages = tokio::spawn(server::serve(pages, state::router(app), pages_phase));
     // The admin port is there to the end and then simply gone.
     let (_admin_phase, serving) = watch::channel(Phase::Serving);
     let admin = tokio::spawn(server::serve(admin, admin_router, serving));

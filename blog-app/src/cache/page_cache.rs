@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use moka::{future, sync};
 use tokio::time::MissedTickBehavior;
 
-use crate::blog::PAGE_SIZE;
 use crate::cache::encoded_page::Rendered;
 use crate::db::Database;
+use crate::routes::editor::PAGE_SIZE;
 use crate::store;
 use crate::store::posts::{self, Listing, Place, Post};
 use crate::store::users::{self, User};

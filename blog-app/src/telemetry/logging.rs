@@ -12,9 +12,9 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
-use crate::app::App;
 use crate::error::Cause;
 use crate::security::trusted_proxies::Peer;
+use crate::state::App;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

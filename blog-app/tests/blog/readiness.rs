@@ -1,7 +1,7 @@
 //! What `/readyz` reports of a file that can't be written.
 
 use blog_app::db::Database;
-use blog_app::health::Readiness;
+use blog_app::routes::health::Readiness;
 
 use crate::suite::Blog;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use blog_app::db::Database;
-use blog_app::health::{Readiness, router};
+use blog_app::routes::health::{Readiness, router};
 use blog_app::telemetry::metrics::Metrics;
 use sqlx::Executor;
 

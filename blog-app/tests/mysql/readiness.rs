@@ -1,7 +1,7 @@
 //! What `/readyz` reports of a server that refuses.
 
 use blog_app::db::Database;
-use blog_app::health::Readiness;
+use blog_app::routes::health::Readiness;
 use sqlx::Executor;
 
 use crate::suite::Blog;

@@ -97,7 +97,7 @@ async fn the_originals_tables_and_account_are_enough_and_what_does_not_fit_is_to
     as_root(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {user}@'%'")).await;
     let address = root_url().rsplit('@').next().unwrap().to_owned();
     let connected = connect(&format!("mysql://{user}:flask@{address}/{name}"));
-    let readiness = blog_app::health::Readiness::new(connected.clone());
+    let readiness = blog_app::routes::health::Readiness::new(connected.clone());
     assert_eq!(readiness.reasons().await, Vec::<String>::new());
     let blog = Blog::with(connected, database, keys("key", None));
     blog.register("bob").await;

@@ -285,7 +285,7 @@ async fn a_logout_without_the_database_is_recorded_later() {
     assert_eq!(leaving.get("/create").await.location(), "/auth/login", "this process knows");
     // The database is back.
     let back = cut.configured_copy(blog.database.connect());
-    blog_app::logout::record(&back.app).await;
+    blog_app::routes::logout::record(&back.app).await;
     assert_eq!(back.app.sessions.unrecorded().len(), 0);
     let mut thief = replica.browser();
     thief.cookie.clone_from(&browser.cookie);

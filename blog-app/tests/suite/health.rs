@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
-use blog_app::health::{Readiness, router};
+use blog_app::routes::health::{Readiness, router};
 use http_body_util::BodyExt;
 use tower::ServiceExt;
 

@@ -138,7 +138,7 @@ async fn a_database_that_is_ahead_is_left_alone() {
 async fn a_database_that_is_ahead_but_still_fits_is_served_and_its_migration_has_nothing_to_do() {
     let (database, connected) = ahead(2).await;
     assert_eq!(migrated(&connected).await, Outcome { from: 99, to: 99 });
-    let readiness = blog_app::health::Readiness::new(connected);
+    let readiness = blog_app::routes::health::Readiness::new(connected);
     assert_eq!(readiness.reasons().await, Vec::<String>::new());
     blog_on(database).register("new").await;
 }
@@ -147,7 +147,7 @@ async fn a_database_that_is_ahead_but_still_fits_is_served_and_its_migration_has
 async fn the_originals_tables_are_served_as_they_are() {
     let database = original().await;
     assert_eq!(version(&database.connect()).await, 1);
-    let readiness = blog_app::health::Readiness::new(database.connect());
+    let readiness = blog_app::routes::health::Readiness::new(database.connect());
     assert_eq!(readiness.reasons().await, Vec::<String>::new());
     let blog = blog_on(database);
     assert_eq!(blog.browser().get("/").await.titles(), ["test title"]);

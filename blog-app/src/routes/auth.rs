@@ -11,17 +11,17 @@ use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 
-use crate::app::{App, found};
-use crate::blog::misfit;
 use crate::error::Error;
+use crate::extract::form_body::SmallForm;
 use crate::html::forms::{self, Login};
 use crate::html::humanize;
 use crate::html::layout::{Page, html, kept, retry_later, signed_in};
 use crate::html::names;
-use crate::request_body::SmallForm;
+use crate::routes::editor::misfit;
 use crate::security::password::Verdict;
 use crate::security::rate_limit::Tries;
 use crate::security::session::{self, KnownBrowser, Session};
+use crate::state::{App, found};
 use crate::store::users::{self, Credentials, User};
 use crate::store::{self, sessions};
 

@@ -15,12 +15,14 @@ use tower_http::timeout::TimeoutLayer;
 use crate::cache::page_cache::Shelf;
 use crate::db::Database;
 use crate::error::Error;
+use crate::extract::form_body::{self, Places};
 use crate::html::assets;
 use crate::html::blocking::BlockingPool;
 use crate::html::bodies::MarkdownCache;
 use crate::html::layout::{self, Page, Site};
 use crate::html::names::NameIndex;
-use crate::request_body::{self, Places};
+use crate::middleware::origin;
+use crate::routes::{auth, editor, logout, posts, resume};
 use crate::security::password::Passwords;
 use crate::security::rate_limit::{Guesses, Registrations};
 use crate::security::session::Sessions;
@@ -28,7 +30,6 @@ use crate::security::trusted_proxies::{Proxies, is_plain, is_secure};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-use crate::{auth, blog, logout, origin, reading, resume};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -95,9 +96,9 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(auth::routes())
         .merge(logout::routes())
-        .merge(blog::routes())
+        .merge(editor::routes())
         .merge(resume::routes())
-        .merge(reading::routes())
+        .merge(posts::routes())
         .route("/hello", get(|| async { "Hello, World!" }))
         .route("/static/{name}", get(assets::asset))
         .fallback(not_found)
@@ -108,7 +109,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), layout::frame))
         .layer(middleware::map_response(secure))
-        .layer(middleware::from_fn(request_body::end_unread))
+        .layer(middleware::from_fn(form_body::end_unread))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), logging::observe))
         .with_state(app)
 }

@@ -10,14 +10,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use crate::app::{App, found};
 use crate::cache::encoded_page::Rendered;
 use crate::cache::page_cache::{Content, Known, Missing, View};
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
-use crate::feed;
 use crate::html::bodies::Bodies;
 use crate::html::layout::{Page, failed_with};
+use crate::routes::feed;
 use crate::security::session;
+use crate::state::{App, found};
 use crate::store::page_cursor::Cursor;
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;

@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use crate::app::{App, found};
-use crate::auth::Member;
 use crate::error::Error;
 use crate::html::layout::{Page, html, signed_in};
+use crate::routes::auth::Member;
 use crate::security::session::{self, MAX_AGE};
+use crate::state::{App, found};
 use crate::store::sessions;
 
 /// How often sessions are recorded that ended while the database was away.

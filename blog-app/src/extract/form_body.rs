@@ -15,9 +15,9 @@ use hyper::body::{Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use crate::app::App;
 use crate::error::Error;
 use crate::html::forms::Form;
+use crate::state::App;
 
 /// Larger ones need one of the few places for large bodies. Names and passwords at their longest are smaller.
 pub const SMALL_BODY: usize = 16 * 1024;

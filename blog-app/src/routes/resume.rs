@@ -9,14 +9,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::app::App;
-use crate::auth::{Attempt, log_in_as, start_session};
-use crate::blog::{self, Subject};
 use crate::error::Error;
+use crate::extract::form_body::LargeForm;
 use crate::html::forms::{Draft, Form, Login};
 use crate::html::layout::{self, Page, html};
-use crate::request_body::LargeForm;
+use crate::routes::auth::{Attempt, log_in_as, start_session};
+use crate::routes::editor::{self, Subject};
 use crate::security::session;
+use crate::state::App;
 
 /// Where the login form with the text leads.
 const PATH: &str = "/auth/resume";
@@ -69,9 +69,9 @@ async fn resume(
         Attempt::Away(text, error) => Ok(layout::kept(again(text)?, &error)),
         Attempt::In(found) => {
             let page = Page { viewer: Some(found.user.clone()), ..Page::anonymous(&app) };
-            let form = match blog::own_post_of(&app, &found.user, subject).await {
-                Ok(title) => blog::form(page.flash(RESUMED.to_owned()), subject, title, draft),
-                Err(_) => blog::form(page.flash(NOT_YOURS.to_owned()), Subject::New, None, draft),
+            let form = match editor::own_post_of(&app, &found.user, subject).await {
+                Ok(title) => editor::form(page.flash(RESUMED.to_owned()), subject, title, draft),
+                Err(_) => editor::form(page.flash(NOT_YOURS.to_owned()), Subject::New, None, draft),
             };
             Ok((start_session(&app, &headers, &found).await?, form?).into_response())
         }
@@ -84,7 +84,7 @@ fn take(form: &mut Form, field: &'static str) -> Result<String, Error> {
 
 fn subject(form: &mut Form) -> Result<Subject, Error> {
     let id = take(form, "post")?;
-    if id.is_empty() { Ok(Subject::New) } else { crate::reading::number(&id).map(Subject::Existing) }
+    if id.is_empty() { Ok(Subject::New) } else { crate::routes::posts::number(&id).map(Subject::Existing) }
 }
 
 /// Whether a cookie of ours proves that a member has used this browser, also after the session.

@@ -9,9 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tower_http::csrf::{CsrfLayer, ProtectionError};
 
-use crate::app::App;
 use crate::error::{Cause, Detail};
 use crate::security::trusted_proxies::{is_plain, is_secure};
+use crate::state::App;
 
 /// Longer ones aren't repeated on a page.
 const LONGEST_ORIGIN: usize = 300;

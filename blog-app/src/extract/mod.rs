@@ -1,0 +1,3 @@
+//! What handlers take out of requests.
+
+pub mod form_body;

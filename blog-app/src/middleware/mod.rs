@@ -1,0 +1,3 @@
+//! What every request and response passes through.
+
+pub(crate) mod origin;

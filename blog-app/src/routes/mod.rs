@@ -1,0 +1,9 @@
+//! What answers requests: one file for each kind of page.
+
+pub(crate) mod auth;
+pub mod editor;
+pub(crate) mod feed;
+pub mod health;
+pub mod logout;
+pub(crate) mod posts;
+pub(crate) mod resume;
