@@ -3,7 +3,6 @@
 //! A request goes one way: `server` accepts it, the layers of `app` guard it, a handler of `auth`, `blog` or `reading`
 //! answers it with SQL from `store` and a template framed by `page`. SQL is nowhere else; neither is the text of an error on a page.
 
-pub mod admin;
 pub mod cache;
 pub mod cli;
 pub mod config;
@@ -12,15 +11,11 @@ mod error;
 pub mod extract;
 pub mod html;
 mod middleware;
-mod patience;
 pub mod routes;
-pub mod run;
 pub mod security;
-pub mod serve;
 pub mod server;
 pub mod state;
 pub mod store;
 pub mod telemetry;
-pub mod watch;
 
 pub use store::schema::SUPPORTED_SCHEMA;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use blog_app::admin::curl::Tool;
-use blog_app::cli::Cli;
+use blog_app::cli::commands::Cli;
+use blog_app::cli::curl_shim::Tool;
 use clap::Parser;
 
 /// glibc's allocator keeps the 19 MiB of each thread that has ever hashed a password: after a burst of logins that was
@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
     if let Some(tool) = arguments.next().as_deref().and_then(Tool::named) {
         return tool.run(arguments).await;
     }
-    match blog_app::run::run(Cli::parse()).await {
+    match blog_app::cli::run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("blog-app: {error:#}");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sqlx::mysql::MySqlConnectOptions;
 use thiserror::Error;
 
-use crate::cli::DatabaseArgs;
+use crate::cli::commands::DatabaseArgs;
 use crate::config::tls::Tls;
 use crate::db::{self, Redacted, Target};
 

@@ -8,7 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
-use crate::cli::DatabaseArgs;
+use crate::cli::commands::DatabaseArgs;
 use crate::config::{Error, read_bytes};
 
 /// The setting of the mode.

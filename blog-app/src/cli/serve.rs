@@ -12,7 +12,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::cache::page_cache::Shelf;
-use crate::cli::{Registration, ServeArgs};
+use crate::cli::commands::{Registration, ServeArgs};
+use crate::cli::migrate::{Patience, migrate_within};
 use crate::config::{DatabaseConfig, Env};
 use crate::db::Database;
 use crate::extract::form_body::Places;
@@ -20,7 +21,6 @@ use crate::html::blocking::BlockingPool;
 use crate::html::bodies::MarkdownCache;
 use crate::html::layout::Site;
 use crate::html::names::NameIndex;
-use crate::patience::{Patience, migrate_within};
 use crate::routes::health::{self, Readiness};
 use crate::routes::logout;
 use crate::security::password::Passwords;
@@ -28,12 +28,12 @@ use crate::security::rate_limit::{Guesses, Registrations};
 use crate::security::session::Sessions;
 use crate::security::session_keys::KeySource;
 use crate::security::trusted_proxies::Proxies;
+use crate::server::secret_reload::Secrets;
 use crate::server::{self, Phase};
 use crate::state::{self, App};
 use crate::store::schema::{self, Inspection};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-use crate::watch::Secrets;
 
 /// Logins and registrations that are hashed at the same time; more wait.
 const MAX_PARALLEL_HASHES: usize = 2;

@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use tokio::time::timeout;
 
-use crate::cli::ServeArgs;
+use crate::cli::commands::ServeArgs;
 use crate::config::{DatabaseConfig, Env};
 use crate::db::{Database, Redacted, Target};
 use crate::error::chain;

@@ -1,22 +1,14 @@
 //! What the owner of a blog does at a command line: users, moving in and out, a look at the settings.
 
-pub mod check;
-pub mod curl;
-pub mod export;
-pub mod import;
-pub mod ready;
-mod source;
-pub mod users;
-
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::cli::DatabaseArgs;
+use crate::cli::commands::DatabaseArgs;
+use crate::cli::migrate::migrate_within;
+use crate::cli::serve::SQLITE_PATIENCE;
 use crate::config::{DatabaseConfig, process_env};
 use crate::db::{Database, Target};
-use crate::patience::migrate_within;
-use crate::serve::SQLITE_PATIENCE;
 use crate::store::schema;
 
 /// The database of the settings, found to be there and to have a schema.

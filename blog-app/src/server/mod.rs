@@ -1,6 +1,8 @@
 //! Connections: accepting, bounding and ending them. axum's own server has no timeout for slow headers, and its graceful
 //! shutdown resets those who have just come.
 
+pub mod secret_reload;
+
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};

@@ -8,8 +8,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
 
-use super::{Progress, open};
-use crate::cli::ExportArgs;
+use super::open_database::{Progress, open};
+use crate::cli::commands::ExportArgs;
 use crate::html::characters::is_forbidden;
 use crate::store::import_export::{self, Record};
 

@@ -1,17 +1,28 @@
 //! From the command line to an exit code.
 
+pub(crate) mod check_config;
+mod check_ready;
+pub mod commands;
+pub mod curl_shim;
+mod export;
+mod import;
+mod import_source;
+mod migrate;
+mod open_database;
+mod serve;
+mod users;
+
 use std::path::Path;
 use std::{fs, io};
 
 use anyhow::bail;
 use clap::CommandFactory;
 
-use crate::admin;
-use crate::cli::{Cli, Command, DiscardArgs, LogArgs, MigrateArgs};
+use self::commands::{Cli, Command, DiscardArgs, LogArgs, MigrateArgs};
+use self::migrate::{Patience, migrate_within};
+use self::serve::Signals;
 use crate::config::{DatabaseConfig, process_env};
 use crate::db::Database;
-use crate::patience::{Patience, migrate_within};
-use crate::serve::{self, Signals};
 use crate::store::migrate::Outcome;
 use crate::store::mysql_account;
 use crate::telemetry::logging;
@@ -35,11 +46,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             start_log(&args.log)?;
             discard_previous_password(&args).await
         }
-        Some(Command::Import(args)) => admin::import::run(&args).await,
-        Some(Command::Export(args)) => admin::export::run(&args).await,
-        Some(Command::User(args)) => admin::users::run(&args).await,
-        Some(Command::CheckConfig(args)) => admin::check::run(&args, &process_env).await,
-        Some(Command::CheckReady(args)) => admin::ready::run(&args).await,
+        Some(Command::Import(args)) => import::run(&args).await,
+        Some(Command::Export(args)) => export::run(&args).await,
+        Some(Command::User(args)) => users::run(&args).await,
+        Some(Command::CheckConfig(args)) => check_config::run(&args, &process_env).await,
+        Some(Command::CheckReady(args)) => check_ready::run(&args).await,
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "blog-app", &mut io::stdout());
             Ok(())

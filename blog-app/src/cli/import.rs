@@ -9,9 +9,9 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
-use super::source::Source;
-use super::{Progress, open_to_fill};
-use crate::cli::ImportArgs;
+use super::import_source::Source;
+use super::open_database::{Progress, open_to_fill};
+use crate::cli::commands::ImportArgs;
 use crate::db::Database;
 use crate::html::characters::{printable, without_forbidden};
 use crate::html::forms::NAME_LIMIT;

@@ -13,7 +13,7 @@ use axum::http::Uri;
 use clap::Parser;
 use tokio::time::timeout;
 
-use super::ready::ask;
+use super::check_ready::ask;
 
 /// What curl's own exit codes are (curl's manual page).
 mod codes {

@@ -7,8 +7,8 @@ use std::io::{IsTerminal, Write};
 
 use anyhow::{Context, bail};
 
-use super::open;
-use crate::cli::{UserArgs, UserCommand};
+use super::open_database::open;
+use crate::cli::commands::{UserArgs, UserCommand};
 use crate::db::Database;
 use crate::html::characters::printable;
 use crate::html::forms::{self, Login};

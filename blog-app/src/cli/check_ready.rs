@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::cli::CheckReadyArgs;
+use crate::cli::commands::CheckReadyArgs;
 
 /// Docker itself waits longer.
 const PATIENCE: Duration = Duration::from_secs(3);
