@@ -6,9 +6,8 @@ use anyhow::bail;
 use clap::ValueEnum;
 use tokio::time::timeout;
 
-use crate::cli::commands::ServeArgs;
-use crate::config::{DatabaseConfig, Env};
-use crate::db::{Database, Redacted, Target};
+use crate::config::{DatabaseConfig, Env, Redacted, ServeArgs, Target};
+use crate::db::Database;
 use crate::error::chain;
 use crate::security::session_keys::KeySource;
 use crate::store::schema::{self, Inspection};

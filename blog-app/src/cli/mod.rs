@@ -18,10 +18,10 @@ use std::{fs, io};
 use anyhow::bail;
 use clap::CommandFactory;
 
-use self::commands::{Cli, Command, DiscardArgs, LogArgs, MigrateArgs};
+use self::commands::{Cli, Command, DiscardArgs, MigrateArgs};
 use self::migrate::{Patience, migrate_within};
 use self::serve::Signals;
-use crate::config::{DatabaseConfig, process_env};
+use crate::config::{DatabaseConfig, LogArgs, process_env};
 use crate::db::Database;
 use crate::store::migrate::Outcome;
 use crate::store::mysql_account;

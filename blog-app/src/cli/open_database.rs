@@ -4,11 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::cli::commands::DatabaseArgs;
 use crate::cli::migrate::migrate_within;
 use crate::cli::serve::SQLITE_PATIENCE;
-use crate::config::{DatabaseConfig, process_env};
-use crate::db::{Database, Target};
+use crate::config::{DatabaseArgs, DatabaseConfig, Target, process_env};
+use crate::db::Database;
 use crate::store::schema;
 
 /// The database of the settings, found to be there and to have a schema.

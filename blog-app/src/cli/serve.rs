@@ -12,9 +12,8 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{sleep, timeout};
 
 use crate::cache::page_cache::Shelf;
-use crate::cli::commands::{Registration, ServeArgs};
 use crate::cli::migrate::{Patience, migrate_within};
-use crate::config::{DatabaseConfig, Env};
+use crate::config::{DatabaseConfig, Env, Registration, ServeArgs};
 use crate::db::Database;
 use crate::extract::form_body::Places;
 use crate::html::blocking::BlockingPool;

@@ -1,120 +1,36 @@
 //! The meaning of the settings: flags and `BLOG_…` variables first, then the Flask original's variables, then SQLite.
 //! No message here holds a secret.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use sqlx::mysql::MySqlConnectOptions;
-use thiserror::Error;
+use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
-use crate::cli::commands::DatabaseArgs;
-use crate::config::tls::Tls;
-use crate::db::{self, Redacted, Target};
+use super::files::{read_optional, read_text, text_of};
+use super::tls::Tls;
+use super::{DatabaseArgs, Env, Error};
 
 const DEFAULT_FILE: &str = "flaskr.sqlite";
 const MYSQL_PORT: u16 = 3306;
 const PREVIOUS: &str = "BLOG_DATABASE_PREVIOUS_PASSWORD_FILE";
-const SHORTEST_KEY: usize = 32;
 
-/// What is wrong with the settings.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// A URL and parts.
-    #[error("BLOG_DATABASE_URL and {0} are both set: set the URL, or the parts without the URL")]
-    Both(&'static str),
-    /// Some parts are set, this one isn't.
-    #[error("{set} is set but {missing} is not: set both, or none for a blog on SQLite")]
-    Missing {
-        /// One that is set.
-        set: &'static str,
-        /// One that isn't.
-        missing: &'static str,
-    },
-    /// The port is none.
-    #[error("{0} must be a port number from 1 to 65535")]
-    Port(&'static str),
-    /// The URL is of another kind, or not one.
-    #[error("BLOG_DATABASE_URL must look like mysql://USER:PASSWORD@HOST:3306/NAME or sqlite:FILE")]
-    Url,
-    /// In-memory databases differ from connection to connection.
-    #[error("BLOG_DATABASE_URL must name a file: an in-memory database would be gone with its connection")]
-    InMemory,
-    /// No such mode.
-    #[error("BLOG_DATABASE_TLS must be Disabled, Preferred, Required, VerifyCa or VerifyIdentity")]
-    TlsMode,
-    /// Nothing to verify by.
-    #[error(
-        "BLOG_DATABASE_TLS is VerifyCa but BLOG_DATABASE_CA_FILE is not set: set it to a file with the certificate of the server's issuer"
-    )]
-    NoCa,
-    /// Nothing to verify by on this system either.
-    #[error(
-        "BLOG_DATABASE_TLS is VerifyIdentity, but this system has no certificates to verify by: set BLOG_DATABASE_CA_FILE to a file with the certificate of the server's issuer"
-    )]
-    NoRoots,
-    /// A file that nobody would look into.
-    #[error(
-        "BLOG_DATABASE_CA_FILE is set, but without BLOG_DATABASE_TLS=VerifyCa or VerifyIdentity nothing is verified by it: set one of the two, or no file"
-    )]
-    CaUnused,
-    /// The URL says one thing and the setting another.
-    #[error(
-        "BLOG_DATABASE_URL and BLOG_DATABASE_TLS both say how to use TLS: leave ssl-mode and ssl-ca out of the URL"
-    )]
-    TlsTwice,
-    /// A file has no server.
-    #[error(
-        "{0} is set, but the blog is on SQLite, where nothing is sent over a network: unset it, or set a MySQL server"
-    )]
-    NoServer(&'static str),
-    /// Not PEM, or nothing in it.
-    #[error("BLOG_DATABASE_CA_FILE ({}) must hold one or more certificates in PEM form and nothing broken", .0.display())]
-    NoCertificates(PathBuf),
-    /// A file can't be read.
-    #[error("failed to read {setting} ({})", path.display())]
-    Read {
-        /// The setting that names it.
-        setting: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A secret isn't text.
-    #[error("{0} must be UTF-8 text")]
-    NotText(&'static str),
-    /// The key is guessable.
-    #[error("the session key in {} has {found} bytes: write at least {SHORTEST_KEY} random ones", path.display())]
-    ShortKey {
-        /// The file.
-        path: PathBuf,
-        /// Its length.
-        found: usize,
-    },
-    /// On MySQL several replicas must agree on a key.
-    #[error(
-        "no session key: set BLOG_SESSION_KEY_FILE to a file with at least {SHORTEST_KEY} random bytes, the same for every replica (or FLASK_APP_SECRET_KEY)"
-    )]
-    NoKey,
-    /// The key beside the SQLite file can't be made.
-    #[error("failed to store a new session key in {}", path.display())]
-    StoreKey {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A MySQL server. The options' `Debug` holds the password, so they are never printed.
+    MySql(Redacted<Box<MySqlConnectOptions>>),
+    /// A file of the embedded SQLite.
+    Sqlite(PathBuf),
 }
 
-/// Reads a variable of the environment; a parameter, so that tests need not change the real one.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+/// A value that stays out of logs.
+#[derive(Clone)]
+pub struct Redacted<T>(pub T);
 
-/// The process's environment. An empty variable counts as none, as manifests often leave them.
-#[must_use]
-pub fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
+impl<T> std::fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
 }
 
 /// Where the data is, and in which files that may change under us the secrets are.
@@ -273,7 +189,7 @@ fn from_url(url: &str) -> Result<Target, Error> {
     if options.get_database().is_none() {
         return Err(Error::Url);
     }
-    Ok(mysql(db::mysql_options(options)))
+    Ok(mysql(mysql_options(options)))
 }
 
 /// The target, and the new password with the one before it if a rotation may be under way.
@@ -287,7 +203,7 @@ fn from_parts(args: &DatabaseArgs) -> Result<(Target, Option<(String, String)>),
     let file = args.database_password_file.as_deref().ok_or(Error::Missing { set, missing })?;
     let port = port("BLOG_DATABASE_PORT", args.database_port.as_deref())?;
     let password = read_text("BLOG_DATABASE_PASSWORD_FILE", file)?;
-    let target = mysql(db::mysql_parts(&host, port, &name, &user, &password));
+    let target = mysql(mysql_parts(&host, port, &name, &user, &password));
     let previous = match &args.database_previous_password_file {
         Some(file) => read_optional(PREVIOUS, file)?.map(|bytes| text_of(PREVIOUS, bytes)).transpose()?,
         None => None,
@@ -304,7 +220,7 @@ fn from_original(env: Env<'_>) -> Result<Option<Target>, Error> {
     let [host, name, user, password] = NAMES.map(needed);
     let given = env("MYSQL_PORT").filter(|port| !port.contains("://"));
     let port = port("MYSQL_PORT", given.as_deref())?;
-    Ok(Some(mysql(db::mysql_parts(&host?, port, &name?, &user?, &password?))))
+    Ok(Some(mysql(mysql_parts(&host?, port, &name?, &user?, &password?))))
 }
 
 fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {
@@ -312,36 +228,21 @@ fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {
     if port == 0 { Err(Error::Port(setting)) } else { Ok(port) }
 }
 
-/// A secret from a file, without the line break that editors add.
-fn read_text(setting: &'static str, path: &Path) -> Result<String, Error> {
-    text_of(setting, read_bytes(setting, path)?)
+/// What every MySQL connection of ours has in common, whoever spelled host and account.
+#[must_use]
+pub fn mysql_options(base: MySqlConnectOptions) -> MySqlConnectOptions {
+    base.charset("utf8mb4")
+        .timezone(Some("+00:00".to_owned()))
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .disable_statement_logging()
 }
 
-fn text_of(setting: &'static str, bytes: Vec<u8>) -> Result<String, Error> {
-    let text = String::from_utf8(bytes).map_err(|_| Error::NotText(setting))?;
-    let text = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(text.strip_suffix('\r').unwrap_or(text).to_owned())
-}
-
-pub(crate) fn read_bytes(setting: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|source| Error::Read { setting, path: path.to_owned(), source })
-}
-
-/// Before the first rotation there is nothing previous: the file is missing or empty.
-pub(crate) fn read_optional(setting: &'static str, path: &Path) -> Result<Option<Vec<u8>>, Error> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error::Read { setting, path: path.to_owned(), source }),
-    }
-}
-
-/// Refuses keys that can be guessed.
-pub(crate) fn long_enough(path: &Path, key: Vec<u8>) -> Result<Vec<u8>, Error> {
-    if key.len() < SHORTEST_KEY {
-        return Err(Error::ShortKey { path: path.to_owned(), found: key.len() });
-    }
-    Ok(key)
+/// Options for a server given by its parts. TLS is used whenever the server offers it.
+#[must_use]
+pub fn mysql_parts(host: &str, port: u16, name: &str, user: &str, password: &str) -> MySqlConnectOptions {
+    let base = MySqlConnectOptions::new().host(host).port(port).database(name).username(user);
+    mysql_options(base.password(password).ssl_mode(MySqlSslMode::Preferred))
 }
 
 #[cfg(test)]

@@ -1,7 +1,21 @@
-//! What the settings mean.
+//! Settings: as they are typed, what they mean, and what can be wrong with them.
 
+mod args;
 mod database;
+mod error;
+mod files;
 pub mod tls;
 
-pub use self::database::{DatabaseConfig, Env, Error, Rotation, process_env};
-pub(crate) use self::database::{long_enough, read_bytes, read_optional};
+pub use self::args::{DatabaseArgs, LogArgs, LogFormat, Markup, Registration, ServeArgs};
+pub use self::database::{DatabaseConfig, Redacted, Rotation, Target};
+pub use self::error::Error;
+pub(crate) use self::files::{long_enough, read_bytes, read_optional};
+
+/// Reads a variable of the environment; a parameter, so that tests need not change the real one.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The process's environment. An empty variable counts as none, as manifests often leave them.
+#[must_use]
+pub fn process_env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

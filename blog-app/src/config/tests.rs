@@ -252,3 +252,10 @@ fn a_rotation_is_under_way_while_there_is_another_previous_password() {
         assert!(DatabaseConfig::resolve(&args, &nothing).unwrap().rotation.is_none());
     }
 }
+
+#[test]
+fn a_password_is_not_in_the_debug_output_of_a_target() {
+    let options = mysql_parts("db", 3306, "flaskr", "blog", "s3cret");
+    let shown = format!("{:?}", Target::MySql(Redacted(Box::new(options))));
+    assert!(!shown.contains("s3cret"), "{shown}");
+}

@@ -8,8 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 
-use crate::cli::commands::DatabaseArgs;
-use crate::config::{Error, read_bytes};
+use super::files::read_bytes;
+use super::{DatabaseArgs, Error};
 
 /// The setting of the mode.
 pub const MODE: &str = "BLOG_DATABASE_TLS";

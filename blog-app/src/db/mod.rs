@@ -6,11 +6,11 @@ mod mysql_login;
 mod sqlite;
 mod writes;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
-use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -23,8 +23,7 @@ pub use self::mysql_login::{MySql, RenewError};
 pub(crate) use self::mysql_login::{close, connect};
 pub use self::sqlite::Sqlite;
 pub(crate) use self::writes::Writes;
-use crate::config::DatabaseConfig;
-use crate::config::tls;
+use crate::config::{DatabaseConfig, Redacted, Target, tls};
 
 /// How long a request waits for a connection, connecting included.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -40,25 +39,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const MYSQL_SESSION: &str = "SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,\
     NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 4, \
     lock_wait_timeout = 5, max_execution_time = 5000";
-
-/// Where the data is.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// A MySQL server. The options' `Debug` holds the password, so they are never printed.
-    MySql(Redacted<Box<MySqlConnectOptions>>),
-    /// A file of the embedded SQLite.
-    Sqlite(PathBuf),
-}
-
-/// A value that stays out of logs.
-#[derive(Clone)]
-pub struct Redacted<T>(pub T);
-
-impl<T> std::fmt::Debug for Redacted<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[redacted]")
-    }
-}
 
 /// A pool of connections to one of the two databases. Cloning shares the pool.
 #[derive(Clone, Debug)]
@@ -132,23 +112,6 @@ impl Database {
             Self::Sqlite(_) => None,
         }
     }
-}
-
-/// What every MySQL connection of ours has in common, whoever spelled host and account.
-#[must_use]
-pub fn mysql_options(base: MySqlConnectOptions) -> MySqlConnectOptions {
-    base.charset("utf8mb4")
-        .timezone(Some("+00:00".to_owned()))
-        .pipes_as_concat(false)
-        .no_engine_substitution(false)
-        .disable_statement_logging()
-}
-
-/// Options for a server given by its parts. TLS is used whenever the server offers it.
-#[must_use]
-pub fn mysql_parts(host: &str, port: u16, name: &str, user: &str, password: &str) -> MySqlConnectOptions {
-    let base = MySqlConnectOptions::new().host(host).port(port).database(name).username(user);
-    mysql_options(base.password(password).ssl_mode(MySqlSslMode::Preferred))
 }
 
 fn mysql_pool(options: MySqlConnectOptions) -> MySqlPool {
@@ -271,13 +234,6 @@ pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_password_is_not_in_the_debug_output_of_a_target() {
-        let options = mysql_parts("db", 3306, "flaskr", "blog", "s3cret");
-        let shown = format!("{:?}", Target::MySql(Redacted(Box::new(options))));
-        assert!(!shown.contains("s3cret"), "{shown}");
-    }
 
     #[test]
     fn a_lost_connection_is_unavailable_and_a_missing_column_is_not() {

@@ -15,10 +15,10 @@ use tokio::time::{sleep, timeout};
 use super::error_class::{NoConnection, no_connection, wrong_server};
 use super::writes::Writes;
 use super::{
-    ACQUIRE_TIMEOUT, Held, MYSQL_SESSION, POOL_SIZE, Redacted, Target, connection_guard, is_login_outdated,
-    is_nobody_there, is_password_refused, is_pool_timeout, loggable, server_problem,
+    ACQUIRE_TIMEOUT, Held, MYSQL_SESSION, POOL_SIZE, connection_guard, is_login_outdated, is_nobody_there,
+    is_password_refused, is_pool_timeout, loggable, server_problem,
 };
-use crate::config::{self, DatabaseConfig, Rotation};
+use crate::config::{self, DatabaseConfig, Redacted, Rotation, Target};
 
 /// How long a farewell may take; the server ends the session anyway.
 const GOODBYE: Duration = Duration::from_secs(1);

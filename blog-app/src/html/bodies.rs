@@ -8,9 +8,10 @@ use moka::Expiry;
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
+use crate::config::Markup;
 use crate::error::Error;
 use crate::html::blocking::BlockingPool;
-use crate::html::markdown::{Markup, Outcome, markdown};
+use crate::html::markdown::{Outcome, markdown};
 use crate::store::posts::Post;
 
 /// Memory for what was made, in bytes: a listing of the longest fits.

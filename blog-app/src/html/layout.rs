@@ -9,9 +9,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
+use crate::config::Markup;
 use crate::error::{Cause, Detail, Error, RETRY_AFTER, chain};
 use crate::html::assets;
-use crate::html::markdown::Markup;
 use crate::security::session::{self, Session};
 use crate::state::App;
 use crate::store::posts::Post;

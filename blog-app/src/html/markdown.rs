@@ -10,16 +10,6 @@ use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html};
 
 use crate::html::forms::BODY_LIMIT;
 
-/// What the text of a post is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Markup {
-    /// Text, shown with its line breaks, as Flaskr does.
-    #[default]
-    Plain,
-    /// Markdown (CommonMark with tables and strikethrough). HTML in it is not passed on.
-    Markdown,
-}
-
 /// Elements within elements; what is nested deeper is shown as text. The cleaner's time grows with the square of the depth.
 const DEPTH_LIMIT: usize = 50;
 /// The longest HTML of a post, in bytes; a text that would become more is shown as it is.

@@ -4,9 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli::commands::ServeArgs;
-use crate::config::{Env, Error, long_enough, read_bytes, read_optional};
-use crate::db::{Redacted, Target};
+use crate::config::{Env, Error, Redacted, ServeArgs, Target, long_enough, read_bytes, read_optional};
 use crate::security::session::{Key, Keys};
 
 const CURRENT: &str = "BLOG_SESSION_KEY_FILE";

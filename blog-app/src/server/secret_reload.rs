@@ -160,7 +160,7 @@ fn modified(files: Vec<&Path>) -> Times {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::commands::DatabaseArgs;
+    use crate::config::DatabaseArgs;
     use crate::security::session::{Key, Keys, Session};
 
     const SESSION: Session = Session { user: 1, issued: 0, proof: 0, id: 0, number: 0 };

@@ -9,8 +9,8 @@ use thiserror::Error;
 use tokio::time::Duration;
 
 use super::soon;
-use crate::config::{self, Rotation};
-use crate::db::{self, MySql, Redacted, STATEMENT_TIMEOUT, Target};
+use crate::config::{self, Redacted, Rotation, Target};
+use crate::db::{self, MySql, STATEMENT_TIMEOUT};
 
 /// How long to wait for somebody else who is changing it.
 const LOCK_WAIT: Duration = Duration::from_secs(10);

@@ -12,18 +12,10 @@ use thiserror::Error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 
+use crate::config::LogFormat;
 use crate::error::Cause;
 use crate::security::trusted_proxies::Peer;
 use crate::state::App;
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
-}
 
 /// The filter that `BLOG_LOG` gives isn't one.
 #[derive(Debug, Error)]

@@ -29,8 +29,7 @@ impl TestDatabase {
 }
 
 pub fn connect(url: &str) -> Database {
-    let args =
-        blog_app::cli::commands::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
+    let args = blog_app::config::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
     Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
 }
 

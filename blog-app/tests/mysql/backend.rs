@@ -88,8 +88,7 @@ impl Drop for Account {
 }
 
 pub fn connect(url: &str) -> Database {
-    let args =
-        blog_app::cli::commands::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
+    let args = blog_app::config::DatabaseArgs { database_url: Some(url.to_owned()), ..Default::default() };
     Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
 }
 

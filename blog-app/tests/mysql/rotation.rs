@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use blog_app::cli::commands::DatabaseArgs;
+use blog_app::config::DatabaseArgs;
 use blog_app::config::DatabaseConfig;
 use blog_app::db::Database;
 use blog_app::store::schema;

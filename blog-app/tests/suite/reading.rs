@@ -1,7 +1,7 @@
 //! Posts by their addresses, authors' pages, the feed, and how pages are kept and sent.
 
 use axum::http::StatusCode;
-use blog_app::html::markdown::Markup;
+use blog_app::config::Markup;
 
 use super::{Answer, Blog, keys};
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use axum::http::StatusCode;
-use blog_app::html::markdown::Markup;
+use blog_app::config::Markup;
 
 use super::Blog;
 

@@ -116,7 +116,7 @@ async fn control_characters_are_removed_in_the_form_and_said() {
 
 #[tokio::test]
 async fn the_feed_is_well_formed_whatever_is_stored() {
-    for markup in [blog_app::html::markdown::Markup::Plain, blog_app::html::markdown::Markup::Markdown] {
+    for markup in [blog_app::config::Markup::Plain, blog_app::config::Markup::Markdown] {
         let blog =
             Blog::with_post().await.configured(|app| std::sync::Arc::make_mut(&mut app.site).markup = markup);
         let odd = "a\u{b}b\u{1}\u{fffe} &#11; &#x1b;";

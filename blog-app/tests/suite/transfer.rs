@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use blog_app::cli::commands::DatabaseArgs;
+use blog_app::config::DatabaseArgs;
 use blog_app::config::DatabaseConfig;
 use blog_app::db::Database;
 
