@@ -7,12 +7,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
-use crate::extract::form_body::{LARGE_BODY, SMALL_BODY};
-use crate::html::forms;
-use crate::html::forms::BODY_LIMIT;
+use crate::html::blocking;
+use crate::html::forms::{self, BODY_LIMIT};
+use crate::security::body_places::{LARGE_BODY, SMALL_BODY};
 use crate::security::password;
-use crate::store;
-use crate::store::page_cursor;
+use crate::store::{self, page_cursor};
 
 /// Seconds after which a client may try again while the database is away.
 pub const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
@@ -47,9 +46,6 @@ pub enum Error {
     /// All places for large bodies are taken.
     #[error("too many large requests are under way")]
     Full,
-    /// Too much is under way already.
-    #[error("too many requests of this kind are under way")]
-    Busy,
     /// The address of an older page is wrong.
     #[error(transparent)]
     Cursor(page_cursor::InvalidCursor),
@@ -65,9 +61,9 @@ pub enum Error {
     /// The schema is too old for this.
     #[error("the database's schema is too old for this; run `blog-app migrate`")]
     NotMigrated,
-    /// Work in another thread ended early, by a bug.
-    #[error("failed to finish work in another thread")]
-    Panicked,
+    /// Work in another thread.
+    #[error(transparent)]
+    Blocking(#[from] blocking::Error),
     /// A template.
     #[error("failed to render a page")]
     Render(#[source] askama::Error),
@@ -90,10 +86,11 @@ impl Error {
             Self::SmallBodyTooLong | Self::PostTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body(_) => StatusCode::BAD_REQUEST,
             unavailable if unavailable.is_unavailable() => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Busy | Self::Full | Self::NotMigrated | Self::Password(password::Error::Busy) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Panicked | Self::Render(_) => {
+            Self::Full
+            | Self::NotMigrated
+            | Self::Blocking(blocking::Error::Busy)
+            | Self::Password(password::Error::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Shared(_) | Self::Password(_) | Self::Blocking(_) | Self::Render(_) => {
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         }
@@ -112,7 +109,7 @@ impl Error {
     fn detail(&self) -> Option<String> {
         match self {
             Self::NoSuchPost(id) => Some(format!("Post id {id} doesn't exist.")),
-            Self::Busy | Self::Password(password::Error::Busy) => Some(
+            Self::Blocking(blocking::Error::Busy) | Self::Password(password::Error::Busy) => Some(
                 "Too many people are doing this at the moment. Please try again in a few seconds.".to_owned(),
             ),
             Self::Full => Some(

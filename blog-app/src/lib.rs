@@ -11,6 +11,7 @@ mod error;
 pub mod extract;
 pub mod html;
 mod middleware;
+pub mod router;
 pub mod routes;
 pub mod security;
 pub mod server;

@@ -1,37 +1,23 @@
-//! The application: its state, and the one list of routes and layers.
+//! What the handlers share.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::Router;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware;
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::TimeoutLayer;
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::cache::page_cache::Shelf;
 use crate::db::Database;
-use crate::error::Error;
-use crate::extract::form_body::{self, Places};
-use crate::html::assets;
 use crate::html::blocking::BlockingPool;
 use crate::html::bodies::MarkdownCache;
-use crate::html::layout::{self, Page, Site};
-use crate::html::names::NameIndex;
-use crate::middleware::origin;
-use crate::routes::{auth, editor, logout, posts, resume};
+use crate::html::layout::Site;
+use crate::security::body_places::Places;
+use crate::security::name_index::NameIndex;
 use crate::security::password::Passwords;
 use crate::security::rate_limit::{Guesses, Registrations};
 use crate::security::session::Sessions;
 use crate::security::trusted_proxies::{Proxies, is_plain, is_secure};
-use crate::telemetry::logging;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
-
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handlers share.
 pub struct App {
@@ -89,60 +75,4 @@ impl App {
             own.is_some_and(|own| asked.is_some_and(|host| host.eq_ignore_ascii_case(own.as_bytes())));
         is_secure(headers) || (at_home && !is_plain(headers))
     }
-}
-
-/// The blog as a service. Layers run from the last to the first.
-pub fn router(app: Arc<App>) -> Router {
-    Router::new()
-        .merge(auth::routes())
-        .merge(logout::routes())
-        .merge(editor::routes())
-        .merge(resume::routes())
-        .merge(posts::routes())
-        .route("/hello", get(|| async { "Hello, World!" }))
-        .route("/static/{name}", get(assets::asset))
-        .fallback(not_found)
-        .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED })
-        .layer(origin::csrf_layer(app.site.address.as_deref()))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), origin::check))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
-        .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), layout::frame))
-        .layer(middleware::map_response(secure))
-        .layer(middleware::from_fn(form_body::end_unread))
-        .layer(middleware::from_fn_with_state(Arc::clone(&app), logging::observe))
-        .with_state(app)
-}
-
-/// Flaskr's redirect: 302, to a path of ours.
-#[must_use]
-pub fn found(path: &'static str) -> Response {
-    (StatusCode::FOUND, [(header::LOCATION, path)]).into_response()
-}
-
-/// Takes the page's frame, so that who is logged in stays so on the page that doesn't exist.
-async fn not_found(_: Page) -> Error {
-    Error::NotFound
-}
-
-/// The referrer policy must not be `no-referrer`: browsers would send `Origin: null` with our own forms, and those
-/// that send no `Sec-Fetch-Site` (over plain HTTP) could post nothing.
-const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
-    (
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
-             base-uri 'none'; frame-ancestors 'none'",
-        ),
-    ),
-    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-];
-
-async fn secure(mut response: Response) -> Response {
-    for (name, value) in SECURITY_HEADERS {
-        response.headers_mut().insert(name, value);
-    }
-    response
 }

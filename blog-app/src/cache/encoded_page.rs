@@ -10,8 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::error::Error;
-use crate::html::blocking::BlockingPool;
+use crate::html::blocking::{BlockingPool, Error};
 
 /// Below this, in bytes, compression saves nothing.
 const WORTH_IT: usize = 1024;

@@ -10,9 +10,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::cache::encoded_page::Rendered;
 use crate::db::Database;
-use crate::routes::editor::PAGE_SIZE;
 use crate::store;
-use crate::store::posts::{self, Listing, Place, Post};
+use crate::store::posts::{self, Listing, PAGE_SIZE, Place, Post};
 use crate::store::users::{self, User};
 
 /// How long a reader may be shown what was read before: also how old it may be after a write at another replica.

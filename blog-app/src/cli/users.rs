@@ -12,7 +12,7 @@ use crate::cli::commands::{UserArgs, UserCommand};
 use crate::db::Database;
 use crate::html::characters::printable;
 use crate::html::forms::{self, Login};
-use crate::html::names::NameIndex;
+use crate::security::name_index::NameIndex;
 use crate::security::password::Passwords;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, import_export};

@@ -1,56 +1,24 @@
-//! Bodies of requests: read up to a limit, in bounded memory, and drained where their end isn't wanted.
+//! Forms in bodies of requests, read up to a limit and in bounded memory.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
-use hyper::body::{Frame, SizeHint};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::error::Error;
 use crate::html::forms::Form;
+use crate::security::body_places::{LARGE_BODY, SMALL_BODY};
 use crate::state::App;
 
-/// Larger ones need one of the few places for large bodies. Names and passwords at their longest are smaller.
-pub const SMALL_BODY: usize = 16 * 1024;
-/// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
-pub const LARGE_BODY: usize = 1024 * 1024;
 /// What is too long is read up to here, if there is room, so that it comes back in its form.
 const OVERSIZE_BODY: usize = 4 * 1024 * 1024;
 /// How long a request waits for a place.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
-/// After the answer, so much more of a body is taken and dropped, for so long: a client that still writes would lose the
-/// answer if the connection was cut.
-const DRAIN_BYTES: usize = 16 * 1024 * 1024;
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The places for bodies that are larger than [`SMALL_BODY`].
-pub struct Places {
-    /// For members: with [`LARGE_BODY`] they take 32 MiB at most.
-    pub members: Arc<Semaphore>,
-    /// For everybody else, so that strangers never take a member's.
-    pub strangers: Arc<Semaphore>,
-    /// For bodies of members that are too long.
-    pub oversize: Arc<Semaphore>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
-        Self { members: places(MEMBERS), strangers: places(4), oversize: places(2) }
-    }
-}
-
-/// Requests of members with large bodies that are under way at once.
-pub const MEMBERS: usize = 32;
 
 /// The form of a request that anybody may send, at most [`SMALL_BODY`] long.
 ///
@@ -109,7 +77,7 @@ impl LargeForm {
 }
 
 /// Whether the body is announced as small. One of unknown length counts as large.
-fn is_small(headers: &HeaderMap) -> bool {
+pub(crate) fn is_small(headers: &HeaderMap) -> bool {
     announced(headers).is_some_and(|length| length <= SMALL_BODY as u64)
 }
 
@@ -144,65 +112,5 @@ impl Reading {
             }
         }
         Ok(true)
-    }
-}
-
-/// A body that can be drained after its handler has dropped it.
-struct Shared(Arc<Mutex<Body>>);
-
-impl Shared {
-    fn with<T>(&self, act: impl FnOnce(Pin<&mut Body>) -> T) -> T {
-        act(Pin::new(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-}
-
-impl HttpBody for Shared {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.with(|body| body.poll_frame(context))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.with(|body| body.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.with(|body| body.size_hint())
-    }
-}
-
-/// Ends the connection properly where an answer comes before the end of a large body: the answer announces the end, and what
-/// is still on its way is dropped for a while. A client that waits for a word before it sends anything isn't encouraged.
-pub async fn end_unread(request: Request, next: Next) -> Response {
-    if is_small(request.headers()) || request.body().is_end_stream() {
-        return next.run(request).await;
-    }
-    let waits = request.headers().contains_key(header::EXPECT);
-    let (parts, body) = request.into_parts();
-    let shared = Arc::new(Mutex::new(body));
-    let request = Request::from_parts(parts, Body::new(Shared(Arc::clone(&shared))));
-    let mut response = next.run(request).await;
-    let rest = Shared(shared);
-    if !rest.is_end_stream() {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        if !waits {
-            tokio::spawn(timeout(DRAIN_TIMEOUT, drain(rest)));
-        }
-    }
-    response
-}
-
-async fn drain(mut rest: Shared) {
-    let mut dropped = 0;
-    while let Some(Ok(frame)) = rest.frame().await {
-        dropped += frame.data_ref().map_or(0, Bytes::len);
-        if dropped > DRAIN_BYTES {
-            return;
-        }
     }
 }

@@ -1,3 +1,6 @@
 //! What handlers take out of requests.
 
+pub(crate) mod current_user;
 pub mod form_body;
+pub(crate) mod member;
+pub(crate) mod path_id;

@@ -2,9 +2,19 @@
 
 use std::sync::Arc;
 
+use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use crate::error::Error;
+/// Why work wasn't done.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Too much is under way already.
+    #[error("too many requests of this kind are under way")]
+    Busy,
+    /// Work in another thread ended early, by a bug.
+    #[error("failed to finish work in another thread")]
+    Panicked,
+}
 
 /// Work on less text than this ends sooner than another thread would begin it, in bytes.
 const SMALL: usize = 64 * 1024;

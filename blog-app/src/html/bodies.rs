@@ -9,8 +9,7 @@ use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::config::Markup;
-use crate::error::Error;
-use crate::html::blocking::BlockingPool;
+use crate::html::blocking::{BlockingPool, Error};
 use crate::html::markdown::{Outcome, markdown};
 use crate::store::posts::Post;
 

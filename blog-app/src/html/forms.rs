@@ -175,6 +175,14 @@ fn characters(text: &str) -> usize {
     text.chars().count() - text.matches("\r\n").count()
 }
 
+/// The sentence for a text that the original's tables can't take.
+pub fn misfit(field: &str, too_long: bool) -> String {
+    let mut name = field.to_owned();
+    name[..1].make_ascii_uppercase();
+    let problem = if too_long { "is longer than" } else { "has characters other than those that" };
+    format!("{name} {problem} this blog's database can hold. Its owner can widen it with `blog-app migrate`.")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -9,3 +9,4 @@ pub(crate) mod humanize;
 pub mod layout;
 pub mod markdown;
 pub mod names;
+pub mod redirect;

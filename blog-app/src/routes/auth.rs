@@ -5,24 +5,25 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::routing::get;
 
 use crate::error::Error;
 use crate::extract::form_body::SmallForm;
+use crate::extract::member::Member;
 use crate::html::forms::{self, Login};
 use crate::html::humanize;
-use crate::html::layout::{Page, html, kept, retry_later, signed_in};
+use crate::html::layout::Page;
 use crate::html::names;
-use crate::routes::editor::misfit;
+use crate::html::redirect::found;
+use crate::routes::responses::{html, kept, retry_later};
 use crate::security::password::Verdict;
 use crate::security::rate_limit::Tries;
 use crate::security::session::{self, KnownBrowser, Session};
-use crate::state::{App, found};
-use crate::store::users::{self, Credentials, User};
+use crate::state::App;
+use crate::store::users::{self, Credentials};
 use crate::store::{self, sessions};
 
 /// The routes below `/auth`.
@@ -60,7 +61,7 @@ const AWAY: &str = "The blog can't reach its database at the moment. The name is
 /// Who is logged in can't be found out while the database is away; the form must come back filled all the same.
 fn page_or_anonymous(app: &App, page: Result<Page, Error>) -> Result<Page, Error> {
     match page {
-        Err(error) if error.is_unavailable() => Ok(Page::anonymous(app)),
+        Err(error) if error.is_unavailable() => Ok(Page::anonymous(&app.site)),
         other => other,
     }
 }
@@ -103,7 +104,7 @@ async fn register(
                     format!("User {} is already registered.", login.username)
                 }
                 Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
-                    misfit(field, too_long)
+                    forms::misfit(field, too_long)
                 }
                 Err(error) if error.is_unavailable() => {
                     let page = page.flash(AWAY.to_owned());
@@ -290,43 +291,4 @@ async fn change_password(
     }
     let session = start_session(&app, &headers, &Credentials { hash, ..known }).await?;
     Ok((session, found("/")).into_response())
-}
-
-/// The page's frame for somebody who is logged in; everybody else is sent to log in.
-pub struct Member {
-    /// The frame.
-    pub page: Page,
-    /// Who it is.
-    pub user: User,
-}
-
-/// Why there is no member.
-pub enum NotMember {
-    /// Nobody is logged in.
-    LogIn,
-    /// It couldn't be found out.
-    Failed(Error),
-}
-
-impl IntoResponse for NotMember {
-    fn into_response(self) -> Response {
-        match self {
-            Self::LogIn => found("/auth/login"),
-            Self::Failed(error) => error.into_response(),
-        }
-    }
-}
-
-impl FromRequestParts<Arc<App>> for Member {
-    type Rejection = NotMember;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, NotMember> {
-        // Without a cookie there is nothing to ask the database.
-        if signed_in(&parts.headers, app).is_none() {
-            return Err(NotMember::LogIn);
-        }
-        let page = Page::from_request_parts(parts, app).await.map_err(NotMember::Failed)?;
-        let user = page.viewer.clone().ok_or(NotMember::LogIn)?;
-        Ok(Self { page, user })
-    }
 }

@@ -11,19 +11,19 @@ use axum::routing::{get, post};
 
 use crate::error::Error;
 use crate::extract::form_body::LargeForm;
-use crate::html::forms::Draft;
-use crate::html::layout::{self, Page, html};
-use crate::routes::auth::{Member, NotMember};
-use crate::routes::posts::number;
+use crate::extract::member::{Member, NotMember};
+use crate::extract::path_id::number;
+use crate::html::forms::{Draft, misfit};
+use crate::html::layout::Page;
+use crate::html::redirect::found;
+use crate::middleware::error_pages::with_status;
+use crate::routes::responses::{self, html};
 use crate::routes::resume;
 use crate::security::session::SET_WROTE_COOKIE;
-use crate::state::{App, found};
+use crate::state::App;
 use crate::store;
 use crate::store::posts::{self, Post};
 use crate::store::users::User;
-
-/// How many posts a page shows.
-pub const PAGE_SIZE: usize = 20;
 
 /// The routes of the writers.
 pub fn routes() -> Router<Arc<App>> {
@@ -118,7 +118,7 @@ async fn save(
         Ok(member) => member,
         Err(NotMember::Failed(error)) if error.is_unavailable() => {
             let (draft, _) = draft_in(app, request, true).await?;
-            return kept(Page::anonymous(app), subject, draft, &error);
+            return kept(Page::anonymous(&app.site), subject, draft, &error);
         }
         Err(NotMember::LogIn) => return Ok(without_member(app, subject, request).await),
         Err(refusal) => return Ok(refusal.into_response()),
@@ -133,7 +133,7 @@ async fn save(
     let (mut draft, is_oversize) = draft_in(app, request, true).await?;
     if let Some(problem) = draft.remove_forbidden().or_else(|| draft.problem()) {
         let form = form(page.flash(problem), subject, title, draft)?;
-        return Ok(if is_oversize { layout::with_status(form, StatusCode::PAYLOAD_TOO_LARGE) } else { form });
+        return Ok(if is_oversize { with_status(form, StatusCode::PAYLOAD_TOO_LARGE) } else { form });
     }
     match store_draft(app, &user, subject, &draft).await {
         Ok(()) => Ok(written()),
@@ -149,8 +149,10 @@ async fn save(
 async fn without_member(app: &Arc<App>, subject: Subject, request: Request) -> Response {
     let of_member = resume::was_here_before(app, request.headers());
     match draft_in(app, request, of_member).await {
-        Ok((draft, _)) if !draft.is_empty() => resume::ask_to_log_in(Page::anonymous(app), subject, &draft)
-            .unwrap_or_else(IntoResponse::into_response),
+        Ok((draft, _)) if !draft.is_empty() => {
+            resume::ask_to_log_in(Page::anonymous(&app.site), subject, &draft)
+                .unwrap_or_else(IntoResponse::into_response)
+        }
         Err(error @ (Error::PostTooLong | Error::Full)) => error.into_response(),
         Ok(_) | Err(_) => NotMember::LogIn.into_response(),
     }
@@ -185,20 +187,12 @@ pub fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -
     }
 }
 
-/// The sentence for a text that the original's tables can't take.
-pub fn misfit(field: &str, too_long: bool) -> String {
-    let mut name = field.to_owned();
-    name[..1].make_ascii_uppercase();
-    let problem = if too_long { "is longer than" } else { "has characters other than those that" };
-    format!("{name} {problem} this blog's database can hold. Its owner can widen it with `blog-app migrate`.")
-}
-
 /// The form again, with what was typed, when the database is away.
 fn kept(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Response, Error> {
     let message = "The blog can't reach its database at the moment, so this may not be saved yet. \
                    What you wrote is still here: please press Save again in a few seconds.";
     let form = form(page.flash(message.to_owned()), subject, None, draft)?;
-    Ok(layout::kept(form, error))
+    Ok(responses::kept(form, error))
 }
 
 async fn delete_post(

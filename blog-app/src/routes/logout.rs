@@ -11,10 +11,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::error::Error;
-use crate::html::layout::{Page, html, signed_in};
-use crate::routes::auth::Member;
+use crate::extract::current_user::signed_in;
+use crate::extract::member::Member;
+use crate::html::layout::Page;
+use crate::html::redirect::found;
+use crate::routes::responses::html;
 use crate::security::session::{self, MAX_AGE};
-use crate::state::{App, found};
+use crate::state::App;
 use crate::store::sessions;
 
 /// How often sessions are recorded that ended while the database was away.

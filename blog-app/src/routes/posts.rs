@@ -13,11 +13,14 @@ use serde::Deserialize;
 use crate::cache::encoded_page::Rendered;
 use crate::cache::page_cache::{Content, Known, Missing, View};
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
+use crate::extract::path_id::number;
 use crate::html::bodies::Bodies;
-use crate::html::layout::{Page, failed_with};
+use crate::html::layout::Page;
+use crate::html::redirect::found;
 use crate::routes::feed;
+use crate::routes::responses::failed_with;
 use crate::security::session;
-use crate::state::{App, found};
+use crate::state::App;
 use crate::store::page_cursor::Cursor;
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;
@@ -132,14 +135,6 @@ async fn show_feed(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Re
     Ok(([(header::CONTENT_TYPE, "application/atom+xml; charset=utf-8")], text).into_response())
 }
 
-/// An id as an address names it. Anything but digits is no address of ours.
-pub fn number(id: &str) -> Result<i64, Error> {
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Error::NotFound);
-    }
-    id.parse().map_err(|_| Error::NotFound)
-}
-
 /// Shows a view to whoever asks: to who has just written what there is now, to others what there was at most a second ago,
 /// and to anybody what there was when the database last answered, if it is away.
 async fn show(
@@ -204,10 +199,10 @@ async fn first_answer(
     let bodies = bodies_of(app, known).await?;
     if !bodies.is_final() {
         let rendered = text_of(app, page, known, bodies, Rendered::html).await?;
-        return rendered.answer(&app.pool, headers).await;
+        return Ok(rendered.answer(&app.pool, headers).await?);
     }
     let make = || text_of(app, page, known, bodies, Rendered::html);
-    known.page.get_or_try_init(make).await?.answer(&app.pool, headers).await
+    Ok(known.page.get_or_try_init(make).await?.answer(&app.pool, headers).await?)
 }
 
 /// Going back page by page ends at the beginning, which has an address of its own.
@@ -231,7 +226,7 @@ fn found_at(path: &str) -> Response {
 }
 
 async fn bodies_of(app: &App, known: &Known) -> Result<Bodies, Error> {
-    app.markdown.bodies(&app.pool, app.site.markup, known.content.posts()).await
+    Ok(app.markdown.bodies(&app.pool, app.site.markup, known.content.posts()).await?)
 }
 
 /// The page's text, made into something; large ones in another thread.
@@ -285,7 +280,7 @@ async fn stale(app: &App, known: &Arc<Known>, cause: &str) -> Result<Response, E
         "The blog can't reach its database at the moment. This is the page as it was {age}; \
          writing and logging in will work again in a while."
     );
-    let page = html_of(app, Page::anonymous(app).flash(message), known).await?;
+    let page = html_of(app, Page::anonymous(&app.site).flash(message), known).await?;
     let mut response = failed_with(page, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(Cause(cause.to_owned()));

@@ -11,10 +11,13 @@ use axum::routing::post;
 
 use crate::error::Error;
 use crate::extract::form_body::LargeForm;
+use crate::extract::path_id::number;
 use crate::html::forms::{Draft, Form, Login};
-use crate::html::layout::{self, Page, html};
+use crate::html::layout::Page;
+use crate::middleware::error_pages::with_status;
 use crate::routes::auth::{Attempt, log_in_as, start_session};
 use crate::routes::editor::{self, Subject};
+use crate::routes::responses::{html, kept, retry_later};
 use crate::security::session;
 use crate::state::App;
 
@@ -42,7 +45,7 @@ struct ResumePage<'a> {
 /// The answer to a text without a login.
 pub fn ask_to_log_in(page: Page, subject: Subject, draft: &Draft) -> Result<Response, Error> {
     let form = ResumePage { page: page.flash(ENDED.to_owned()), username: "", post: subject.id(), draft };
-    let mut response = layout::with_status(html(&form)?, StatusCode::UNAUTHORIZED);
+    let mut response = with_status(html(&form)?, StatusCode::UNAUTHORIZED);
     let headers = response.headers_mut();
     headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie form-action=\"/auth/resume\""));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
@@ -60,15 +63,15 @@ async fn resume(
     let draft = Draft::from_form(form).map_err(Error::Form)?;
     let username = login.username.clone();
     let again = |text: String| {
-        let page = Page::anonymous(&app).flash(text);
+        let page = Page::anonymous(&app.site).flash(text);
         html(&ResumePage { page, username: &username, post: subject.id(), draft: &draft })
     };
     match log_in_as(&app, &headers, login).await? {
         Attempt::Failed(problem) => again(problem),
-        Attempt::Wait(text, wait) => Ok(layout::retry_later(again(text)?, wait)),
-        Attempt::Away(text, error) => Ok(layout::kept(again(text)?, &error)),
+        Attempt::Wait(text, wait) => Ok(retry_later(again(text)?, wait)),
+        Attempt::Away(text, error) => Ok(kept(again(text)?, &error)),
         Attempt::In(found) => {
-            let page = Page { viewer: Some(found.user.clone()), ..Page::anonymous(&app) };
+            let page = Page { viewer: Some(found.user.clone()), ..Page::anonymous(&app.site) };
             let form = match editor::own_post_of(&app, &found.user, subject).await {
                 Ok(title) => editor::form(page.flash(RESUMED.to_owned()), subject, title, draft),
                 Err(_) => editor::form(page.flash(NOT_YOURS.to_owned()), Subject::New, None, draft),
@@ -84,7 +87,7 @@ fn take(form: &mut Form, field: &'static str) -> Result<String, Error> {
 
 fn subject(form: &mut Form) -> Result<Subject, Error> {
     let id = take(form, "post")?;
-    if id.is_empty() { Ok(Subject::New) } else { crate::routes::posts::number(&id).map(Subject::Existing) }
+    if id.is_empty() { Ok(Subject::New) } else { number(&id).map(Subject::Existing) }
 }
 
 /// Whether a cookie of ours proves that a member has used this browser, also after the session.

@@ -6,6 +6,9 @@ use super::{Error, read, write};
 use crate::db::Database;
 use crate::store::page_cursor::Cursor;
 
+/// How many posts a page shows.
+pub const PAGE_SIZE: usize = 20;
+
 /// A post with its author's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Post {

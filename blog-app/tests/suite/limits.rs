@@ -91,7 +91,7 @@ async fn strangers_never_take_a_members_place() {
     let blog = Blog::with_post().await;
     let mut member = blog.browser_of("test").await;
     let paths = ["/auth/login", "/auth/register", "/auth/resume", "/create", "/1/update"];
-    let strangers: Vec<_> = (0..blog_app::extract::form_body::MEMBERS)
+    let strangers: Vec<_> = (0..blog_app::security::body_places::MEMBERS)
         .flat_map(|_| paths)
         .map(|path| {
             let mut browser = blog.browser();
@@ -101,7 +101,7 @@ async fn strangers_never_take_a_members_place() {
     while blog.app.places.strangers.available_permits() > 0 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(blog.app.places.members.available_permits(), blog_app::extract::form_body::MEMBERS);
+    assert_eq!(blog.app.places.members.available_permits(), blog_app::security::body_places::MEMBERS);
     let body = "x".repeat(60_000);
     assert_eq!(member.post("/create", &[("title", "large"), ("body", &body)]).await.location(), "/");
     for one in strangers {
@@ -122,7 +122,7 @@ async fn a_login_needs_no_more_than_sixteen_kibibytes() {
 async fn large_bodies_under_way_are_counted_and_small_ones_pass_by() {
     let blog = Blog::with_post().await;
     let browser = blog.browser_of("test").await;
-    let stalled: Vec<_> = (0..blog_app::extract::form_body::MEMBERS)
+    let stalled: Vec<_> = (0..blog_app::security::body_places::MEMBERS)
         .map(|_| {
             let mut browser = browser.clone();
             let never = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
@@ -144,7 +144,7 @@ async fn large_bodies_under_way_are_counted_and_small_ones_pass_by() {
     for one in &stalled {
         one.abort();
     }
-    while blog.app.places.members.available_permits() < blog_app::extract::form_body::MEMBERS {
+    while blog.app.places.members.available_permits() < blog_app::security::body_places::MEMBERS {
         tokio::task::yield_now().await;
     }
     assert_eq!(browser.clone().post("/create", &[("title", "large"), ("body", &body)]).await.location(), "/");

@@ -1,0 +1,46 @@
+//! The user of the request's session.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+
+use crate::error::Error;
+use crate::html::layout::Page;
+use crate::security::session::{self, Session};
+use crate::state::App;
+use crate::store::sessions;
+use crate::store::users::User;
+
+/// Who turned out to be logged in while a request was answered: an error page shows it too.
+#[derive(Clone, Default)]
+pub(crate) struct Seen(pub(crate) Arc<OnceLock<User>>);
+
+impl FromRequestParts<Arc<App>> for Page {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let viewer = match signed_in(&parts.headers, app) {
+            Some(session) => sessions::find_user(&app.database, session.user, session.key())
+                .await
+                .map_err(Error::Store)?
+                .filter(|found| !found.is_ended && found.number == session.number)
+                .map(|found| found.credentials)
+                .filter(|found| session::proof(&found.hash) == session.proof)
+                .map(|found| found.user),
+            None => None,
+        };
+        if let (Some(Seen(seen)), Some(user)) = (parts.extensions.get(), &viewer) {
+            // Set already only if a handler asked twice, and then to the same.
+            let _ = seen.set(user.clone());
+        }
+        Ok(Self { viewer, ..Self::anonymous(&app.site) })
+    }
+}
+
+/// What the session cookie says, without a look at the database.
+pub fn signed_in(headers: &HeaderMap, app: &App) -> Option<Session> {
+    let now = session::now();
+    session::cookies(headers, session::COOKIE).find_map(|value| app.sessions.open(value, now))
+}

@@ -1,0 +1,53 @@
+//! A user who is logged in, or the way to the login.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+
+use super::current_user::signed_in;
+use crate::error::Error;
+use crate::html::layout::Page;
+use crate::html::redirect::found;
+use crate::state::App;
+use crate::store::users::User;
+
+/// The page's frame for somebody who is logged in; everybody else is sent to log in.
+pub struct Member {
+    /// The frame.
+    pub page: Page,
+    /// Who it is.
+    pub user: User,
+}
+
+/// Why there is no member.
+pub enum NotMember {
+    /// Nobody is logged in.
+    LogIn,
+    /// It couldn't be found out.
+    Failed(Error),
+}
+
+impl IntoResponse for NotMember {
+    fn into_response(self) -> Response {
+        match self {
+            Self::LogIn => found("/auth/login"),
+            Self::Failed(error) => error.into_response(),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Member {
+    type Rejection = NotMember;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, NotMember> {
+        // Without a cookie there is nothing to ask the database.
+        if signed_in(&parts.headers, app).is_none() {
+            return Err(NotMember::LogIn);
+        }
+        let page = Page::from_request_parts(parts, app).await.map_err(NotMember::Failed)?;
+        let user = page.viewer.clone().ok_or(NotMember::LogIn)?;
+        Ok(Self { page, user })
+    }
+}

@@ -1,0 +1,38 @@
+//! Pages as responses: rendered, or with the status of a failure.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+
+use crate::error::{Cause, Error, RETRY_AFTER, chain};
+use crate::middleware::error_pages::with_status;
+
+/// Renders a template; only a bug makes that fail.
+pub fn html(template: &impl Template) -> Result<Response, Error> {
+    Ok(Html(template.render().map_err(Error::Render)?).into_response())
+}
+
+/// The same, and when to come back.
+#[must_use]
+pub fn failed_with(page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+    let mut page = with_status(page, status);
+    page.headers_mut().insert(header::RETRY_AFTER, retry_after);
+    page
+}
+
+/// A form that is to be sent again after this time at the earliest.
+#[must_use]
+pub fn retry_later(form: Response, wait: Duration) -> Response {
+    failed_with(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
+}
+
+/// A form with what was typed, as the answer while the database is away: people need not type it again.
+#[must_use]
+pub fn kept(form: Response, error: &Error) -> Response {
+    let mut response = failed_with(form, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    response.extensions_mut().insert(Cause(chain(error)));
+    response
+}
