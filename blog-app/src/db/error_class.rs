@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{ACQUIRE_TIMEOUT, mysql_number};
+use super::ACQUIRE_TIMEOUT;
 use crate::config::tls;
 
 /// The start of the standard library's message for a name that no resolver knows.
@@ -183,6 +183,91 @@ pub fn is_nobody_there(error: &sqlx::Error) -> bool {
     io.kind() == io::ErrorKind::ConnectionRefused || io.to_string().starts_with(LOOKUP_FAILED)
 }
 
+/// Whether the connection is of no use any more, as opposed to the statement.
+#[must_use]
+pub fn is_connection_lost(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::PoolTimedOut
+    )
+}
+
+pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
+    let reason = error.as_database_error()?;
+    Some(reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
+}
+
+/// MySQL's errors that pass by themselves: too many connections, account or database not there yet, shutdown,
+/// read-only during a failover, offline mode, lock waits, deadlocks, a killed session.
+const PASSING_MYSQL: &[u16] = &[
+    1040, 1044, 1045, 1049, 1053, 1129, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927, 3024, 3032,
+    3169, 3572,
+];
+/// SQLite's: busy, locked, out of disk, not to be opened, not to be written. The low byte is the primary code.
+const PASSING_SQLITE: &[i64] = &[5, 6, 8, 10, 13, 14];
+
+/// Whether the database is away, in the sense that the same statement may well work later.
+#[must_use]
+pub fn is_unavailable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolClosed => true,
+        full if is_out_of_space(full) => true,
+        sqlx::Error::Database(reason) => {
+            if let Some(mysql) = reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                return PASSING_MYSQL.contains(&mysql.number());
+            }
+            let code = reason.code().and_then(|code| code.parse::<i64>().ok());
+            code.is_some_and(|code| PASSING_SQLITE.contains(&(code & 0xff)))
+        }
+        other => is_connection_lost(other),
+    }
+}
+
+/// Whether the server answered that this account, or its database, isn't there. The right account may come with the next
+/// read of its file, so it counts as unavailable too; but a replica that is refused has nothing to show by itself.
+#[must_use]
+pub fn is_refused(error: &sqlx::Error) -> bool {
+    const REFUSED: [u16; 3] = [1044, 1045, 1049];
+    mysql_number(error).is_some_and(|number| REFUSED.contains(&number))
+}
+
+/// Whether the server is there and this login is what is wrong, or we are there and its certificate is: what the files of
+/// the settings hold by now may be right.
+#[must_use]
+pub fn is_login_outdated(error: &sqlx::Error) -> bool {
+    is_password_refused(error) || tls::refusal(error).is_some()
+}
+
+/// Whether the server answered that the password is wrong, or the account unknown: it doesn't tell the two apart.
+#[must_use]
+pub fn is_password_refused(error: &sqlx::Error) -> bool {
+    const ACCESS_DENIED: u16 = 1045;
+    mysql_number(error) == Some(ACCESS_DENIED)
+}
+
+/// Which text didn't fit into its column, and whether for its length; nothing if that isn't what the error is about.
+/// Only the column's name is taken from the message, which may quote the text.
+#[must_use]
+pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
+    const TOO_LONG: u16 = 1406;
+    const INCORRECT_STRING: u16 = 1366;
+    /// The same, told of a parameter and not of a column.
+    const IMPOSSIBLE_CONVERSION: u16 = 3988;
+    let reason = error.as_database_error()?;
+    let too_long = match mysql_number(error)? {
+        TOO_LONG => true,
+        INCORRECT_STRING | IMPOSSIBLE_CONVERSION => false,
+        _ => return None,
+    };
+    let named = |field: &&str| reason.message().contains(&format!(" for column '{field}' at row"));
+    let field = ["title", "body", "username"].into_iter().find(named).unwrap_or("text");
+    Some((field, too_long))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +307,12 @@ mod tests {
         assert!(server_problem("5.7.44-log").unwrap().contains("version 5.7.44-log"));
         assert_eq!(server_problem("8.0.36-28 Percona"), None);
         assert_eq!(server_problem("9.7.0"), None);
+    }
+
+    #[test]
+    fn a_lost_connection_is_unavailable_and_a_missing_column_is_not() {
+        let lost = sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert!(is_unavailable(&lost));
+        assert!(!is_unavailable(&sqlx::Error::ColumnNotFound("x".to_owned())));
     }
 }

@@ -13,10 +13,11 @@ use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use super::error_class::{NoConnection, no_connection, wrong_server};
+use super::pool::{MYSQL_SESSION, POOL_SIZE};
 use super::writes::Writes;
 use super::{
-    ACQUIRE_TIMEOUT, Held, MYSQL_SESSION, POOL_SIZE, connection_guard, is_login_outdated, is_nobody_there,
-    is_password_refused, is_pool_timeout, loggable, server_problem,
+    ACQUIRE_TIMEOUT, Held, connection_guard, is_login_outdated, is_nobody_there, is_password_refused,
+    is_pool_timeout, loggable, server_problem,
 };
 use crate::config::{self, DatabaseConfig, Redacted, Rotation, Target};
 
