@@ -8,7 +8,8 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
 
-use super::open_database::{Progress, open};
+use super::open_database::open;
+use super::progress::Progress;
 use crate::cli::commands::ExportArgs;
 use crate::html::characters::is_forbidden;
 use crate::store::import_export::{self, Record};

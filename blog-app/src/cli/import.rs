@@ -10,7 +10,8 @@ use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
 use super::import_source::Source;
-use super::open_database::{Progress, open_to_fill};
+use super::open_database::open_to_fill;
+use super::progress::Progress;
 use crate::cli::commands::ImportArgs;
 use crate::db::Database;
 use crate::html::characters::{printable, without_forbidden};

@@ -1,14 +1,19 @@
-//! Migrating a database that may not be there yet.
+//! `blog-app migrate`, of a database that may not be there yet.
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
+use super::commands::MigrateArgs;
+use crate::config::{DatabaseConfig, process_env};
 use crate::db::Database;
 use crate::error::chain;
+use crate::server::shutdown::Signals;
 use crate::store::migrate::{self, Outcome, Step};
 use crate::store::mysql_account;
 
@@ -113,6 +118,37 @@ impl Patience {
     }
 }
 
+/// With a file: two that start at once on a new one get in each other's way for a moment.
+pub const SQLITE_PATIENCE: Patience = Patience { limit: Duration::from_secs(5), nobody_there: None };
+
+/// As process 1 of an init container, a signal ends us only if we listen for it.
+pub async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let outcome = tokio::select! {
+        outcome = migrate_database(args) => outcome,
+        _ = signals.next() => bail!("stopped by a signal before the migration was done"),
+    };
+    if let Err(error) = &outcome {
+        leave_last_words(&args.termination_log, &format!("{error:#}"));
+    }
+    outcome
+}
+
+async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
+    let config = DatabaseConfig::resolve(&args.database, &process_env)?;
+    let database = Database::lazy(&config);
+    let patience = Patience { limit: args.timeout, nobody_there: args.patience };
+    let Outcome { from, to } = migrate_within(&database, patience).await?;
+    if from == to {
+        tracing::info!(version = to, "the schema is up to date");
+    } else {
+        tracing::info!(from, to, "migrated");
+    }
+    database.close().await;
+    leave_last_words(&args.termination_log, &format!("schema version {to}"));
+    Ok(())
+}
+
 /// Migrates as soon as the database answers, with a new password if there is one, and gives up after this time.
 pub async fn migrate_within(database: &Database, patience: Patience) -> anyhow::Result<Outcome> {
     let started = Instant::now();
@@ -152,6 +188,17 @@ async fn attempt(database: &Database) -> Result<Outcome, Error> {
         ControlFlow::Continue(())
     };
     Ok(migrate::migrate(database, &mut tell).await?)
+}
+
+/// The operator learns the schema's version, or why there is none, from the container's termination message. The file exists
+/// only in a pod.
+fn leave_last_words(path: &Path, words: &str) {
+    if !path.is_file() {
+        return;
+    }
+    if let Err(error) = fs::write(path, format!("{words}\n")) {
+        tracing::warn!(%error, path = %path.display(), "failed to write the termination message");
+    }
 }
 
 #[cfg(test)]

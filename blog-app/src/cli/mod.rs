@@ -4,27 +4,22 @@ pub(crate) mod check_config;
 mod check_ready;
 pub mod commands;
 pub mod curl_shim;
+mod discard_password;
 mod export;
 mod import;
 mod import_source;
 mod migrate;
 mod open_database;
+mod progress;
 mod serve;
 mod users;
 
-use std::path::Path;
-use std::{fs, io};
+use std::io;
 
-use anyhow::bail;
 use clap::CommandFactory;
 
-use self::commands::{Cli, Command, DiscardArgs, MigrateArgs};
-use self::migrate::{Patience, migrate_within};
-use self::serve::Signals;
-use crate::config::{DatabaseConfig, LogArgs, process_env};
-use crate::db::Database;
-use crate::store::migrate::Outcome;
-use crate::store::mysql_account;
+use self::commands::{Cli, Command};
+use crate::config::{LogArgs, process_env};
 use crate::telemetry::logging;
 
 /// Does what the command line says.
@@ -40,11 +35,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Some(Command::Migrate(args)) => {
             start_log(&args.log)?;
-            migrate_or_stop(&args).await
+            migrate::run(&args).await
         }
         Some(Command::DiscardPreviousPassword(args)) => {
             start_log(&args.log)?;
-            discard_previous_password(&args).await
+            discard_password::run(&args).await
         }
         Some(Command::Import(args)) => import::run(&args).await,
         Some(Command::Export(args)) => export::run(&args).await,
@@ -58,53 +53,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
+/// Logs are for the commands of containers; the others print.
 fn start_log(args: &LogArgs) -> anyhow::Result<()> {
     logging::init(&args.filter, args.format).map_err(Into::into)
-}
-
-/// As process 1 of an init container, a signal ends us only if we listen for it.
-async fn migrate_or_stop(args: &MigrateArgs) -> anyhow::Result<()> {
-    let mut signals = Signals::listen()?;
-    let outcome = tokio::select! {
-        outcome = migrate_database(args) => outcome,
-        _ = signals.next() => bail!("stopped by a signal before the migration was done"),
-    };
-    if let Err(error) = &outcome {
-        leave_last_words(&args.termination_log, &format!("{error:#}"));
-    }
-    outcome
-}
-
-async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
-    let config = DatabaseConfig::resolve(&args.database, &process_env)?;
-    let database = Database::lazy(&config);
-    let patience = Patience { limit: args.timeout, nobody_there: args.patience };
-    let Outcome { from, to } = migrate_within(&database, patience).await?;
-    if from == to {
-        tracing::info!(version = to, "the schema is up to date");
-    } else {
-        tracing::info!(from, to, "migrated");
-    }
-    database.close().await;
-    leave_last_words(&args.termination_log, &format!("schema version {to}"));
-    Ok(())
-}
-
-async fn discard_previous_password(args: &DiscardArgs) -> anyhow::Result<()> {
-    let config = DatabaseConfig::resolve(&args.database, &process_env)?;
-    let Database::MySql(server) = Database::lazy(&config) else { bail!(mysql_account::Error::NoServer) };
-    mysql_account::discard_previous(&server).await?;
-    tracing::info!("the current password is the only one");
-    Ok(())
-}
-
-/// The operator learns the schema's version, or why there is none, from the container's termination message. The file exists
-/// only in a pod.
-fn leave_last_words(path: &Path, words: &str) {
-    if !path.is_file() {
-        return;
-    }
-    if let Err(error) = fs::write(path, format!("{words}\n")) {
-        tracing::warn!(%error, path = %path.display(), "failed to write the termination message");
-    }
 }

@@ -1,11 +1,8 @@
 //! What the owner of a blog does at a command line: users, moving in and out, a look at the settings.
 
-use std::time::Instant;
-
 use anyhow::{Context, bail};
 
-use crate::cli::migrate::migrate_within;
-use crate::cli::serve::SQLITE_PATIENCE;
+use crate::cli::migrate::{SQLITE_PATIENCE, migrate_within};
 use crate::config::{DatabaseArgs, DatabaseConfig, Target, process_env};
 use crate::db::Database;
 use crate::store::schema;
@@ -55,28 +52,4 @@ pub async fn open_to_fill(args: &DatabaseArgs, is_trial: bool) -> anyhow::Result
         }
     }
     Ok(database)
-}
-
-/// Tells on standard error how far long work is, at most once a second.
-pub struct Progress {
-    what: &'static str,
-    started: Instant,
-    told: Instant,
-}
-
-impl Progress {
-    /// Of this work.
-    #[must_use]
-    pub fn new(what: &'static str) -> Self {
-        let now = Instant::now();
-        Self { what, started: now, told: now }
-    }
-
-    /// So many are done.
-    pub fn at(&mut self, done: usize) {
-        if self.told.elapsed().as_secs() >= 1 {
-            self.told = Instant::now();
-            eprintln!("[{:4.0} s] {} {done}", self.started.elapsed().as_secs_f64(), self.what);
-        }
-    }
 }

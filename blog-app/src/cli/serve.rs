@@ -6,13 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::cache::page_cache::Shelf;
-use crate::cli::migrate::{Patience, migrate_within};
+use crate::cli::migrate::{SQLITE_PATIENCE, migrate_within};
 use crate::config::{DatabaseConfig, Env, Registration, ServeArgs};
 use crate::db::Database;
 use crate::html::blocking::BlockingPool;
@@ -29,6 +27,7 @@ use crate::security::session::Sessions;
 use crate::security::session_keys::KeySource;
 use crate::security::trusted_proxies::Proxies;
 use crate::server::secret_reload::Secrets;
+use crate::server::shutdown::{Ending, Signals, leave};
 use crate::server::{self, Phase};
 use crate::state::App;
 use crate::store::schema::{self, Inspection};
@@ -40,45 +39,8 @@ const MAX_PARALLEL_HASHES: usize = 2;
 /// How long the start waits to see the schema; a database that is away is found out by readiness later.
 const SCHEMA_CHECK: Duration = Duration::from_secs(2);
 
-/// After the drain, a proxy that still sends visitors hasn't learnt of the end. On a busy node that may take a while.
-const QUIET: Duration = Duration::from_secs(3);
-
 /// Visitors who wait to be let in; the kernel's own limit is usually this as well.
 const QUEUE: u32 = 4096;
-
-/// With a file: two that start at once on a new one get in each other's way for a moment.
-pub const SQLITE_PATIENCE: Patience = Patience { limit: Duration::from_secs(5), nobody_there: None };
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// SIGTERM: proxies have to learn of it first.
-    Orderly,
-    /// SIGINT: a person at a terminal, who waits.
-    Now,
-}
-
-/// SIGTERM and SIGINT. Made first of all: as process 1 of a container, nothing else makes these end it.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Starts listening.
-    pub fn listen() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("failed to listen for signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits for the next one.
-    pub async fn next(&mut self) -> Ending {
-        tokio::select! {
-            _ = self.terminate.recv() => Ending::Orderly,
-            _ = self.interrupt.recv() => Ending::Now,
-        }
-    }
-}
 
 /// Each hash takes 19 MiB, and a container without a CPU limit sees all the cores of its node: a burst of logins must
 /// not cost more memory than the container has.
@@ -179,29 +141,6 @@ async fn serve_both(
     leave(drain, &phase, signals, pages).await.context("failed to finish the requests in flight")?;
     admin.abort();
     Ok(())
-}
-
-/// Ends the pages' server after the drain; a further signal means: now.
-async fn leave(
-    drain: Duration,
-    phase: &watch::Sender<Phase>,
-    signals: &mut Signals,
-    mut pages: JoinHandle<()>,
-) -> Result<(), JoinError> {
-    let now = Phase::Leaving { quiet: Duration::ZERO };
-    tokio::select! {
-        () = sleep(drain) => {
-            // Where nobody has to be told of the end, nobody is waited for.
-            let quiet = if drain.is_zero() { Duration::ZERO } else { QUIET };
-            let _ = phase.send(Phase::Leaving { quiet });
-        }
-        _ = signals.next() => { let _ = phase.send(now); }
-    }
-    tokio::select! {
-        ended = &mut pages => return ended,
-        _ = signals.next() => { let _ = phase.send(now); }
-    }
-    pages.await
 }
 
 /// An embedded database has nobody else to migrate it. On a server it is `blog-app migrate`'s job, which runs once and

@@ -2,6 +2,7 @@
 //! shutdown resets those who have just come.
 
 pub mod secret_reload;
+pub mod shutdown;
 
 use std::io;
 use std::net::SocketAddr;
