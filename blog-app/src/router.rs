@@ -15,12 +15,12 @@ use crate::error::Error;
 use crate::html::layout::Page;
 use crate::middleware::{error_pages, origin, request_log, security_headers, unread_body};
 use crate::routes::{assets, auth, editor, logout, posts, resume};
-use crate::state::App;
+use crate::state::AppState;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The blog as a service. Layers run from the last to the first.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: Arc<AppState>) -> Router {
     Router::new()
         .merge(auth::routes())
         .merge(logout::routes())

@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 
 /// What the handlers share.
-pub struct App {
+pub struct AppState {
     /// The data.
     pub database: Database,
     /// The signed cookies.
@@ -51,7 +51,7 @@ pub struct App {
     pub proxies: Proxies,
 }
 
-impl App {
+impl AppState {
     /// The blog's address as the deployer named it, else as the client did.
     #[must_use]
     pub fn address(&self, headers: &HeaderMap) -> String {

@@ -29,7 +29,7 @@ use crate::security::trusted_proxies::Proxies;
 use crate::server::secret_reload::Secrets;
 use crate::server::shutdown::{Ending, Signals, leave};
 use crate::server::{self, Phase};
-use crate::state::App;
+use crate::state::AppState;
 use crate::store::schema::{self, Inspection};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
@@ -67,7 +67,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let database = Database::lazy(&config);
     check_schema(&database).await?;
     let traces = Traces::from_env(env);
-    let app = Arc::new(App {
+    let app = Arc::new(AppState {
         database: database.clone(),
         sessions: sessions.clone(),
         passwords: Passwords::new(parallel_hashes()),
@@ -114,7 +114,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 async fn serve_both(
     args: &ServeArgs,
-    app: Arc<App>,
+    app: Arc<AppState>,
     drain: Duration,
     signals: &mut Signals,
 ) -> anyhow::Result<()> {

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use crate::error::Error;
 use crate::html::layout::Page;
 use crate::security::session::{self, Session};
-use crate::state::App;
+use crate::state::AppState;
 use crate::store::sessions;
 use crate::store::users::User;
 
@@ -17,10 +17,10 @@ use crate::store::users::User;
 #[derive(Clone, Default)]
 pub(crate) struct Seen(pub(crate) Arc<OnceLock<User>>);
 
-impl FromRequestParts<Arc<App>> for Page {
+impl FromRequestParts<Arc<AppState>> for Page {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, Error> {
         let viewer = match signed_in(&parts.headers, app) {
             Some(session) => sessions::find_user(&app.database, session.user, session.key())
                 .await
@@ -40,7 +40,7 @@ impl FromRequestParts<Arc<App>> for Page {
 }
 
 /// What the session cookie says, without a look at the database.
-pub fn signed_in(headers: &HeaderMap, app: &App) -> Option<Session> {
+pub fn signed_in(headers: &HeaderMap, app: &AppState) -> Option<Session> {
     let now = session::now();
     session::cookies(headers, session::COOKIE).find_map(|value| app.sessions.open(value, now))
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use crate::error::Error;
 use crate::html::forms::Form;
 use crate::security::body_places::{LARGE_BODY, SMALL_BODY};
-use crate::state::App;
+use crate::state::AppState;
 
 /// What is too long is read up to here, if there is room, so that it comes back in its form.
 const OVERSIZE_BODY: usize = 4 * 1024 * 1024;
@@ -33,10 +33,10 @@ impl SmallForm {
     }
 }
 
-impl FromRequest<Arc<App>> for SmallForm {
+impl FromRequest<Arc<AppState>> for SmallForm {
     type Rejection = Error;
 
-    async fn from_request(request: Request, _: &Arc<App>) -> Result<Self, Error> {
+    async fn from_request(request: Request, _: &Arc<AppState>) -> Result<Self, Error> {
         let mut reading = Reading::new(request.into_body(), SMALL_BODY);
         if reading.read().await? { Ok(Self(reading.bytes.into())) } else { Err(Error::SmallBodyTooLong) }
     }
@@ -53,7 +53,7 @@ pub struct LargeForm {
 
 impl LargeForm {
     /// Reads it in a member's place or a stranger's.
-    pub async fn read(app: &App, request: Request, of_member: bool) -> Result<Self, Error> {
+    pub async fn read(app: &AppState, request: Request, of_member: bool) -> Result<Self, Error> {
         let places = if of_member { &app.places.members } else { &app.places.strangers };
         let mut held = Vec::new();
         if !is_small(request.headers()) {

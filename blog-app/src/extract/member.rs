@@ -10,7 +10,7 @@ use super::current_user::signed_in;
 use crate::error::Error;
 use crate::html::layout::Page;
 use crate::html::redirect::found;
-use crate::state::App;
+use crate::state::AppState;
 use crate::store::users::User;
 
 /// The page's frame for somebody who is logged in; everybody else is sent to log in.
@@ -38,10 +38,10 @@ impl IntoResponse for NotMember {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Member {
+impl FromRequestParts<Arc<AppState>> for Member {
     type Rejection = NotMember;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, NotMember> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, NotMember> {
         // Without a cookie there is nothing to ask the database.
         if signed_in(&parts.headers, app).is_none() {
             return Err(NotMember::LogIn);

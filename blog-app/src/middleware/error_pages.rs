@@ -11,7 +11,7 @@ use axum::response::Response;
 use crate::error::Detail;
 use crate::extract::current_user::{Seen, signed_in};
 use crate::html::layout::Page;
-use crate::state::App;
+use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -34,7 +34,7 @@ pub fn with_status(mut page: Response, status: StatusCode) -> Response {
 }
 
 /// Gives every error a page, whoever raised it: a handler, the router or a layer. Sets the headers on caching.
-pub async fn frame(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub async fn frame(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let seen = Seen::default();
     request.extensions_mut().insert(seen.clone());
     let anonymous = signed_in(request.headers(), &app).is_none();

@@ -11,7 +11,7 @@ use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use crate::error::{Cause, Detail};
 use crate::security::trusted_proxies::{is_plain, is_secure};
-use crate::state::App;
+use crate::state::AppState;
 
 /// Longer ones aren't repeated on a page.
 const LONGEST_ORIGIN: usize = 300;
@@ -33,7 +33,7 @@ fn origin_of(address: &str) -> Option<String> {
 
 /// Completes the check of the layer within: by the `Referer` where a browser sends nothing else, by the scheme where it is
 /// known, and with the cause on the page.
-pub async fn check(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub async fn check(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
@@ -62,7 +62,7 @@ fn take_referer(headers: &mut HeaderMap) {
 
 /// Whether the form came over HTTP and the blog is reached over HTTPS, or the other way round. A proxy that isn't trusted
 /// may report that there is no TLS in front of itself, so that proves nothing.
-fn is_of_another_scheme(app: &App, headers: &HeaderMap) -> bool {
+fn is_of_another_scheme(app: &AppState, headers: &HeaderMap) -> bool {
     // A browser that reports where the form came from has compared the scheme itself.
     if headers.contains_key("sec-fetch-site") {
         return false;

@@ -10,12 +10,12 @@ use axum::response::Response;
 
 use crate::error::Cause;
 use crate::security::trusted_proxies::Peer;
-use crate::state::App;
+use crate::state::AppState;
 
 const REQUEST_ID: &str = "x-request-id";
 
 /// Measures, counts and logs each request, and gives it an id that a proxy in front may have chosen.
-pub async fn observe(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub async fn observe(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
     let client = app.proxies.resolve(peer, request.headers_mut()).map(tracing::field::display);

@@ -22,12 +22,12 @@ use crate::routes::responses::{html, kept, retry_later};
 use crate::security::password::Verdict;
 use crate::security::rate_limit::Tries;
 use crate::security::session::{self, KnownBrowser, Session};
-use crate::state::App;
+use crate::state::AppState;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, sessions};
 
 /// The routes below `/auth`.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/auth/register", get(show_registration).post(register))
         .route("/auth/login", get(show_login).post(log_in))
@@ -59,7 +59,7 @@ const AWAY: &str = "The blog can't reach its database at the moment. The name is
                     please type the password and try again in a few seconds.";
 
 /// Who is logged in can't be found out while the database is away; the form must come back filled all the same.
-fn page_or_anonymous(app: &App, page: Result<Page, Error>) -> Result<Page, Error> {
+fn page_or_anonymous(app: &AppState, page: Result<Page, Error>) -> Result<Page, Error> {
     match page {
         Err(error) if error.is_unavailable() => Ok(Page::anonymous(&app.site)),
         other => other,
@@ -74,7 +74,7 @@ async fn show_registration(page: Page) -> Result<Response, Error> {
 }
 
 async fn register(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     page: Result<Page, Error>,
     body: SmallForm,
 ) -> Result<Response, Error> {
@@ -118,7 +118,7 @@ async fn register(
 }
 
 /// What keeps this name and password from being registered.
-async fn problem_of(app: &App, login: &Login) -> Result<Option<String>, Error> {
+async fn problem_of(app: &AppState, login: &Login) -> Result<Option<String>, Error> {
     if let Some(problem) = login.registration_problem() {
         return Ok(Some(problem));
     }
@@ -129,7 +129,7 @@ async fn problem_of(app: &App, login: &Login) -> Result<Option<String>, Error> {
 }
 
 /// The user of this name as it was typed, else of its plain form, in which new names are stored.
-async fn find_by_name(app: &App, name: &str) -> Result<Option<Credentials>, Error> {
+async fn find_by_name(app: &AppState, name: &str) -> Result<Option<Credentials>, Error> {
     let found = users::find_by_name(&app.database, name).await.map_err(Error::Store)?;
     let plain = names::normalized(name);
     if found.is_some() || plain == name {
@@ -143,7 +143,7 @@ async fn show_login(page: Page) -> Result<Response, Error> {
 }
 
 async fn log_in(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     page: Result<Page, Error>,
     headers: HeaderMap,
     body: SmallForm,
@@ -173,7 +173,7 @@ pub enum Attempt {
 }
 
 /// Tries to log in.
-pub async fn log_in_as(app: &App, headers: &HeaderMap, login: Login) -> Result<Attempt, Error> {
+pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Result<Attempt, Error> {
     let Login { username, password } = login;
     let found_user = match find_by_name(app, &username).await {
         Ok(found) => found,
@@ -204,18 +204,18 @@ pub async fn log_in_as(app: &App, headers: &HeaderMap, login: Login) -> Result<A
 }
 
 /// As whose tries this one counts.
-fn tries<'a>(app: &App, headers: &HeaderMap, name: &'a str, user: Option<&Credentials>) -> Tries<'a> {
+fn tries<'a>(app: &AppState, headers: &HeaderMap, name: &'a str, user: Option<&Credentials>) -> Tries<'a> {
     let known = user.and_then(|found| known_browser(app, headers, found.user.id));
     known.map_or(Tries::OfStranger(name), |known| Tries::OfKnownBrowser(known.browser, known.user))
 }
 
-fn known_browser(app: &App, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
+fn known_browser(app: &AppState, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
     let mut values = session::cookies(headers, session::KNOWN_COOKIE);
     values.find_map(|value| app.sessions.open_browser(value).filter(|known| known.user == user))
 }
 
 /// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
-async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credentials {
+async fn with_new_hash(app: &AppState, of: Credentials, password: String) -> Credentials {
     let Ok(hash) = app.passwords.hash(password).await else { return of };
     match users::replace_hash(&app.database, of.user.id, &of.hash, &hash).await {
         Ok(true) => Credentials { hash, ..of },
@@ -230,7 +230,7 @@ async fn with_new_hash(app: &App, of: Credentials, password: String) -> Credenti
 
 /// The cookies of a new session.
 pub async fn start_session(
-    app: &App,
+    app: &AppState,
     headers: &HeaderMap,
     of: &Credentials,
 ) -> Result<AppendHeaders<Vec<(HeaderName, String)>>, Error> {
@@ -253,7 +253,7 @@ async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
 
 /// Every session is tied to the hash that it was begun with, so all but the one that is begun here end.
 async fn change_password(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     Member { page, user }: Member,
     headers: HeaderMap,
     body: SmallForm,

@@ -20,13 +20,13 @@ use crate::middleware::error_pages::with_status;
 use crate::routes::responses::{self, html};
 use crate::routes::resume;
 use crate::security::session::SET_WROTE_COOKIE;
-use crate::state::App;
+use crate::state::AppState;
 use crate::store;
 use crate::store::posts::{self, Post};
 use crate::store::users::User;
 
 /// The routes of the writers.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/create", get(show_creation).post(create_post))
         .route("/{id}/update", get(show_post).post(update_post))
@@ -74,7 +74,7 @@ async fn show_creation(Member { page, .. }: Member) -> Result<Response, Error> {
 }
 
 async fn show_post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     Member { page, user }: Member,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
@@ -83,7 +83,7 @@ async fn show_post(
 }
 
 async fn create_post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     member: Result<Member, NotMember>,
     request: Request,
 ) -> Response {
@@ -91,7 +91,7 @@ async fn create_post(
 }
 
 async fn update_post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     member: Result<Member, NotMember>,
     Path(id): Path<String>,
     request: Request,
@@ -109,7 +109,7 @@ async fn update_post(
 /// Saves what a member wrote. A member who isn't logged in any more, or can't be recognised since the database is away, gets
 /// back what was typed.
 async fn save(
-    app: &Arc<App>,
+    app: &Arc<AppState>,
     member: Result<Member, NotMember>,
     subject: Subject,
     request: Request,
@@ -146,7 +146,7 @@ async fn save(
 }
 
 /// Without a login the typed text comes back with a login form. A request without a text is redirected to the login.
-async fn without_member(app: &Arc<App>, subject: Subject, request: Request) -> Response {
+async fn without_member(app: &Arc<AppState>, subject: Subject, request: Request) -> Response {
     let of_member = resume::was_here_before(app, request.headers());
     match draft_in(app, request, of_member).await {
         Ok((draft, _)) if !draft.is_empty() => {
@@ -158,12 +158,12 @@ async fn without_member(app: &Arc<App>, subject: Subject, request: Request) -> R
     }
 }
 
-async fn draft_in(app: &App, request: Request, of_member: bool) -> Result<(Draft, bool), Error> {
+async fn draft_in(app: &AppState, request: Request, of_member: bool) -> Result<(Draft, bool), Error> {
     let LargeForm { form, is_oversize, .. } = LargeForm::read(app, request, of_member).await?;
     Draft::from_form(form).map(|draft| (draft, is_oversize)).map_err(Error::Form)
 }
 
-async fn store_draft(app: &App, user: &User, subject: Subject, draft: &Draft) -> Result<(), Error> {
+async fn store_draft(app: &AppState, user: &User, subject: Subject, draft: &Draft) -> Result<(), Error> {
     let (database, title, body) = (&app.database, draft.title.as_str(), draft.body.as_str());
     let _writing = app.shelf.write(subject.id());
     match subject {
@@ -196,7 +196,7 @@ fn kept(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Res
 }
 
 async fn delete_post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     Member { user, .. }: Member,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
@@ -216,7 +216,7 @@ fn written() -> Response {
 }
 
 /// The present title of the user's post, if it is about one.
-pub async fn own_post_of(app: &App, user: &User, subject: Subject) -> Result<Option<String>, Error> {
+pub async fn own_post_of(app: &AppState, user: &User, subject: Subject) -> Result<Option<String>, Error> {
     match subject {
         Subject::New => Ok(None),
         Subject::Existing(id) => own_post(app, user, id).await.map(|post| Some(post.title)),
@@ -224,7 +224,7 @@ pub async fn own_post_of(app: &App, user: &User, subject: Subject) -> Result<Opt
 }
 
 /// The post, if there is one and it is the user's own.
-async fn own_post(app: &App, user: &User, id: i64) -> Result<Post, Error> {
+async fn own_post(app: &AppState, user: &User, id: i64) -> Result<Post, Error> {
     let post = posts::find(&app.database, id).await.map_err(Error::Store)?.ok_or(Error::NoSuchPost(id))?;
     if post.author_id != user.id {
         return Err(Error::Forbidden);

@@ -17,14 +17,14 @@ use crate::html::layout::Page;
 use crate::html::redirect::found;
 use crate::routes::responses::html;
 use crate::security::session::{self, MAX_AGE};
-use crate::state::App;
+use crate::state::AppState;
 use crate::store::sessions;
 
 /// How often sessions are recorded that ended while the database was away.
 const RECORD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The routes that end sessions.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/auth/logout", get(show_logout).post(log_out))
         .route("/auth/logout-everywhere", post(log_out_everywhere))
@@ -38,7 +38,11 @@ struct LogoutPage {
 
 /// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
 /// the button, since a foreign page could have made it.
-async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Error> {
+async fn show_logout(
+    State(app): State<Arc<AppState>>,
+    page: Page,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     if page.viewer.is_none() {
         return Ok(found("/"));
     }
@@ -50,13 +54,13 @@ async fn show_logout(State(app): State<Arc<App>>, page: Page, headers: HeaderMap
 }
 
 /// Works without the database: a logout never fails.
-async fn log_out(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+async fn log_out(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     end_session(&app, &headers).await
 }
 
 /// Ends the session here and in the database, so that a copy of its cookie is of no use at any replica. While the database
 /// is away only this process knows, and it is recorded later.
-async fn end_session(app: &App, headers: &HeaderMap) -> Response {
+async fn end_session(app: &AppState, headers: &HeaderMap) -> Response {
     if let Some(session) = signed_in(headers, app) {
         app.sessions.end(&session);
         record(app).await;
@@ -65,7 +69,7 @@ async fn end_session(app: &App, headers: &HeaderMap) -> Response {
 }
 
 /// Records ended sessions that the database could not take before, for ever.
-pub async fn record_regularly(app: &App) {
+pub async fn record_regularly(app: &AppState) {
     loop {
         tokio::time::sleep(RECORD_INTERVAL).await;
         record(app).await;
@@ -73,7 +77,7 @@ pub async fn record_regularly(app: &App) {
 }
 
 /// Records the ended sessions that the database doesn't know yet; at the first failure the others wait.
-pub async fn record(app: &App) {
+pub async fn record(app: &AppState) {
     let now = i64::try_from(session::now()).unwrap_or(i64::MAX);
     let before = now.saturating_sub(i64::try_from(MAX_AGE.as_secs()).unwrap_or(i64::MAX));
     for key in app.sessions.unrecorded() {
@@ -86,7 +90,7 @@ pub async fn record(app: &App) {
 }
 
 async fn log_out_everywhere(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     Member { user, .. }: Member,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -97,7 +101,7 @@ async fn log_out_everywhere(
     }
 }
 
-fn without_session(app: &App, headers: &HeaderMap) -> Response {
+fn without_session(app: &AppState, headers: &HeaderMap) -> Response {
     let cookie = session::clear_cookie(app.is_secure(headers));
     ([(header::SET_COOKIE, cookie)], found("/")).into_response()
 }

@@ -20,13 +20,13 @@ use crate::html::redirect::found;
 use crate::routes::feed;
 use crate::routes::responses::failed_with;
 use crate::security::session;
-use crate::state::App;
+use crate::state::AppState;
 use crate::store::page_cursor::Cursor;
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;
 
 /// The routes for readers.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/", get(show_index))
         .route("/{id}", get(show_post))
@@ -97,7 +97,7 @@ impl PlaceQuery {
 }
 
 async fn show_index(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     page: Result<Page, Error>,
     headers: HeaderMap,
     Query(query): Query<PlaceQuery>,
@@ -106,7 +106,7 @@ async fn show_index(
 }
 
 async fn show_author(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     page: Result<Page, Error>,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -116,7 +116,7 @@ async fn show_author(
 }
 
 async fn show_post(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     page: Result<Page, Error>,
     headers: HeaderMap,
     Path(id): Path<String>,
@@ -124,7 +124,7 @@ async fn show_post(
     show(&app, page, &headers, View::Post(number(&id)?)).await
 }
 
-async fn show_feed(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Error> {
+async fn show_feed(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Result<Response, Error> {
     let view = View::Index(Place::Newest);
     let known = app.shelf.recent(&app.database, &view).await.map_err(|missing| error(&view, &missing))?;
     let Content::Index(listing) = &known.content else { return Err(Error::NotFound) };
@@ -138,7 +138,7 @@ async fn show_feed(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Re
 /// Shows a view to whoever asks: to who has just written what there is now, to others what there was at most a second ago,
 /// and to anybody what there was when the database last answered, if it is away.
 async fn show(
-    app: &App,
+    app: &AppState,
     page: Result<Page, Error>,
     headers: &HeaderMap,
     view: View,
@@ -169,7 +169,7 @@ fn has_just_written(headers: &HeaderMap) -> bool {
 }
 
 async fn answer(
-    app: &App,
+    app: &AppState,
     page: Page,
     headers: &HeaderMap,
     view: &View,
@@ -191,7 +191,7 @@ async fn answer(
 
 /// Makes the page, and keeps it unless a text of it may look better later.
 async fn first_answer(
-    app: &App,
+    app: &AppState,
     page: Page,
     headers: &HeaderMap,
     known: &Arc<Known>,
@@ -225,13 +225,13 @@ fn found_at(path: &str) -> Response {
     response
 }
 
-async fn bodies_of(app: &App, known: &Known) -> Result<Bodies, Error> {
+async fn bodies_of(app: &AppState, known: &Known) -> Result<Bodies, Error> {
     Ok(app.markdown.bodies(&app.pool, app.site.markup, known.content.posts()).await?)
 }
 
 /// The page's text, made into something; large ones in another thread.
 async fn text_of<T: Send + 'static>(
-    app: &App,
+    app: &AppState,
     page: Page,
     known: &Arc<Known>,
     bodies: Bodies,
@@ -252,7 +252,7 @@ fn render(page: Page, content: &Content, bodies: &Bodies) -> Result<String, Erro
     .map_err(Error::Render)
 }
 
-async fn html_of(app: &App, page: Page, known: &Arc<Known>) -> Result<Response, Error> {
+async fn html_of(app: &AppState, page: Page, known: &Arc<Known>) -> Result<Response, Error> {
     let bodies = bodies_of(app, known).await?;
     text_of(app, page, known, bodies, |text| Html(text).into_response()).await
 }
@@ -265,7 +265,7 @@ fn error(view: &View, missing: &Missing) -> Error {
     }
 }
 
-async fn stale_or(app: &App, view: &View, error: Error) -> Result<Response, Error> {
+async fn stale_or(app: &AppState, view: &View, error: Error) -> Result<Response, Error> {
     match app.shelf.last_known(view).filter(|_| error.is_unavailable()) {
         Some(known) => stale(app, &known, &chain(&error)).await,
         None => Err(error),
@@ -274,7 +274,7 @@ async fn stale_or(app: &App, view: &View, error: Error) -> Result<Response, Erro
 
 /// The last known page, for people. For programs the status tells the truth, so that no search engine or cache takes it
 /// for the page.
-async fn stale(app: &App, known: &Arc<Known>, cause: &str) -> Result<Response, Error> {
+async fn stale(app: &AppState, known: &Arc<Known>, cause: &str) -> Result<Response, Error> {
     let age = crate::html::humanize::ago(known.age());
     let message = format!(
         "The blog can't reach its database at the moment. This is the page as it was {age}; \

@@ -19,7 +19,7 @@ use crate::routes::auth::{Attempt, log_in_as, start_session};
 use crate::routes::editor::{self, Subject};
 use crate::routes::responses::{html, kept, retry_later};
 use crate::security::session;
-use crate::state::App;
+use crate::state::AppState;
 
 /// Where the login form with the text leads.
 const PATH: &str = "/auth/resume";
@@ -29,7 +29,7 @@ const NOT_YOURS: &str = "You are logged in, but the post that this text belongs 
                          Save makes a new post of it.";
 
 /// The route of that form.
-pub fn routes() -> Router<Arc<App>> {
+pub fn routes() -> Router<Arc<AppState>> {
     Router::new().route(PATH, post(resume))
 }
 
@@ -53,7 +53,7 @@ pub fn ask_to_log_in(page: Page, subject: Subject, draft: &Draft) -> Result<Resp
 }
 
 async fn resume(
-    State(app): State<Arc<App>>,
+    State(app): State<Arc<AppState>>,
     headers: HeaderMap,
     request: Request,
 ) -> Result<Response, Error> {
@@ -91,7 +91,7 @@ fn subject(form: &mut Form) -> Result<Subject, Error> {
 }
 
 /// Whether a cookie of ours proves that a member has used this browser, also after the session.
-pub fn was_here_before(app: &App, headers: &HeaderMap) -> bool {
+pub fn was_here_before(app: &AppState, headers: &HeaderMap) -> bool {
     session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
         || session::cookies(headers, session::KNOWN_COOKIE)
             .any(|value| app.sessions.open_browser(value).is_some())

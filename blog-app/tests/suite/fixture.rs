@@ -18,7 +18,7 @@ use blog_app::security::password::Passwords;
 use blog_app::security::rate_limit::{Guesses, Registrations};
 use blog_app::security::session::{Key, Keys, Sessions};
 use blog_app::security::trusted_proxies::Proxies;
-use blog_app::state::App;
+use blog_app::state::AppState;
 use blog_app::store::migrate::migrate;
 use blog_app::telemetry::metrics::Metrics;
 use blog_app::telemetry::traces::Traces;
@@ -30,7 +30,7 @@ use crate::backend::TestDatabase;
 
 /// One process of the blog, and the database that it shares with others.
 pub struct Blog {
-    pub app: Arc<App>,
+    pub app: Arc<AppState>,
     pub database: Arc<TestDatabase>,
 }
 
@@ -44,7 +44,7 @@ impl Blog {
     }
 
     /// The same with other settings.
-    pub fn configured(mut self, edit: impl FnOnce(&mut App)) -> Self {
+    pub fn configured(mut self, edit: impl FnOnce(&mut AppState)) -> Self {
         edit(Arc::get_mut(&mut self.app).expect("nobody uses it yet"));
         self
     }
@@ -156,8 +156,8 @@ pub fn keys(current: &str, previous: Option<&str>) -> Keys {
     Keys { current: derive(current), previous: previous.map(derive) }
 }
 
-fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<App> {
-    Arc::new(App {
+fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<AppState> {
+    Arc::new(AppState {
         database,
         sessions: Sessions::new(keys),
         passwords: Passwords::new(2),
