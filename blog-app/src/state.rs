@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, header};
 
-use crate::cache::page_cache::Shelf;
+use crate::cache::page_cache::PageCache;
 use crate::db::Database;
 use crate::html::blocking::BlockingPool;
 use crate::html::bodies::MarkdownCache;
@@ -30,7 +30,7 @@ pub struct AppState {
     /// The site's name.
     pub site: Arc<Site>,
     /// The pages that are kept for readers.
-    pub shelf: Shelf,
+    pub page_cache: PageCache,
     /// The texts of posts as HTML.
     pub markdown: MarkdownCache,
     /// Threads for work that takes long.

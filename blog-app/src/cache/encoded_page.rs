@@ -20,7 +20,7 @@ const ZSTD_LEVEL: i32 = 3;
 const BROTLI_WINDOW: u32 = 20;
 
 /// A page, ready to be sent.
-pub struct Rendered {
+pub struct EncodedPage {
     kind: HeaderValue,
     html: Bytes,
     etag: HeaderValue,
@@ -64,7 +64,7 @@ impl Coding {
     }
 }
 
-impl Rendered {
+impl EncodedPage {
     /// A page of HTML.
     #[must_use]
     pub fn html(text: String) -> Self {
@@ -198,7 +198,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_the_page_already_gets_no_body() {
-        let (page, pool) = (Rendered::html("x".repeat(2000)), BlockingPool::default());
+        let (page, pool) = (EncodedPage::html("x".repeat(2000)), BlockingPool::default());
         let etag = page.etag.to_str().unwrap().to_owned();
         for known in [etag.clone(), etag[2..].to_owned(), format!("\"other\", {etag}"), "*".to_owned()] {
             let answer = page.answer(&pool, &headers(header::IF_NONE_MATCH, &known)).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use moka::{future, sync};
 use tokio::time::MissedTickBehavior;
 
-use crate::cache::encoded_page::Rendered;
+use crate::cache::encoded_page::EncodedPage;
 use crate::db::Database;
 use crate::store;
 use crate::store::posts::{self, Listing, PAGE_SIZE, Place, Post};
@@ -84,18 +84,18 @@ impl Content {
 }
 
 /// Content with the time of its reading, and the anonymous page that was made of it.
-pub struct Known {
+pub struct CachedPage {
     /// What was read.
     pub content: Content,
     /// When it was last found to be so.
     seen: Mutex<SystemTime>,
     /// The page, once somebody asked for it.
-    pub page: tokio::sync::OnceCell<Rendered>,
+    pub page: tokio::sync::OnceCell<EncodedPage>,
     /// As what it was kept.
     weighed: AtomicUsize,
 }
 
-impl Known {
+impl CachedPage {
     fn new(content: Content) -> Self {
         let weighed = AtomicUsize::new(content.weight() + OVERHEAD);
         Self { content, seen: Mutex::new(SystemTime::now()), page: tokio::sync::OnceCell::new(), weighed }
@@ -103,7 +103,7 @@ impl Known {
 
     /// What it takes by now, in bytes.
     fn weight(&self) -> usize {
-        self.content.weight() + self.page.get().map_or(0, Rendered::weight) + OVERHEAD
+        self.content.weight() + self.page.get().map_or(0, EncodedPage::weight) + OVERHEAD
     }
 
     /// How long ago this was last found to be so.
@@ -127,22 +127,22 @@ pub enum Missing {
 }
 
 /// The pages that are kept.
-pub struct Shelf {
+pub struct PageCache {
     /// By the number of writes at this replica before they were read, so that no read from before a write is shown after it.
-    fresh: future::Cache<(u64, View), Arc<Known>>,
-    last: sync::Cache<View, Arc<Known>>,
+    fresh: future::Cache<(u64, View), Arc<CachedPage>>,
+    last: sync::Cache<View, Arc<CachedPage>>,
     away_since: Mutex<Option<Instant>>,
     writes: AtomicU64,
 }
 
-impl Default for Shelf {
+impl Default for PageCache {
     fn default() -> Self {
         let weigh = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        let fresh = future::Cache::builder().weigher(move |_: &(u64, View), known: &Arc<Known>| {
+        let fresh = future::Cache::builder().weigher(move |_: &(u64, View), known: &Arc<CachedPage>| {
             weigh(known.content.weight() * COPIES + OVERHEAD)
         });
         let last = sync::Cache::builder()
-            .weigher(move |_: &View, known: &Arc<Known>| weigh(known.weighed.load(Ordering::Relaxed)));
+            .weigher(move |_: &View, known: &Arc<CachedPage>| weigh(known.weighed.load(Ordering::Relaxed)));
         Self {
             fresh: fresh.max_capacity(CAPACITY).time_to_live(FRESH).build(),
             last: last.max_capacity(CAPACITY).build(),
@@ -155,26 +155,26 @@ impl Default for Shelf {
 /// A write that is under way. At its end, whatever that is, what was read before is forgotten: the answer may be lost, or
 /// the client gone, and the write done all the same.
 pub struct Writing<'a> {
-    shelf: &'a Shelf,
+    page_cache: &'a PageCache,
     post: Option<i64>,
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
-        self.shelf.forget(self.post);
+        self.page_cache.invalidate(self.post);
     }
 }
 
-impl Shelf {
+impl PageCache {
     /// What was read at most a second ago. Many who ask at once cost one query.
-    pub async fn recent(&self, database: &Database, view: &View) -> Result<Arc<Known>, Missing> {
+    pub async fn get_or_fetch(&self, database: &Database, view: &View) -> Result<Arc<CachedPage>, Missing> {
         let key = (self.writes.load(Ordering::SeqCst), view.clone());
-        let read = self.fresh.try_get_with(key, self.now(database, view)).await;
+        let read = self.fresh.try_get_with(key, self.fetch(database, view)).await;
         read.map_err(|missing| Missing::clone(&missing))
     }
 
     /// What there is now.
-    pub async fn now(&self, database: &Database, view: &View) -> Result<Arc<Known>, Missing> {
+    pub async fn fetch(&self, database: &Database, view: &View) -> Result<Arc<CachedPage>, Missing> {
         let writes = self.writes.load(Ordering::SeqCst);
         match read(database, view).await {
             Ok(Some(content)) => Ok(self.keep(view, content, writes)),
@@ -193,24 +193,24 @@ impl Shelf {
 
     /// What was there when the database last answered, if that is not too long ago.
     #[must_use]
-    pub fn last_known(&self, view: &View) -> Option<Arc<Known>> {
+    pub fn get_stale(&self, view: &View) -> Option<Arc<CachedPage>> {
         self.last.get(view).filter(|known| known.age() <= LAST_KNOWN_FOR)
     }
 
     /// Whether the database was found to be away a moment ago.
     #[must_use]
-    pub fn is_away(&self) -> bool {
+    pub fn is_tripped(&self) -> bool {
         self.away().is_some_and(|since| since.elapsed() < AWAY)
     }
 
     /// A write at this replica begins: a new post, or a change of this one.
     #[must_use]
     pub fn write(&self, post: Option<i64>) -> Writing<'_> {
-        Writing { shelf: self, post }
+        Writing { page_cache: self, post }
     }
 
     /// What was read before isn't shown any more: not as fresh, and of this post not as last known either.
-    fn forget(&self, post: Option<i64>) {
+    fn invalidate(&self, post: Option<i64>) {
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.fresh.invalidate_all();
         let Some(post) = post else { return };
@@ -241,14 +241,14 @@ impl Shelf {
             .collect();
         due.sort_unstable_by_key(|(age, _)| std::cmp::Reverse(*age));
         for (_, view) in due.into_iter().take(RECHECKED_AT_ONCE) {
-            if let Err(Missing::Failed(_)) = self.now(database, &view).await {
+            if let Err(Missing::Failed(_)) = self.fetch(database, &view).await {
                 return;
             }
         }
     }
 
     /// Notes that a kept page has grown by forms that were made of it.
-    pub fn weigh_again(&self, view: &View, known: &Arc<Known>) {
+    pub fn weigh_again(&self, view: &View, known: &Arc<CachedPage>) {
         let weight = known.weight();
         if known.weighed.swap(weight, Ordering::Relaxed) == weight {
             return;
@@ -267,13 +267,13 @@ impl Shelf {
 
     /// Content that hasn't changed keeps the page that was made of it. What was read before a write of this replica's may
     /// hold what that write removed, so it isn't kept.
-    fn keep(&self, view: &View, content: Content, writes: u64) -> Arc<Known> {
+    fn keep(&self, view: &View, content: Content, writes: u64) -> Arc<CachedPage> {
         *self.away() = None;
         if let Some(known) = self.last.get(view).filter(|known| known.content == content) {
             known.seen_again();
             return known;
         }
-        let known = Arc::new(Known::new(content));
+        let known = Arc::new(CachedPage::new(content));
         self.last.insert(view.clone(), Arc::clone(&known));
         if self.writes.load(Ordering::SeqCst) != writes {
             self.last.invalidate(view);

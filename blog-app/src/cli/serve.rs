@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::cache::page_cache::Shelf;
+use crate::cache::page_cache::PageCache;
 use crate::cli::migrate::{SQLITE_PATIENCE, migrate_within};
 use crate::config::{DatabaseConfig, Env, Registration, ServeArgs};
 use crate::db::Database;
@@ -72,7 +72,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         sessions: sessions.clone(),
         passwords: Passwords::new(parallel_hashes()),
         site: Arc::new(site(&args, env)),
-        shelf: Shelf::default(),
+        page_cache: PageCache::default(),
         markdown: MarkdownCache::default(),
         pool: BlockingPool::default(),
         metrics: Metrics::default(),
@@ -87,7 +87,9 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let watching = tokio::spawn(secrets.watch());
     let in_background = tokio::spawn({
         let app = Arc::clone(&app);
-        async move { tokio::join!(app.shelf.recheck_regularly(&app.database), logout::record_regularly(&app)) }
+        async move {
+            tokio::join!(app.page_cache.recheck_regularly(&app.database), logout::record_regularly(&app))
+        }
     });
     let drain = Duration::from_secs(args.drain_seconds);
     serve_both(&args, app, drain, &mut signals).await?;

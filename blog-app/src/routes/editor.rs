@@ -165,7 +165,7 @@ async fn draft_in(app: &AppState, request: Request, of_member: bool) -> Result<(
 
 async fn store_draft(app: &AppState, user: &User, subject: Subject, draft: &Draft) -> Result<(), Error> {
     let (database, title, body) = (&app.database, draft.title.as_str(), draft.body.as_str());
-    let _writing = app.shelf.write(subject.id());
+    let _writing = app.page_cache.write(subject.id());
     match subject {
         Subject::New => posts::insert(database, user.id, title, body).await.map_err(Error::Store),
         Subject::Existing(id) => {
@@ -201,7 +201,7 @@ async fn delete_post(
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
     let Post { id, .. } = own_post(&app, &user, number(&id)?).await?;
-    let writing = app.shelf.write(Some(id));
+    let writing = app.page_cache.write(Some(id));
     let deleted = posts::delete(&app.database, id, user.id).await.map_err(Error::Store)?;
     drop(writing);
     if deleted { Ok(written()) } else { Err(Error::NoSuchPost(id)) }

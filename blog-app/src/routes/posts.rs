@@ -10,8 +10,8 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use crate::cache::encoded_page::Rendered;
-use crate::cache::page_cache::{Content, Known, Missing, View};
+use crate::cache::encoded_page::EncodedPage;
+use crate::cache::page_cache::{CachedPage, Content, Missing, View};
 use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::extract::path_id::number;
 use crate::html::bodies::Bodies;
@@ -126,7 +126,8 @@ async fn show_post(
 
 async fn show_feed(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Result<Response, Error> {
     let view = View::Index(Place::Newest);
-    let known = app.shelf.recent(&app.database, &view).await.map_err(|missing| error(&view, &missing))?;
+    let known =
+        app.page_cache.get_or_fetch(&app.database, &view).await.map_err(|missing| error(&view, &missing))?;
     let Content::Index(listing) = &known.content else { return Err(Error::NotFound) };
     let bodies = app.markdown.bodies(&app.pool, app.site.markup, listing.posts.iter()).await?;
     let (site, address, listing) = (Arc::clone(&app.site), app.address(&headers), listing.clone());
@@ -143,8 +144,8 @@ async fn show(
     headers: &HeaderMap,
     view: View,
 ) -> Result<Response, Error> {
-    if app.shelf.is_away()
-        && let Some(known) = app.shelf.last_known(&view)
+    if app.page_cache.is_tripped()
+        && let Some(known) = app.page_cache.get_stale(&view)
     {
         return stale(app, &known, "asked a moment ago").await;
     }
@@ -154,9 +155,9 @@ async fn show(
         Err(error) => return Err(error),
     };
     let looked = if has_just_written(headers) {
-        app.shelf.now(&app.database, &view).await
+        app.page_cache.fetch(&app.database, &view).await
     } else {
-        app.shelf.recent(&app.database, &view).await
+        app.page_cache.get_or_fetch(&app.database, &view).await
     };
     match looked {
         Ok(known) => answer(app, page, headers, &view, &known).await,
@@ -173,7 +174,7 @@ async fn answer(
     page: Page,
     headers: &HeaderMap,
     view: &View,
-    known: &Arc<Known>,
+    known: &Arc<CachedPage>,
 ) -> Result<Response, Error> {
     if let Some(elsewhere) = beginning(view, &known.content) {
         return Ok(found_at(&elsewhere));
@@ -185,7 +186,7 @@ async fn answer(
         Some(rendered) => rendered.answer(&app.pool, headers).await?,
         None => first_answer(app, page, headers, known).await?,
     };
-    app.shelf.weigh_again(view, known);
+    app.page_cache.weigh_again(view, known);
     Ok(answer)
 }
 
@@ -194,14 +195,14 @@ async fn first_answer(
     app: &AppState,
     page: Page,
     headers: &HeaderMap,
-    known: &Arc<Known>,
+    known: &Arc<CachedPage>,
 ) -> Result<Response, Error> {
     let bodies = bodies_of(app, known).await?;
     if !bodies.is_final() {
-        let rendered = text_of(app, page, known, bodies, Rendered::html).await?;
+        let rendered = text_of(app, page, known, bodies, EncodedPage::html).await?;
         return Ok(rendered.answer(&app.pool, headers).await?);
     }
-    let make = || text_of(app, page, known, bodies, Rendered::html);
+    let make = || text_of(app, page, known, bodies, EncodedPage::html);
     Ok(known.page.get_or_try_init(make).await?.answer(&app.pool, headers).await?)
 }
 
@@ -225,7 +226,7 @@ fn found_at(path: &str) -> Response {
     response
 }
 
-async fn bodies_of(app: &AppState, known: &Known) -> Result<Bodies, Error> {
+async fn bodies_of(app: &AppState, known: &CachedPage) -> Result<Bodies, Error> {
     Ok(app.markdown.bodies(&app.pool, app.site.markup, known.content.posts()).await?)
 }
 
@@ -233,7 +234,7 @@ async fn bodies_of(app: &AppState, known: &Known) -> Result<Bodies, Error> {
 async fn text_of<T: Send + 'static>(
     app: &AppState,
     page: Page,
-    known: &Arc<Known>,
+    known: &Arc<CachedPage>,
     bodies: Bodies,
     into: impl FnOnce(String) -> T + Send + 'static,
 ) -> Result<T, Error> {
@@ -252,7 +253,7 @@ fn render(page: Page, content: &Content, bodies: &Bodies) -> Result<String, Erro
     .map_err(Error::Render)
 }
 
-async fn html_of(app: &AppState, page: Page, known: &Arc<Known>) -> Result<Response, Error> {
+async fn html_of(app: &AppState, page: Page, known: &Arc<CachedPage>) -> Result<Response, Error> {
     let bodies = bodies_of(app, known).await?;
     text_of(app, page, known, bodies, |text| Html(text).into_response()).await
 }
@@ -266,7 +267,7 @@ fn error(view: &View, missing: &Missing) -> Error {
 }
 
 async fn stale_or(app: &AppState, view: &View, error: Error) -> Result<Response, Error> {
-    match app.shelf.last_known(view).filter(|_| error.is_unavailable()) {
+    match app.page_cache.get_stale(view).filter(|_| error.is_unavailable()) {
         Some(known) => stale(app, &known, &chain(&error)).await,
         None => Err(error),
     }
@@ -274,7 +275,7 @@ async fn stale_or(app: &AppState, view: &View, error: Error) -> Result<Response,
 
 /// The last known page, for people. For programs the status tells the truth, so that no search engine or cache takes it
 /// for the page.
-async fn stale(app: &AppState, known: &Arc<Known>, cause: &str) -> Result<Response, Error> {
+async fn stale(app: &AppState, known: &Arc<CachedPage>, cause: &str) -> Result<Response, Error> {
     let age = crate::html::humanize::ago(known.age());
     let message = format!(
         "The blog can't reach its database at the moment. This is the page as it was {age}; \

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::response::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use blog_app::cache::page_cache::Shelf;
+use blog_app::cache::page_cache::PageCache;
 use blog_app::db::Database;
 use blog_app::html::blocking::BlockingPool;
 use blog_app::html::bodies::MarkdownCache;
@@ -162,7 +162,7 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<AppState> {
         sessions: Sessions::new(keys),
         passwords: Passwords::new(2),
         site: Arc::new(Site::new("Flaskr", None)),
-        shelf: Shelf::default(),
+        page_cache: PageCache::default(),
         markdown: MarkdownCache::default(),
         pool: BlockingPool::default(),
         metrics: Metrics::default(),

@@ -71,7 +71,7 @@ async fn an_edited_post_never_comes_back_as_it_was() {
 async fn a_write_in_doubt_takes_its_post_out_of_kept_pages() {
     let blog = read_blog().await;
     // The answer to the write is lost, and so is the client.
-    drop(blog.app.shelf.write(Some(1)));
+    drop(blog.app.page_cache.write(Some(1)));
     assert_eq!(pages_showing(&blog, "test title").await, Vec::<&str>::new());
 }
 
@@ -81,7 +81,7 @@ async fn what_another_replica_deleted_goes_when_pages_are_rechecked() {
     let other = blog.replica(keys("key", None));
     read_all(&other).await;
     blog.browser_of("test").await.post("/1/delete", &[]).await;
-    other.app.shelf.recheck(&other.app.database, Duration::ZERO).await;
+    other.app.page_cache.recheck(&other.app.database, Duration::ZERO).await;
     assert_eq!(pages_showing(&other, "test title").await, Vec::<&str>::new());
 }
 
@@ -89,7 +89,7 @@ async fn what_another_replica_deleted_goes_when_pages_are_rechecked() {
 async fn a_recheck_without_the_database_forgets_nothing() {
     let blog = read_blog().await;
     blog.app.database.close().await;
-    blog.app.shelf.recheck(&blog.app.database, Duration::ZERO).await;
+    blog.app.page_cache.recheck(&blog.app.database, Duration::ZERO).await;
     assert_eq!(pages_showing(&blog, "test title").await, PAGES);
 }
 
@@ -97,16 +97,16 @@ async fn a_recheck_without_the_database_forgets_nothing() {
 async fn kept_pages_are_weighed_with_all_their_forms() {
     let blog = Blog::with_post().await;
     blog.browser().get("/1").await;
-    let plain = blog.app.shelf.weight();
+    let plain = blog.app.page_cache.weight();
     assert!(plain > 0);
     let noise: String =
         (0..40_000_u64).map(|at| format!("{:x} ", at.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
     blog.execute(&format!("UPDATE post SET body = '{}'", &noise[..60_000])).await;
-    let mut sizes = vec![blog.app.shelf.weight()];
+    let mut sizes = vec![blog.app.page_cache.weight()];
     for coding in ["identity", "br", "zstd", "gzip"] {
         let mut browser = blog.browser().with("accept-encoding", coding).with("cookie", "wrote=1");
         let (_, bytes) = browser.get_bytes("/1").await;
-        sizes.push(blog.app.shelf.weight());
+        sizes.push(blog.app.page_cache.weight());
         let grown = sizes[sizes.len() - 1] - sizes[sizes.len() - 2];
         assert!(grown >= bytes.len() as u64, "{coding}: {grown} of {}", bytes.len());
     }
