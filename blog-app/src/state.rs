@@ -13,7 +13,7 @@ use crate::html::layout::Site;
 use crate::security::body_places::Places;
 use crate::security::name_index::NameIndex;
 use crate::security::password::Passwords;
-use crate::security::rate_limit::{Guesses, Registrations};
+use crate::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use crate::security::session::Sessions;
 use crate::security::trusted_proxies::{Proxies, is_plain, is_secure};
 use crate::telemetry::metrics::Metrics;
@@ -42,9 +42,9 @@ pub struct AppState {
     /// Room for large bodies.
     pub places: Places,
     /// Counts tries to log in.
-    pub guesses: Guesses,
+    pub login_limiter: LoginLimiter,
     /// Bounds registrations.
-    pub registrations: Registrations,
+    pub registration_limiter: RegistrationLimiter,
     /// The names that are taken.
     pub names: NameIndex,
     /// Who may say who the client is.

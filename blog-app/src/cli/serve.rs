@@ -22,7 +22,7 @@ use crate::routes::logout;
 use crate::security::body_places::Places;
 use crate::security::name_index::NameIndex;
 use crate::security::password::Passwords;
-use crate::security::rate_limit::{Guesses, Registrations};
+use crate::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use crate::security::session::Sessions;
 use crate::security::session_keys::KeySource;
 use crate::security::trusted_proxies::Proxies;
@@ -78,9 +78,9 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         metrics: Metrics::default(),
         traces: traces.clone(),
         places: Places::default(),
-        guesses: Guesses::default(),
+        login_limiter: LoginLimiter::default(),
         names: NameIndex::default(),
-        registrations: Registrations::per_minute(args.registrations_per_minute),
+        registration_limiter: RegistrationLimiter::per_minute(args.registrations_per_minute),
         proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },
     });
     let secrets = Secrets { source, sessions, config, database: database.clone() };

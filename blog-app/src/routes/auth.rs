@@ -20,7 +20,7 @@ use crate::html::names;
 use crate::html::redirect::found;
 use crate::routes::responses::{html, kept, retry_later};
 use crate::security::password::Verdict;
-use crate::security::rate_limit::Tries;
+use crate::security::rate_limit::LoginSubject;
 use crate::security::session::{self, KnownBrowser, Session};
 use crate::state::AppState;
 use crate::store::users::{self, Credentials};
@@ -91,7 +91,7 @@ async fn register(
         Err(error) => return Err(error),
         Ok(Some(problem)) => problem,
         Ok(None) => {
-            if let Err(wait) = app.registrations.begin() {
+            if let Err(wait) = app.registration_limiter.begin() {
                 let text = "Too many people are registering at the moment. Please try again in a while.";
                 let page = RegisterPage { page: page.flash(text.to_owned()), username: &login.username };
                 return Ok(retry_later(html(&page)?, wait));
@@ -181,7 +181,7 @@ pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Res
         Err(error) => return Err(error),
     };
     let tries = tries(app, headers, &username, found_user.as_ref());
-    if let Err(wait) = app.guesses.begin(tries) {
+    if let Err(wait) = app.login_limiter.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many failed logins. Please try again in {}.", humanize::span(wait));
         return Ok(Attempt::Wait(text, wait));
@@ -193,7 +193,7 @@ pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Res
         (None, _) => "Incorrect username.",
         (Some(_), Verdict::Wrong) => "Incorrect password.",
         (Some(user), verdict) => {
-            app.guesses.forget(tries);
+            app.login_limiter.forget(tries);
             app.metrics.logins("ok");
             let outdated = verdict == Verdict::RightButOutdated;
             return Ok(Attempt::In(if outdated { with_new_hash(app, user, password).await } else { user }));
@@ -204,9 +204,14 @@ pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Res
 }
 
 /// As whose tries this one counts.
-fn tries<'a>(app: &AppState, headers: &HeaderMap, name: &'a str, user: Option<&Credentials>) -> Tries<'a> {
+fn tries<'a>(
+    app: &AppState,
+    headers: &HeaderMap,
+    name: &'a str,
+    user: Option<&Credentials>,
+) -> LoginSubject<'a> {
     let known = user.and_then(|found| known_browser(app, headers, found.user.id));
-    known.map_or(Tries::OfStranger(name), |known| Tries::OfKnownBrowser(known.browser, known.user))
+    known.map_or(LoginSubject::Account(name), |known| LoginSubject::Device(known.browser, known.user))
 }
 
 fn known_browser(app: &AppState, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
@@ -265,15 +270,15 @@ async fn change_password(
         return Err(Error::Forbidden);
     };
     // Who has found a session, on a lent computer for example, could guess here.
-    let tries = Tries::OfKnownBrowser(session::proof(&known.hash), user.id);
-    if let Err(wait) = app.guesses.begin(tries) {
+    let tries = LoginSubject::Device(session::proof(&known.hash), user.id);
+    if let Err(wait) = app.login_limiter.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many wrong passwords. Please try again in {}.", humanize::span(wait));
         return Ok(retry_later(html(&PasswordPage { page: page.flash(text) })?, wait));
     }
     let verdict = app.passwords.verify(current, Some(known.hash.clone())).await.map_err(Error::Password)?;
     if verdict != Verdict::Wrong {
-        app.guesses.forget(tries);
+        app.login_limiter.forget(tries);
     }
     let problem = if verdict == Verdict::Wrong {
         Some("Incorrect password.".to_owned())

@@ -22,21 +22,21 @@ const MEMORY: Duration = Duration::from_secs(60 * 60);
 
 /// Who tries to log in.
 #[derive(Clone, Copy, Debug)]
-pub enum Tries<'a> {
+pub enum LoginSubject<'a> {
     /// Anybody, at the account of this name.
-    OfStranger(&'a str),
+    Account(&'a str),
     /// A browser, by its number, in which this user has logged in before.
-    OfKnownBrowser(u64, i64),
+    Device(u64, i64),
 }
 
 type Key = [u8; 16];
 
-impl Tries<'_> {
+impl LoginSubject<'_> {
     /// Names are as long as people make them; their digest isn't.
     fn key(self) -> Key {
         let digest = match self {
-            Self::OfStranger(name) => Sha256::new_with_prefix(b"name ").chain_update(name),
-            Self::OfKnownBrowser(browser, user) => Sha256::new_with_prefix(b"browser ")
+            Self::Account(name) => Sha256::new_with_prefix(b"name ").chain_update(name),
+            Self::Device(browser, user) => Sha256::new_with_prefix(b"browser ")
                 .chain_update(browser.to_be_bytes())
                 .chain_update(user.to_be_bytes()),
         }
@@ -52,21 +52,21 @@ struct Count {
 }
 
 /// Counts tries to log in.
-pub struct Guesses(Cache<Key, Count>);
+pub struct LoginLimiter(Cache<Key, Count>);
 
-impl Default for Guesses {
+impl Default for LoginLimiter {
     fn default() -> Self {
         Self(Cache::builder().max_capacity(ACCOUNTS).time_to_idle(MEMORY).build())
     }
 }
 
-impl Guesses {
+impl LoginLimiter {
     /// Counts a try before it is made, so that many at once are no way around; or says how long to wait.
-    pub fn begin(&self, who: Tries<'_>) -> Result<(), Duration> {
+    pub fn begin(&self, who: LoginSubject<'_>) -> Result<(), Duration> {
         self.begin_at(who, Instant::now())
     }
 
-    fn begin_at(&self, who: Tries<'_>, now: Instant) -> Result<(), Duration> {
+    fn begin_at(&self, who: LoginSubject<'_>, now: Instant) -> Result<(), Duration> {
         let mut wait = None;
         self.0.entry(who.key()).and_upsert_with(|found| {
             let count = found.map_or(Count { tries: 0, free_at: now }, moka::Entry::into_value);
@@ -81,7 +81,7 @@ impl Guesses {
     }
 
     /// The try was right: whoever it was knows the password.
-    pub fn forget(&self, who: Tries<'_>) {
+    pub fn forget(&self, who: LoginSubject<'_>) {
         self.0.invalidate(&who.key());
     }
 }
@@ -94,9 +94,9 @@ fn wait_after(tries: u32) -> Duration {
 }
 
 /// Bounds how many may register.
-pub struct Registrations(Option<DefaultDirectRateLimiter>);
+pub struct RegistrationLimiter(Option<DefaultDirectRateLimiter>);
 
-impl Registrations {
+impl RegistrationLimiter {
     /// So many a minute, and as many at once; 0 means no bound.
     #[must_use]
     pub fn per_minute(number: u32) -> Self {
@@ -114,15 +114,15 @@ impl Registrations {
 mod tests {
     use super::*;
 
-    const BOB: Tries<'static> = Tries::OfStranger("bob");
+    const BOB: LoginSubject<'static> = LoginSubject::Account("bob");
 
     #[test]
     fn after_a_few_tries_each_waits_twice_as_long_as_the_one_before() {
-        let (guesses, start) = (Guesses::default(), Instant::now());
+        let (limiter, start) = (LoginLimiter::default(), Instant::now());
         let mut now = start;
         let mut waits = Vec::new();
         for _ in 0..16 {
-            while let Err(wait) = guesses.begin_at(BOB, now) {
+            while let Err(wait) = limiter.begin_at(BOB, now) {
                 waits.push(wait.as_secs());
                 now += wait;
             }
@@ -132,29 +132,29 @@ mod tests {
 
     #[test]
     fn many_at_once_are_counted_one_by_one() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
-        assert_eq!((0..100).filter(|_| guesses.begin_at(BOB, now).is_ok()).count(), FREE_TRIES as usize);
+        let (limiter, now) = (LoginLimiter::default(), Instant::now());
+        assert_eq!((0..100).filter(|_| limiter.begin_at(BOB, now).is_ok()).count(), FREE_TRIES as usize);
     }
 
     #[test]
     fn others_names_and_a_browser_that_the_owner_used_are_counted_by_themselves() {
-        let (guesses, now) = (Guesses::default(), Instant::now());
-        while guesses.begin_at(BOB, now).is_ok() {}
-        assert!(guesses.begin_at(Tries::OfStranger("Bob"), now).is_ok());
-        let known = Tries::OfKnownBrowser(7, 1);
-        while guesses.begin_at(known, now).is_ok() {}
-        assert!(guesses.begin_at(Tries::OfKnownBrowser(8, 1), now).is_ok());
-        guesses.forget(known);
-        assert!(guesses.begin_at(known, now).is_ok());
-        assert!(guesses.begin_at(BOB, now).is_err(), "a stranger's count stays");
+        let (limiter, now) = (LoginLimiter::default(), Instant::now());
+        while limiter.begin_at(BOB, now).is_ok() {}
+        assert!(limiter.begin_at(LoginSubject::Account("Bob"), now).is_ok());
+        let known = LoginSubject::Device(7, 1);
+        while limiter.begin_at(known, now).is_ok() {}
+        assert!(limiter.begin_at(LoginSubject::Device(8, 1), now).is_ok());
+        limiter.forget(known);
+        assert!(limiter.begin_at(known, now).is_ok());
+        assert!(limiter.begin_at(BOB, now).is_err(), "a stranger's count stays");
     }
 
     #[test]
     fn a_flood_of_registrations_is_bounded() {
-        let bounded = Registrations::per_minute(10);
+        let bounded = RegistrationLimiter::per_minute(10);
         assert_eq!((0..100).filter(|_| bounded.begin().is_ok()).count(), 10);
         assert!(bounded.begin().is_err_and(|wait| wait <= Duration::from_secs(7)));
-        let open = Registrations::per_minute(0);
+        let open = RegistrationLimiter::per_minute(0);
         assert!((0..1000).all(|_| open.begin().is_ok()));
     }
 }

@@ -15,7 +15,7 @@ use blog_app::router::router;
 use blog_app::security::body_places::Places;
 use blog_app::security::name_index::NameIndex;
 use blog_app::security::password::Passwords;
-use blog_app::security::rate_limit::{Guesses, Registrations};
+use blog_app::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use blog_app::security::session::{Key, Keys, Sessions};
 use blog_app::security::trusted_proxies::Proxies;
 use blog_app::state::AppState;
@@ -168,9 +168,9 @@ fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<AppState> {
         metrics: Metrics::default(),
         traces: Traces::default(),
         places: Places::default(),
-        guesses: Guesses::default(),
+        login_limiter: LoginLimiter::default(),
         names: NameIndex::default(),
-        registrations: Registrations::per_minute(0),
+        registration_limiter: RegistrationLimiter::per_minute(0),
         proxies,
     })
 }

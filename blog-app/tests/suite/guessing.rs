@@ -1,7 +1,7 @@
 //! Those who guess passwords, and those who register by the thousand.
 
 use axum::http::StatusCode;
-use blog_app::security::rate_limit::Registrations;
+use blog_app::security::rate_limit::RegistrationLimiter;
 
 use super::{Answer, Blog, Browser};
 
@@ -99,7 +99,8 @@ async fn the_right_password_ends_the_counting() {
 
 #[tokio::test]
 async fn a_flood_of_registrations_is_bounded_and_mistakes_do_not_count() {
-    let blog = Blog::new().await.configured(|app| app.registrations = Registrations::per_minute(3));
+    let blog =
+        Blog::new().await.configured(|app| app.registration_limiter = RegistrationLimiter::per_minute(3));
     let register = async |name: &str| {
         blog.browser().post("/auth/register", &[("username", name), ("password", "x")]).await
     };
