@@ -21,7 +21,7 @@ use crate::html::redirect::found;
 use crate::routes::responses::{html, kept, retry_later};
 use crate::security::password::Verdict;
 use crate::security::rate_limit::LoginSubject;
-use crate::security::session::{self, KnownBrowser, Session};
+use crate::security::session::{self, DeviceCookie, Session};
 use crate::state::AppState;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, sessions};
@@ -210,13 +210,13 @@ fn tries<'a>(
     name: &'a str,
     user: Option<&Credentials>,
 ) -> LoginSubject<'a> {
-    let known = user.and_then(|found| known_browser(app, headers, found.user.id));
+    let known = user.and_then(|found| device_cookie(app, headers, found.user.id));
     known.map_or(LoginSubject::Account(name), |known| LoginSubject::Device(known.browser, known.user))
 }
 
-fn known_browser(app: &AppState, headers: &HeaderMap, user: i64) -> Option<KnownBrowser> {
-    let mut values = session::cookies(headers, session::KNOWN_COOKIE);
-    values.find_map(|value| app.sessions.open_browser(value).filter(|known| known.user == user))
+fn device_cookie(app: &AppState, headers: &HeaderMap, user: i64) -> Option<DeviceCookie> {
+    let mut values = session::cookies(headers, session::DEVICE_COOKIE);
+    values.find_map(|value| app.sessions.open_device(value).filter(|known| known.user == user))
 }
 
 /// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
@@ -244,9 +244,9 @@ pub async fn start_session(
     let value = app.sessions.seal(&Session { user, issued, proof, id: rand::random(), number });
     let secure = app.is_secure(headers);
     let mut cookies = AppendHeaders(vec![(header::SET_COOKIE, session::set_cookie(&value, secure))]);
-    if known_browser(app, headers, of.user.id).is_none() {
-        let known = KnownBrowser { browser: rand::random(), user: of.user.id };
-        let known = session::set_known_cookie(&app.sessions.seal_browser(&known), secure);
+    if device_cookie(app, headers, of.user.id).is_none() {
+        let known = DeviceCookie { browser: rand::random(), user: of.user.id };
+        let known = session::set_device_cookie(&app.sessions.seal_device(&known), secure);
         cookies.0.push((header::SET_COOKIE, known));
     }
     Ok(cookies)

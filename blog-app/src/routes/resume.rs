@@ -93,6 +93,6 @@ fn subject(form: &mut Form) -> Result<Subject, Error> {
 /// Whether a cookie of ours proves that a member has used this browser, also after the session.
 pub fn was_here_before(app: &AppState, headers: &HeaderMap) -> bool {
     session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
-        || session::cookies(headers, session::KNOWN_COOKIE)
-            .any(|value| app.sessions.open_browser(value).is_some())
+        || session::cookies(headers, session::DEVICE_COOKIE)
+            .any(|value| app.sessions.open_device(value).is_some())
 }

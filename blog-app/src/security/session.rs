@@ -15,11 +15,11 @@ use sha2::{Digest, Sha256, Sha512};
 /// The cookie's name, Flask's.
 pub const COOKIE: &str = "session";
 /// Name of the cookie that a browser keeps after its user has logged out.
-pub const KNOWN_COOKIE: &str = "known";
+pub const DEVICE_COOKIE: &str = "known";
 /// Name of the cookie that a browser keeps for a moment after its user has written something.
 pub const WROTE_COOKIE: &str = "wrote";
 /// How long a browser is known: as long as browsers keep cookies.
-const KNOWN_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// How long a login lasts.
 pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
@@ -84,7 +84,7 @@ impl Session {
 
 /// A browser in which a user has logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownBrowser {
+pub struct DeviceCookie {
     /// A random number.
     pub browser: u64,
     /// The user.
@@ -183,13 +183,13 @@ impl Sessions {
 
     /// The value of the cookie that tells a browser that a user has used.
     #[must_use]
-    pub fn seal_browser(&self, browser: &KnownBrowser) -> String {
+    pub fn seal_device(&self, browser: &DeviceCookie) -> String {
         self.sign("known ", browser)
     }
 
     /// Which browser a cookie tells, if one of our keys signed it.
     #[must_use]
-    pub fn open_browser(&self, value: &str) -> Option<KnownBrowser> {
+    pub fn open_device(&self, value: &str) -> Option<DeviceCookie> {
         self.verified("known ", value)
     }
 
@@ -242,9 +242,9 @@ pub fn set_cookie(value: &str, secure: bool) -> String {
 
 /// A `Set-Cookie` that lets a browser be known again. Only the pages below `/auth` need it.
 #[must_use]
-pub fn set_known_cookie(value: &str, secure: bool) -> String {
+pub fn set_device_cookie(value: &str, secure: bool) -> String {
     let attributes = attributes(secure).replacen("Path=/", "Path=/auth", 1);
-    format!("{KNOWN_COOKIE}={value}; Max-Age={}; {attributes}", KNOWN_FOR.as_secs())
+    format!("{DEVICE_COOKIE}={value}; Max-Age={}; {attributes}", DEVICE_MAX_AGE.as_secs())
 }
 
 /// A `Set-Cookie` that says that what other replicas have kept for a second is too old for who has just written.
@@ -280,10 +280,10 @@ mod tests {
     #[test]
     fn no_cookie_passes_for_one_of_the_other_kind() {
         let sessions = sessions("one", None);
-        let browser = KnownBrowser { browser: 7, user: 7 };
-        assert_eq!(sessions.open_browser(&sessions.seal_browser(&browser)), Some(browser));
-        assert_eq!(sessions.open(&sessions.seal_browser(&browser), 0), None);
-        assert_eq!(sessions.open_browser(&sessions.seal(&SESSION)), None);
+        let browser = DeviceCookie { browser: 7, user: 7 };
+        assert_eq!(sessions.open_device(&sessions.seal_device(&browser)), Some(browser));
+        assert_eq!(sessions.open(&sessions.seal_device(&browser), 0), None);
+        assert_eq!(sessions.open_device(&sessions.seal(&SESSION)), None);
     }
 
     #[test]
