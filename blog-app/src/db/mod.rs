@@ -7,7 +7,7 @@ mod pool;
 mod sqlite;
 mod writes;
 
-pub(crate) use self::connection_guard::{Held, acquire, acquire_checked};
+pub(crate) use self::connection_guard::{ConnectionGuard, acquire, acquire_checked};
 pub(crate) use self::error_class::mysql_number;
 pub use self::error_class::{
     is_connection_lost, is_login_outdated, is_nobody_there, is_out_of_space, is_password_refused,

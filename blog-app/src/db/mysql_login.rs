@@ -16,8 +16,8 @@ use super::error_class::{NoConnection, no_connection, wrong_server};
 use super::pool::{MYSQL_SESSION, POOL_SIZE};
 use super::writes::Writes;
 use super::{
-    ACQUIRE_TIMEOUT, Held, connection_guard, is_login_outdated, is_nobody_there, is_password_refused,
-    is_pool_timeout, loggable, server_problem,
+    ACQUIRE_TIMEOUT, ConnectionGuard, connection_guard, is_login_outdated, is_nobody_there,
+    is_password_refused, is_pool_timeout, loggable, server_problem,
 };
 use crate::config::{self, DatabaseConfig, Redacted, Rotation, Target};
 
@@ -124,20 +124,20 @@ impl MySql {
     }
 
     /// A connection that may have died in the pool: for reads, which are simply tried again.
-    pub(crate) async fn acquire(&self) -> sqlx::Result<Held<MySqlKind>> {
+    pub(crate) async fn acquire(&self) -> sqlx::Result<ConnectionGuard<MySqlKind>> {
         self.with_a_valid_login(|| connection_guard::acquire(&self.pool)).await
     }
 
     /// A connection that has just answered.
-    pub(crate) async fn acquire_checked(&self) -> sqlx::Result<Held<MySqlKind>> {
+    pub(crate) async fn acquire_checked(&self) -> sqlx::Result<ConnectionGuard<MySqlKind>> {
         self.with_a_valid_login(|| connection_guard::acquire_checked(&self.pool)).await
     }
 
     /// Kubernetes changes files when it gets round to it, and whoever changes a password doesn't wait for us: so who is
     /// refused looks into the files before anybody is told.
-    async fn with_a_valid_login<F>(&self, attempt: impl Fn() -> F) -> sqlx::Result<Held<MySqlKind>>
+    async fn with_a_valid_login<F>(&self, attempt: impl Fn() -> F) -> sqlx::Result<ConnectionGuard<MySqlKind>>
     where
-        F: Future<Output = sqlx::Result<Held<MySqlKind>>>,
+        F: Future<Output = sqlx::Result<ConnectionGuard<MySqlKind>>>,
     {
         let number = self.login.number.load(Ordering::Acquire);
         let trying = async {

@@ -176,7 +176,7 @@ async fn server_lost(server: &MySql) -> Error {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let mut tries = 0;
-        while let Err(error) = server.acquire_checked().await.map(db::Held::release) {
+        while let Err(error) = server.acquire_checked().await.map(db::ConnectionGuard::release) {
             tries += 1;
             if tries == WATCH_TRIES {
                 return failed("reach the server during the migration")(error);

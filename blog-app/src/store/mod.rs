@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::db::{self, Held};
+use crate::db::{self, ConnectionGuard};
 
 pub mod import_export;
 pub mod migrate;
@@ -134,7 +134,7 @@ async fn soon<T>(
 /// Gives the connection back to the pool, or throws it away when nobody knows in which state it is, or when it leads to a
 /// server that takes no writes any more.
 fn settle<DB: sqlx::Database, T>(
-    held: Held<DB>,
+    held: ConnectionGuard<DB>,
     outcome: Result<sqlx::Result<T>, Elapsed>,
 ) -> sqlx::Result<T> {
     let outcome = outcome.unwrap_or_else(|_| Err(timed_out()));
