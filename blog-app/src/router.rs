@@ -35,7 +35,7 @@ pub fn router(app: Arc<AppState>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&app), origin::check))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::custom(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response()))
-        .layer(from_fn_with_state(Arc::clone(&app), error_pages::frame))
+        .layer(from_fn_with_state(Arc::clone(&app), error_pages::render_error_pages))
         .layer(map_response(security_headers::secure))
         .layer(from_fn(unread_body::end_unread))
         .layer(from_fn_with_state(Arc::clone(&app), request_log::observe))

@@ -252,7 +252,7 @@ pub fn is_password_refused(error: &sqlx::Error) -> bool {
 /// Which text didn't fit into its column, and whether for its length; nothing if that isn't what the error is about.
 /// Only the column's name is taken from the message, which may quote the text.
 #[must_use]
-pub fn misfit(error: &sqlx::Error) -> Option<(&'static str, bool)> {
+pub fn column_error(error: &sqlx::Error) -> Option<(&'static str, bool)> {
     const TOO_LONG: u16 = 1406;
     const INCORRECT_STRING: u16 = 1366;
     /// The same, told of a parameter and not of a column.

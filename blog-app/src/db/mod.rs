@@ -10,8 +10,8 @@ mod writes;
 pub(crate) use self::connection_guard::{ConnectionGuard, acquire, acquire_checked};
 pub(crate) use self::error_class::mysql_number;
 pub use self::error_class::{
-    is_connection_lost, is_login_outdated, is_nobody_there, is_out_of_space, is_password_refused,
-    is_pool_timeout, is_read_only, is_refused, is_unavailable, loggable, misfit, server_problem,
+    column_error, is_connection_lost, is_login_outdated, is_nobody_there, is_out_of_space,
+    is_password_refused, is_pool_timeout, is_read_only, is_refused, is_unavailable, loggable, server_problem,
 };
 pub use self::mysql_login::{MySql, RenewError};
 pub(crate) use self::mysql_login::{close, connect};

@@ -15,7 +15,7 @@ use crate::store::users::User;
 
 /// Who turned out to be logged in while a request was answered: an error page shows it too.
 #[derive(Clone, Default)]
-pub(crate) struct Seen(pub(crate) Arc<OnceLock<User>>);
+pub(crate) struct CurrentUser(pub(crate) Arc<OnceLock<User>>);
 
 impl FromRequestParts<Arc<AppState>> for Page {
     type Rejection = Error;
@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<AppState>> for Page {
                 .map(|found| found.user),
             None => None,
         };
-        if let (Some(Seen(seen)), Some(user)) = (parts.extensions.get(), &viewer) {
+        if let (Some(CurrentUser(seen)), Some(user)) = (parts.extensions.get(), &viewer) {
             // Set already only if a handler asked twice, and then to the same.
             let _ = seen.set(user.clone());
         }

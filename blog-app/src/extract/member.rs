@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::current_user::signed_in;
 use crate::error::Error;
 use crate::html::layout::Page;
-use crate::html::redirect::found;
+use crate::html::redirect::redirect;
 use crate::state::AppState;
 use crate::store::users::User;
 
@@ -32,7 +32,7 @@ pub enum NotMember {
 impl IntoResponse for NotMember {
     fn into_response(self) -> Response {
         match self {
-            Self::LogIn => found("/auth/login"),
+            Self::LogIn => redirect("/auth/login"),
             Self::Failed(error) => error.into_response(),
         }
     }

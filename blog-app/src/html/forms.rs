@@ -176,7 +176,7 @@ fn characters(text: &str) -> usize {
 }
 
 /// The sentence for a text that the original's tables can't take.
-pub fn misfit(field: &str, too_long: bool) -> String {
+pub fn column_error_message(field: &str, too_long: bool) -> String {
     let mut name = field.to_owned();
     name[..1].make_ascii_uppercase();
     let problem = if too_long { "is longer than" } else { "has characters other than those that" };

@@ -5,6 +5,6 @@ use axum::response::{IntoResponse, Response};
 
 /// Flaskr's redirect: 302, to a path of ours.
 #[must_use]
-pub fn found(path: &'static str) -> Response {
+pub fn redirect(path: &'static str) -> Response {
     (StatusCode::FOUND, [(header::LOCATION, path)]).into_response()
 }

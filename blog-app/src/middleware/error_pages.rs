@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use crate::error::Detail;
-use crate::extract::current_user::{Seen, signed_in};
+use crate::extract::current_user::{CurrentUser, signed_in};
 use crate::html::layout::Page;
 use crate::state::AppState;
 
@@ -34,8 +34,12 @@ pub fn with_status(mut page: Response, status: StatusCode) -> Response {
 }
 
 /// Gives every error a page, whoever raised it: a handler, the router or a layer. Sets the headers on caching.
-pub async fn frame(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
-    let seen = Seen::default();
+pub async fn render_error_pages(
+    State(app): State<Arc<AppState>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let seen = CurrentUser::default();
     request.extensions_mut().insert(seen.clone());
     let anonymous = signed_in(request.headers(), &app).is_none();
     let mut response = next.run(request).await;

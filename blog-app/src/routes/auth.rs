@@ -17,8 +17,8 @@ use crate::html::forms::{self, Login};
 use crate::html::humanize;
 use crate::html::layout::Page;
 use crate::html::names;
-use crate::html::redirect::found;
-use crate::routes::responses::{html, kept, retry_later};
+use crate::html::redirect::redirect;
+use crate::routes::responses::{html, too_many_requests, unavailable_with_form};
 use crate::security::password::Verdict;
 use crate::security::rate_limit::LoginSubject;
 use crate::security::session::{self, DeviceCookie, Session};
@@ -86,7 +86,10 @@ async fn register(
     let problem = match problem_of(&app, &login).await {
         Err(error) if error.is_unavailable() => {
             let page = page.flash(AWAY.to_owned());
-            return Ok(kept(html(&RegisterPage { page, username: &login.username })?, &error));
+            return Ok(unavailable_with_form(
+                html(&RegisterPage { page, username: &login.username })?,
+                &error,
+            ));
         }
         Err(error) => return Err(error),
         Ok(Some(problem)) => problem,
@@ -94,21 +97,24 @@ async fn register(
             if let Err(wait) = app.registration_limiter.begin() {
                 let text = "Too many people are registering at the moment. Please try again in a while.";
                 let page = RegisterPage { page: page.flash(text.to_owned()), username: &login.username };
-                return Ok(retry_later(html(&page)?, wait));
+                return Ok(too_many_requests(html(&page)?, wait));
             }
             let hash = app.passwords.hash(login.password).await.map_err(Error::Password)?;
             let inserted = users::insert(&app.database, &login.username, &hash).await;
             match inserted.map_err(Error::Store) {
-                Ok(()) => return Ok(found("/auth/login")),
+                Ok(()) => return Ok(redirect("/auth/login")),
                 Err(Error::Store(store::Error::NameTaken { .. })) => {
                     format!("User {} is already registered.", login.username)
                 }
                 Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
-                    forms::misfit(field, too_long)
+                    forms::column_error_message(field, too_long)
                 }
                 Err(error) if error.is_unavailable() => {
                     let page = page.flash(AWAY.to_owned());
-                    return Ok(kept(html(&RegisterPage { page, username: &login.username })?, &error));
+                    return Ok(unavailable_with_form(
+                        html(&RegisterPage { page, username: &login.username })?,
+                        &error,
+                    ));
                 }
                 Err(error) => return Err(error),
             }
@@ -153,10 +159,10 @@ async fn log_in(
     let username = login.username.clone();
     let again = |text| html(&LoginPage { page: page.flash(text), username: &username });
     match log_in_as(&app, &headers, login).await? {
-        Attempt::In(user) => Ok((start_session(&app, &headers, &user).await?, found("/")).into_response()),
+        Attempt::In(user) => Ok((start_session(&app, &headers, &user).await?, redirect("/")).into_response()),
         Attempt::Failed(problem) => again(problem),
-        Attempt::Wait(text, wait) => Ok(retry_later(again(text)?, wait)),
-        Attempt::Away(text, error) => Ok(kept(again(text)?, &error)),
+        Attempt::Wait(text, wait) => Ok(too_many_requests(again(text)?, wait)),
+        Attempt::Away(text, error) => Ok(unavailable_with_form(again(text)?, &error)),
     }
 }
 
@@ -274,7 +280,7 @@ async fn change_password(
     if let Err(wait) = app.login_limiter.begin(tries) {
         app.metrics.logins("slowed");
         let text = format!("Too many wrong passwords. Please try again in {}.", humanize::span(wait));
-        return Ok(retry_later(html(&PasswordPage { page: page.flash(text) })?, wait));
+        return Ok(too_many_requests(html(&PasswordPage { page: page.flash(text) })?, wait));
     }
     let verdict = app.passwords.verify(current, Some(known.hash.clone())).await.map_err(Error::Password)?;
     if verdict != Verdict::Wrong {
@@ -295,5 +301,5 @@ async fn change_password(
         return html(&PasswordPage { page: page.flash(problem.to_owned()) });
     }
     let session = start_session(&app, &headers, &Credentials { hash, ..known }).await?;
-    Ok((session, found("/")).into_response())
+    Ok((session, redirect("/")).into_response())
 }

@@ -13,11 +13,11 @@ use crate::error::Error;
 use crate::extract::form_body::LargeForm;
 use crate::extract::member::{Member, NotMember};
 use crate::extract::path_id::number;
-use crate::html::forms::{Draft, misfit};
+use crate::html::forms::{Draft, column_error_message};
 use crate::html::layout::Page;
-use crate::html::redirect::found;
+use crate::html::redirect::redirect;
 use crate::middleware::error_pages::with_status;
-use crate::routes::responses::{self, html};
+use crate::routes::responses::{html, unavailable_with_form};
 use crate::routes::resume;
 use crate::security::session::SET_WROTE_COOKIE;
 use crate::state::AppState;
@@ -118,7 +118,7 @@ async fn save(
         Ok(member) => member,
         Err(NotMember::Failed(error)) if error.is_unavailable() => {
             let (draft, _) = draft_in(app, request, true).await?;
-            return kept(Page::anonymous(&app.site), subject, draft, &error);
+            return unavailable_editor(Page::anonymous(&app.site), subject, draft, &error);
         }
         Err(NotMember::LogIn) => return Ok(without_member(app, subject, request).await),
         Err(refusal) => return Ok(refusal.into_response()),
@@ -126,7 +126,7 @@ async fn save(
     let title = match own_post_of(app, &user, subject).await {
         Ok(title) => title,
         Err(error) if error.is_unavailable() => {
-            return kept(page, subject, draft_in(app, request, true).await?.0, &error);
+            return unavailable_editor(page, subject, draft_in(app, request, true).await?.0, &error);
         }
         Err(error) => return Err(error),
     };
@@ -138,9 +138,9 @@ async fn save(
     match store_draft(app, &user, subject, &draft).await {
         Ok(()) => Ok(written()),
         Err(Error::Store(store::Error::DoesNotFit { field, too_long, .. })) => {
-            form(page.flash(misfit(field, too_long)), subject, title, draft)
+            form(page.flash(column_error_message(field, too_long)), subject, title, draft)
         }
-        Err(error) if error.is_unavailable() => kept(page, subject, draft, &error),
+        Err(error) if error.is_unavailable() => unavailable_editor(page, subject, draft, &error),
         Err(error) => Err(error),
     }
 }
@@ -188,11 +188,11 @@ pub fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -
 }
 
 /// The form again, with what was typed, when the database is away.
-fn kept(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Response, Error> {
+fn unavailable_editor(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Response, Error> {
     let message = "The blog can't reach its database at the moment, so this may not be saved yet. \
                    What you wrote is still here: please press Save again in a few seconds.";
     let form = form(page.flash(message.to_owned()), subject, None, draft)?;
-    Ok(responses::kept(form, error))
+    Ok(unavailable_with_form(form, error))
 }
 
 async fn delete_post(
@@ -210,7 +210,7 @@ async fn delete_post(
 /// Back to the listing, which shows at once what was written: here, since what was kept is forgotten, and at the other
 /// replicas, since the browser tells them.
 fn written() -> Response {
-    let mut response = found("/");
+    let mut response = redirect("/");
     response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(SET_WROTE_COOKIE));
     response
 }

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::extract::current_user::signed_in;
 use crate::extract::member::Member;
 use crate::html::layout::Page;
-use crate::html::redirect::found;
+use crate::html::redirect::redirect;
 use crate::routes::responses::html;
 use crate::security::session::{self, MAX_AGE};
 use crate::state::AppState;
@@ -44,7 +44,7 @@ async fn show_logout(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     if page.viewer.is_none() {
-        return Ok(found("/"));
+        return Ok(redirect("/"));
     }
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if matches!(site, Some(b"same-origin" | b"none")) {
@@ -103,5 +103,5 @@ async fn log_out_everywhere(
 
 fn without_session(app: &AppState, headers: &HeaderMap) -> Response {
     let cookie = session::clear_cookie(app.is_secure(headers));
-    ([(header::SET_COOKIE, cookie)], found("/")).into_response()
+    ([(header::SET_COOKIE, cookie)], redirect("/")).into_response()
 }

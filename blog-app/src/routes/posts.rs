@@ -16,9 +16,9 @@ use crate::error::{Cause, Error, RETRY_AFTER, chain};
 use crate::extract::path_id::number;
 use crate::html::bodies::Bodies;
 use crate::html::layout::Page;
-use crate::html::redirect::found;
+use crate::html::redirect::redirect;
 use crate::routes::feed;
-use crate::routes::responses::failed_with;
+use crate::routes::responses::with_retry_after;
 use crate::security::session;
 use crate::state::AppState;
 use crate::store::page_cursor::Cursor;
@@ -221,7 +221,7 @@ fn beginning(view: &View, content: &Content) -> Option<String> {
 
 fn found_at(path: &str) -> Response {
     let location = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
-    let mut response = found("/");
+    let mut response = redirect("/");
     response.headers_mut().insert(header::LOCATION, location);
     response
 }
@@ -282,7 +282,7 @@ async fn stale(app: &AppState, known: &Arc<CachedPage>, cause: &str) -> Result<R
          writing and logging in will work again in a while."
     );
     let page = html_of(app, Page::anonymous(&app.site).flash(message), known).await?;
-    let mut response = failed_with(page, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
+    let mut response = with_retry_after(page, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(Cause(cause.to_owned()));
     app.metrics.stale_pages.inc();

@@ -16,7 +16,7 @@ pub fn html(template: &impl Template) -> Result<Response, Error> {
 
 /// The same, and when to come back.
 #[must_use]
-pub fn failed_with(page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
+pub fn with_retry_after(page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
     let mut page = with_status(page, status);
     page.headers_mut().insert(header::RETRY_AFTER, retry_after);
     page
@@ -24,14 +24,14 @@ pub fn failed_with(page: Response, status: StatusCode, retry_after: HeaderValue)
 
 /// A form that is to be sent again after this time at the earliest.
 #[must_use]
-pub fn retry_later(form: Response, wait: Duration) -> Response {
-    failed_with(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
+pub fn too_many_requests(form: Response, wait: Duration) -> Response {
+    with_retry_after(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
 }
 
 /// A form with what was typed, as the answer while the database is away: people need not type it again.
 #[must_use]
-pub fn kept(form: Response, error: &Error) -> Response {
-    let mut response = failed_with(form, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
+pub fn unavailable_with_form(form: Response, error: &Error) -> Response {
+    let mut response = with_retry_after(form, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
     response.extensions_mut().insert(Cause(chain(error)));
     response

@@ -17,7 +17,7 @@ use crate::html::layout::Page;
 use crate::middleware::error_pages::with_status;
 use crate::routes::auth::{Attempt, log_in_as, start_session};
 use crate::routes::editor::{self, Subject};
-use crate::routes::responses::{html, kept, retry_later};
+use crate::routes::responses::{html, too_many_requests, unavailable_with_form};
 use crate::security::session;
 use crate::state::AppState;
 
@@ -68,8 +68,8 @@ async fn resume(
     };
     match log_in_as(&app, &headers, login).await? {
         Attempt::Failed(problem) => again(problem),
-        Attempt::Wait(text, wait) => Ok(retry_later(again(text)?, wait)),
-        Attempt::Away(text, error) => Ok(kept(again(text)?, &error)),
+        Attempt::Wait(text, wait) => Ok(too_many_requests(again(text)?, wait)),
+        Attempt::Away(text, error) => Ok(unavailable_with_form(again(text)?, &error)),
         Attempt::In(found) => {
             let page = Page { viewer: Some(found.user.clone()), ..Page::anonymous(&app.site) };
             let form = match editor::own_post_of(&app, &found.user, subject).await {

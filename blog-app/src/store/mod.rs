@@ -64,7 +64,7 @@ impl Error {
         if db::is_unavailable(&reason) {
             return Self::Unavailable { operation, reason };
         }
-        if let Some((field, too_long)) = db::misfit(&reason) {
+        if let Some((field, too_long)) = db::column_error(&reason) {
             return Self::DoesNotFit { operation, field, too_long };
         }
         match reason.as_database_error() {
