@@ -138,7 +138,7 @@ async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
     let config = DatabaseConfig::resolve(&args.database, &process_env)?;
     let database = Database::lazy(&config);
     let patience = Patience { limit: args.timeout, nobody_there: args.patience };
-    let Outcome { from, to } = migrate_within(&database, patience).await?;
+    let Outcome { from, to } = migrate_with_retry(&database, patience).await?;
     if from == to {
         tracing::info!(version = to, "the schema is up to date");
     } else {
@@ -150,7 +150,7 @@ async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
 }
 
 /// Migrates as soon as the database answers, with a new password if there is one, and gives up after this time.
-pub async fn migrate_within(database: &Database, patience: Patience) -> anyhow::Result<Outcome> {
+pub async fn migrate_with_retry(database: &Database, patience: Patience) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let mut lasting: Option<(Kind, Instant)> = None;
     let mut wait = FIRST_WAIT;

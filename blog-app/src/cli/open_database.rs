@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 
-use crate::cli::migrate::{SQLITE_PATIENCE, migrate_within};
+use crate::cli::migrate::{SQLITE_PATIENCE, migrate_with_retry};
 use crate::config::{DatabaseArgs, DatabaseConfig, Target, process_env};
 use crate::db::Database;
 use crate::store::schema;
@@ -42,12 +42,12 @@ pub async fn open_to_fill(args: &DatabaseArgs, is_trial: bool) -> anyhow::Result
         // It has no rows yet, so that another empty one is as good.
         Some(_) if is_trial => {
             let empty = Database::in_memory();
-            migrate_within(&empty, SQLITE_PATIENCE).await?;
+            migrate_with_retry(&empty, SQLITE_PATIENCE).await?;
             return Ok(empty);
         }
         _ if is_trial => {}
         _ => {
-            let migrated = migrate_within(&database, SQLITE_PATIENCE).await;
+            let migrated = migrate_with_retry(&database, SQLITE_PATIENCE).await;
             migrated.with_context(|| format!("failed to prepare the database in {}", file.display()))?;
         }
     }

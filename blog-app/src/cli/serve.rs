@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::cache::page_cache::PageCache;
-use crate::cli::migrate::{SQLITE_PATIENCE, migrate_within};
+use crate::cli::migrate::{SQLITE_PATIENCE, migrate_with_retry};
 use crate::config::{DatabaseConfig, Env, Registration, ServeArgs};
 use crate::db::Database;
 use crate::html::blocking::BlockingPool;
@@ -26,7 +26,7 @@ use crate::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use crate::security::session::Sessions;
 use crate::security::session_keys::KeySource;
 use crate::security::trusted_proxies::Proxies;
-use crate::server::secret_reload::Secrets;
+use crate::server::secret_reload::SecretReloader;
 use crate::server::shutdown::{Ending, Signals, leave};
 use crate::server::{self, Phase};
 use crate::state::AppState;
@@ -60,7 +60,7 @@ fn site(args: &ServeArgs, env: Env<'_>) -> Site {
 /// Serves until a signal comes.
 pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
-    server::make_room_for_connections();
+    server::raise_nofile_limit();
     let config = DatabaseConfig::resolve(&args.database, env)?;
     let source = KeySource::resolve(&args, &config.target, env)?;
     let sessions = Sessions::new(source.load()?);
@@ -83,7 +83,7 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         registration_limiter: RegistrationLimiter::per_minute(args.registrations_per_minute),
         proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },
     });
-    let secrets = Secrets { source, sessions, config, database: database.clone() };
+    let secrets = SecretReloader { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());
     let in_background = tokio::spawn({
         let app = Arc::clone(&app);
@@ -150,7 +150,7 @@ async fn serve_both(
 async fn check_schema(database: &Database) -> anyhow::Result<()> {
     if let Database::Sqlite(embedded) = database {
         let file = embedded.pool().connect_options().get_filename().to_owned();
-        let done = migrate_within(database, SQLITE_PATIENCE)
+        let done = migrate_with_retry(database, SQLITE_PATIENCE)
             .await
             .with_context(|| format!("failed to prepare the database in {}", file.display()))?;
         if done.from != done.to {

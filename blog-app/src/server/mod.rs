@@ -53,7 +53,7 @@ pub enum Phase {
     /// Serves everybody, but asks each to come back over another connection, which leads to another replica.
     Draining,
     /// Ends once nobody new has come for so long: whoever still sends visitors has learnt of the end by then.
-    Leaving {
+    ShuttingDown {
         /// How long.
         quiet: Duration,
     },
@@ -62,8 +62,8 @@ pub enum Phase {
 /// Waits until the server is to end, and says how long nobody may have come. An error of the channel means that its
 /// sender is gone, and with it the reason to go on.
 async fn leaving(mut phase: watch::Receiver<Phase>) -> Duration {
-    match phase.wait_for(|phase| matches!(phase, Phase::Leaving { .. })).await.as_deref() {
-        Ok(Phase::Leaving { quiet }) => *quiet,
+    match phase.wait_for(|phase| matches!(phase, Phase::ShuttingDown { .. })).await.as_deref() {
+        Ok(Phase::ShuttingDown { quiet }) => *quiet,
         _ => Duration::ZERO,
     }
 }
@@ -109,7 +109,7 @@ async fn accept_until_quiet(
         match accepted {
             Ok((stream, peer)) => {
                 let connection = connection(stream, peer, router.clone());
-                tokio::spawn(attend(connection, phase.clone(), place));
+                tokio::spawn(serve_connection(connection, phase.clone(), place));
             }
             Err(error) => pause_after(&error).await,
         }
@@ -118,7 +118,7 @@ async fn accept_until_quiet(
 
 /// Lets the process hold as many connections as it accepts, and some files besides: many systems start programs with room
 /// for a thousand and let them ask for more.
-pub fn make_room_for_connections() {
+pub fn raise_nofile_limit() {
     let wanted = u64::from(MAX_CONNECTIONS) + 512;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(given) if given < wanted => {
@@ -149,7 +149,11 @@ fn connection(stream: TcpStream, peer: SocketAddr, router: Router) -> Connection
 
 /// Runs one connection to its end. When the server leaves, hyper closes at once one that nothing has come over yet,
 /// though its request may be on the way: so a young one gets a moment first.
-async fn attend(connection: Connection, phase: watch::Receiver<Phase>, _place: OwnedSemaphorePermit) {
+async fn serve_connection(
+    connection: Connection,
+    phase: watch::Receiver<Phase>,
+    _place: OwnedSemaphorePermit,
+) {
     let opened = Instant::now();
     let mut connection = pin!(connection);
     let time_to_go = async {
@@ -200,7 +204,7 @@ mod tests {
     use super::*;
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    const NOW: Phase = Phase::Leaving { quiet: Duration::ZERO };
+    const NOW: Phase = Phase::ShuttingDown { quiet: Duration::ZERO };
 
     struct Server {
         address: SocketAddr,
@@ -262,7 +266,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_door_stays_open_while_visitors_come_but_not_for_ever() {
         let server = Server::start().await;
-        server.phase.send(Phase::Leaving { quiet: Duration::from_secs(3) }).unwrap();
+        server.phase.send(Phase::ShuttingDown { quiet: Duration::from_secs(3) }).unwrap();
         let started = Instant::now();
         while let Ok(mut client) = TcpStream::connect(server.address).await {
             let answer = ask(&mut client, REQUEST).await;

@@ -19,7 +19,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 const RETAINED: Duration = Duration::from_secs(15 * 60);
 
 /// What may change, and who has to know.
-pub struct Secrets {
+pub struct SecretReloader {
     /// Where the keys come from.
     pub source: KeySource,
     /// Who signs with them.
@@ -30,7 +30,7 @@ pub struct Secrets {
     pub database: Database,
 }
 
-impl Secrets {
+impl SecretReloader {
     /// Looks at the files every few seconds, for ever.
     pub async fn watch(self) {
         let mut ticks = interval(PERIOD);
@@ -176,7 +176,7 @@ mod tests {
         let args = DatabaseArgs { database_url: Some(url), ..DatabaseArgs::default() };
         let config = DatabaseConfig::resolve(&args, &|_| None).unwrap();
         let database = Database::lazy(&config);
-        let secrets = Secrets { source, sessions: sessions.clone(), config, database };
+        let secrets = SecretReloader { source, sessions: sessions.clone(), config, database };
         let watching = tokio::spawn(secrets.watch());
         let signed_with = |byte: u8| {
             let keys = Keys { current: Key::derive(&[byte; 32]), previous: None };

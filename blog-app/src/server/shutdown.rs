@@ -51,12 +51,12 @@ pub async fn leave(
     signals: &mut Signals,
     mut pages: JoinHandle<()>,
 ) -> Result<(), JoinError> {
-    let now = Phase::Leaving { quiet: Duration::ZERO };
+    let now = Phase::ShuttingDown { quiet: Duration::ZERO };
     tokio::select! {
         () = sleep(drain) => {
             // Where nobody has to be told of the end, nobody is waited for.
             let quiet = if drain.is_zero() { Duration::ZERO } else { QUIET };
-            let _ = phase.send(Phase::Leaving { quiet });
+            let _ = phase.send(Phase::ShuttingDown { quiet });
         }
         _ = signals.next() => { let _ = phase.send(now); }
     }
