@@ -101,7 +101,7 @@ impl SecretReloader {
 
     /// A person has changed the password in its file and nowhere else: we still have a login, so we change it at the server.
     async fn tell_the_server(&self, server: &MySql, previous: &mut PreviousPassword) -> bool {
-        match mysql_account::take_over(server).await {
+        match mysql_account::set_password_from_file(server).await {
             Ok(changed) => {
                 if changed {
                     tracing::info!("the server was told the password that the file holds now");

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, query, query_as, query_scalar};
 
-use super::{Error, read};
+use super::{Error, query_with_retry};
 use crate::db::{Database, acquire_checked};
 
 /// Rows that are read or written in one go.
@@ -56,13 +56,13 @@ const POSTS_AFTER: &str = "SELECT id, author_id, CAST(created AS CHAR) AS create
 
 /// The next users by id.
 pub async fn users_after(database: &Database, id: i64) -> Result<Vec<UserRow>, Error> {
-    read!("read the users", database, connection =>
+    query_with_retry!("read the users", database, connection =>
         query_as(USERS_AFTER).bind(id).bind(BATCH as i64).fetch_all(connection))
 }
 
 /// The next posts by id.
 pub async fn posts_after(database: &Database, id: i64) -> Result<Vec<PostRow>, Error> {
-    read!("read the posts", database, connection =>
+    query_with_retry!("read the posts", database, connection =>
         query_as(POSTS_AFTER).bind(id).bind(BATCH as i64).fetch_all(connection))
 }
 
@@ -70,7 +70,7 @@ pub async fn posts_after(database: &Database, id: i64) -> Result<Vec<PostRow>, E
 pub async fn user_like(database: &Database, row: &UserRow) -> Result<Option<UserRow>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE id = ? OR username = ? \
          ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
-    read!("look for the user", database, connection =>
+    query_with_retry!("look for the user", database, connection =>
         query_as(SQL).bind(row.id).bind(&row.username).bind(row.id).fetch_optional(connection))
 }
 
@@ -78,19 +78,19 @@ pub async fn user_like(database: &Database, row: &UserRow) -> Result<Option<User
 pub async fn post_like(database: &Database, id: i64) -> Result<Option<PostRow>, Error> {
     const SQL: &str =
         "SELECT id, author_id, CAST(created AS CHAR) AS created, title, body FROM post WHERE id = ?";
-    read!("look for the post", database, connection => query_as(SQL).bind(id).fetch_optional(connection))
+    query_with_retry!("look for the post", database, connection => query_as(SQL).bind(id).fetch_optional(connection))
 }
 
 /// The newest post's id; 0 without any.
 pub async fn last_post(database: &Database) -> Result<i64, Error> {
-    let last: Option<i64> = read!("look for the newest post", database, connection =>
+    let last: Option<i64> = query_with_retry!("look for the newest post", database, connection =>
         query_scalar("SELECT MAX(id) FROM post").fetch_one(connection))?;
     Ok(last.unwrap_or(0))
 }
 
 /// How many posts a user has written.
 pub async fn posts_of(database: &Database, user: i64) -> Result<i64, Error> {
-    read!("count the posts", database, connection =>
+    query_with_retry!("count the posts", database, connection =>
         query_scalar("SELECT COUNT(*) FROM post WHERE author_id = ?").bind(user).fetch_one(connection))
 }
 

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, query, query_as, query_scalar};
 use thiserror::Error;
 
 use super::schema::{self, CURRENT_VERSION, Schema};
-use super::soon;
+use super::with_timeout;
 use crate::db::{self, Database, MySql, STATEMENT_TIMEOUT};
 
 /// How long to wait for another migrator to finish.
@@ -191,7 +191,7 @@ async fn migrate_mysql_on(
     observer: Observer<'_>,
 ) -> Result<Outcome, Error> {
     let version = query_scalar("SELECT VERSION()").fetch_one(&mut *connection);
-    let version: String = soon("read the server's version", STATEMENT_TIMEOUT, version).await?;
+    let version: String = with_timeout("read the server's version", STATEMENT_TIMEOUT, version).await?;
     if let Some(problem) = db::server_problem(&version) {
         return Err(Error::WrongServer(problem));
     }
@@ -199,17 +199,18 @@ async fn migrate_mysql_on(
     const LOCK: &str = "SELECT GET_LOCK(CONCAT('blog-migrate-', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
     let wait = i64::try_from(LOCK_WAIT.as_secs()).unwrap_or(i64::MAX);
     let lock = query_scalar(LOCK).bind(wait).fetch_one(&mut *connection);
-    let got: Option<i64> = soon("get the migration lock", LOCK_WAIT + STATEMENT_TIMEOUT, lock).await?;
+    let got: Option<i64> =
+        with_timeout("get the migration lock", LOCK_WAIT + STATEMENT_TIMEOUT, lock).await?;
     if got != Some(1) {
         return Err(Error::Locked);
     }
     // A forgotten transaction on a table must not hold the migration up for MySQL's default of a year.
     let bound = connection.execute("SET SESSION lock_wait_timeout = 60");
-    soon("bound the wait for table locks", STATEMENT_TIMEOUT, bound).await?;
+    with_timeout("bound the wait for table locks", STATEMENT_TIMEOUT, bound).await?;
     let create = connection.execute(CREATE_VERSIONS);
-    soon("create the table of versions", LOCK_WAIT + STATEMENT_TIMEOUT, create).await?;
+    with_timeout("create the table of versions", LOCK_WAIT + STATEMENT_TIMEOUT, create).await?;
     let look = query_as(CURRENT_VERSION).fetch_optional(&mut *connection);
-    let found = schema_of(soon("read the schema version", STATEMENT_TIMEOUT, look).await?);
+    let found = schema_of(with_timeout("read the schema version", STATEMENT_TIMEOUT, look).await?);
     let mut to = found.version;
     for migration in pending(found)? {
         apply_mysql(connection, migration, observer).await?;

@@ -122,7 +122,7 @@ fn timed_out() -> sqlx::Error {
 }
 
 /// A statement on a connection outside of the pool: a server that is gone without a word must not hold it for ever.
-async fn soon<T>(
+async fn with_timeout<T>(
     operation: &'static str,
     limit: Duration,
     statement: impl Future<Output = sqlx::Result<T>>,
@@ -133,7 +133,7 @@ async fn soon<T>(
 
 /// Gives the connection back to the pool, or throws it away when nobody knows in which state it is, or when it leads to a
 /// server that takes no writes any more.
-fn settle<DB: sqlx::Database, T>(
+fn release_or_discard<DB: sqlx::Database, T>(
     held: ConnectionGuard<DB>,
     outcome: Result<sqlx::Result<T>, Elapsed>,
 ) -> sqlx::Result<T> {
@@ -153,7 +153,7 @@ macro_rules! on_connection {
                     let $connection = held.connection();
                     tokio::time::timeout($crate::db::STATEMENT_TIMEOUT, $statement).await
                 };
-                $crate::store::settle(held, outcome)
+                $crate::store::release_or_discard(held, outcome)
             }
             Err(error) => Err(error),
         }
@@ -161,7 +161,7 @@ macro_rules! on_connection {
 }
 
 /// Runs a read, once more if its connection turned out to be dead.
-macro_rules! read {
+macro_rules! query_with_retry {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
         use $crate::db::{Database, acquire, is_connection_lost, is_pool_timeout};
         use $crate::store::on_connection;
@@ -181,7 +181,7 @@ macro_rules! read {
 }
 
 /// Runs a write, on a connection that has just answered and never twice: nobody knows whether the first one arrived.
-macro_rules! write {
+macro_rules! execute_once {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
         use $crate::db::{Database, acquire};
         use $crate::store::on_connection;
@@ -198,6 +198,6 @@ macro_rules! write {
     }};
 }
 
+pub(crate) use execute_once;
 pub(crate) use on_connection;
-pub(crate) use read;
-pub(crate) use write;
+pub(crate) use query_with_retry;

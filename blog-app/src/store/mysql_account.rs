@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Executor, query_scalar};
 use thiserror::Error;
 use tokio::time::Duration;
 
-use super::soon;
+use super::with_timeout;
 use crate::config::{self, Redacted, Rotation, Target};
 use crate::db::{self, MySql, STATEMENT_TIMEOUT};
 
@@ -93,7 +93,7 @@ pub async fn rotate(server: &MySql) -> Result<bool, Error> {
 
 /// Makes the password of the settings the account's by a login that still works: somebody has put another password into the
 /// file and nothing else, and whoever starts from now on will be refused. Says whether it did.
-pub async fn take_over(server: &MySql) -> Result<bool, Error> {
+pub async fn set_password_from_file(server: &MySql) -> Result<bool, Error> {
     let config = server.config().reload()?;
     let (Target::MySql(Redacted(current)), Some(new)) = (&config.target, config.password()?) else {
         return Ok(false);
@@ -121,7 +121,8 @@ async fn change(
     const CHANGE: &str = "change the account's password";
     let wait = i64::try_from(LOCK_WAIT.as_secs()).unwrap_or(i64::MAX);
     let lock = query_scalar(LOCK).bind(wait).fetch_one(&mut *connection);
-    let got: Option<i64> = soon("get the lock on the password", LOCK_WAIT + STATEMENT_TIMEOUT, lock).await?;
+    let got: Option<i64> =
+        with_timeout("get the lock on the password", LOCK_WAIT + STATEMENT_TIMEOUT, lock).await?;
     if got != Some(1) {
         return Err(Error::Locked);
     }
@@ -130,7 +131,7 @@ async fn change(
     }
     // Quoting depends on it. A password can't be a parameter of this statement.
     let plain = connection.execute("SET SESSION sql_mode = ''");
-    soon(CHANGE, STATEMENT_TIMEOUT, plain).await?;
+    with_timeout(CHANGE, STATEMENT_TIMEOUT, plain).await?;
     let alter = format!("ALTER USER USER() IDENTIFIED BY {} RETAIN CURRENT PASSWORD", quoted(new));
     run(connection, CHANGE, alter).await?;
     Ok(true)
@@ -168,11 +169,11 @@ async fn run(
     statement: String,
 ) -> Result<(), Error> {
     let done = connection.execute(AssertSqlSafe(statement));
-    match soon(operation, STATEMENT_TIMEOUT, done).await {
+    match with_timeout(operation, STATEMENT_TIMEOUT, done).await {
         Ok(_) => Ok(()),
         Err(super::Error::Query { reason, .. }) if db::mysql_number(&reason) == Some(PRIVILEGE_MISSING) => {
             let name = query_scalar("SELECT CURRENT_USER()").fetch_one(connection);
-            let name: String = soon(operation, STATEMENT_TIMEOUT, name).await?;
+            let name: String = with_timeout(operation, STATEMENT_TIMEOUT, name).await?;
             let (user, host) = name.rsplit_once('@').unwrap_or((&name, "%"));
             Err(Error::Privilege { operation, account: format!("{}@{}", quoted(user), quoted(host)) })
         }

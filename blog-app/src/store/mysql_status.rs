@@ -2,7 +2,7 @@
 
 use sqlx::query_as;
 
-use super::{Error, read};
+use super::{Error, query_with_retry};
 use crate::db::Database;
 
 /// A status of the server.
@@ -51,7 +51,7 @@ const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Thre
 /// When the server doesn't answer.
 pub async fn figures(database: &Database) -> Result<Vec<(Figure, u64)>, Error> {
     let Database::MySql(_) = database else { return Ok(Vec::new()) };
-    let rows = read!("read the server's status", database, connection =>
+    let rows = query_with_retry!("read the server's status", database, connection =>
         query_as::<_, (String, String)>(STATUS).fetch_all(connection))?;
     let value = |figure: &Figure| {
         let row = rows.iter().find(|(name, _)| name.eq_ignore_ascii_case(figure.variable))?;

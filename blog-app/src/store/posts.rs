@@ -2,7 +2,7 @@
 
 use sqlx::{query, query_as};
 
-use super::{Error, read, write};
+use super::{Error, execute_once, query_with_retry};
 use crate::db::Database;
 use crate::store::page_cursor::Cursor;
 
@@ -111,14 +111,16 @@ pub async fn list(
         (Some(_), Place::After(_)) => AUTHORS_NEWER,
     };
     let rows: Vec<Row> = match (author, place) {
-        (None, Place::Newest) => read!("list the posts", database, connection =>
+        (None, Place::Newest) => query_with_retry!("list the posts", database, connection =>
             query_as(sql).bind(limit).fetch_all(connection))?,
-        (None, Place::Before(at) | Place::After(at)) => read!("list the posts", database, connection =>
-            query_as(sql).bind(&at.created).bind(&at.created).bind(at.id).bind(limit).fetch_all(connection))?,
-        (Some(author), Place::Newest) => read!("list the author's posts", database, connection =>
+        (None, Place::Before(at) | Place::After(at)) => {
+            query_with_retry!("list the posts", database, connection =>
+            query_as(sql).bind(&at.created).bind(&at.created).bind(at.id).bind(limit).fetch_all(connection))?
+        }
+        (Some(author), Place::Newest) => query_with_retry!("list the author's posts", database, connection =>
             query_as(sql).bind(author).bind(limit).fetch_all(connection))?,
         (Some(author), Place::Before(at) | Place::After(at)) => {
-            read!("list the author's posts", database, connection => query_as(sql)
+            query_with_retry!("list the author's posts", database, connection => query_as(sql)
                 .bind(author).bind(&at.created).bind(&at.created).bind(at.id).bind(limit).fetch_all(connection))?
         }
     };
@@ -152,7 +154,7 @@ fn post((id, title, body, created, author_id, author): Row) -> Option<Post> {
 pub async fn find(database: &Database, id: i64) -> Result<Option<Post>, Error> {
     const SQL: &str = "SELECT p.id, p.title, p.body, CAST(p.created AS CHAR), p.author_id, u.username \
          FROM post p JOIN user u ON u.id = p.author_id WHERE p.id = ?";
-    let row: Option<Row> = read!("find the post", database, connection =>
+    let row: Option<Row> = query_with_retry!("find the post", database, connection =>
         query_as(SQL).bind(id).fetch_optional(connection))?;
     Ok(row.and_then(post))
 }
@@ -160,7 +162,7 @@ pub async fn find(database: &Database, id: i64) -> Result<Option<Post>, Error> {
 /// Adds a post; the database says when.
 pub async fn insert(database: &Database, author_id: i64, title: &str, body: &str) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO post (title, body, author_id) VALUES (?, ?, ?)";
-    write!("save the post", database, connection =>
+    execute_once!("save the post", database, connection =>
         query(SQL).bind(title).bind(body).bind(author_id).execute(connection))?;
     Ok(())
 }
@@ -174,7 +176,7 @@ pub async fn update(
     body: &str,
 ) -> Result<bool, Error> {
     const SQL: &str = "UPDATE post SET title = ?, body = ? WHERE id = ? AND author_id = ?";
-    let changed = write!("change the post", database, connection =>
+    let changed = execute_once!("change the post", database, connection =>
         query(SQL).bind(title).bind(body).bind(id).bind(author_id).execute(connection))?;
     Ok(changed > 0)
 }
@@ -182,7 +184,7 @@ pub async fn update(
 /// Removes a post of this author; false if there is none.
 pub async fn delete(database: &Database, id: i64, author_id: i64) -> Result<bool, Error> {
     const SQL: &str = "DELETE FROM post WHERE id = ? AND author_id = ?";
-    let deleted = write!("delete the post", database, connection =>
+    let deleted = execute_once!("delete the post", database, connection =>
         query(SQL).bind(id).bind(author_id).execute(connection))?;
     Ok(deleted > 0)
 }

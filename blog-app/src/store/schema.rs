@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use sqlx::{query_as, query_scalar};
 
-use super::{Error, read};
+use super::{Error, query_with_retry};
 use crate::db::{Database, mysql_number};
 
 /// The schema versions that this program's statements are written for. Version 1, the original's tables, is narrower:
@@ -105,7 +105,7 @@ enum Tables {
 /// The schema that is in place: what the last migration recorded; where none ever ran, version 1 if the original's tables
 /// are there, and 0 if not.
 pub async fn inspect(database: &Database) -> Result<Inspection, Error> {
-    let recorded: Result<Option<(i64, i64)>, Error> = read!("read the schema version", database, connection =>
+    let recorded: Result<Option<(i64, i64)>, Error> = query_with_retry!("read the schema version", database, connection =>
         query_as(CURRENT_VERSION).fetch_optional(connection));
     let recorded = match recorded {
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => return unrecorded(database).await,
@@ -173,7 +173,7 @@ fn lost(table: &str, version: u32) -> String {
 async fn tables(database: &Database) -> Result<Tables, Error> {
     const ORIGINAL: &str = "SELECT COUNT(*) FROM (SELECT u.id, u.username, u.password, p.id AS post, p.author_id, \
         p.created, p.title, p.body FROM user u JOIN post p ON p.author_id = u.id WHERE 1 = 0) original";
-    let looked: Result<i64, Error> = read!("look for the blog's tables", database, connection =>
+    let looked: Result<i64, Error> = query_with_retry!("look for the blog's tables", database, connection =>
         query_scalar(ORIGINAL).fetch_one(connection));
     match looked {
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => Ok(Tables::Missing(named(&reason))),

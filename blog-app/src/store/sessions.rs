@@ -6,7 +6,7 @@ use sqlx::{query, query_as, query_scalar};
 
 use super::schema::is_table_missing;
 use super::users::{Credentials, User};
-use super::{Error, read, users, write};
+use super::{Error, execute_once, query_with_retry, users};
 use crate::db::Database;
 
 /// A user, as a session needs it.
@@ -26,7 +26,7 @@ type Row = (i64, String, String, i64, Option<i64>);
 pub async fn find_user(database: &Database, id: i64, session: i64) -> Result<Option<SessionUser>, Error> {
     const SQL: &str = "SELECT u.id, u.username, u.password, COALESCE(n.number, 0), e.session FROM user u \
          LEFT JOIN session_number n ON n.user_id = u.id LEFT JOIN ended_session e ON e.session = ? WHERE u.id = ?";
-    let row: Result<Option<Row>, Error> = read!("find the session's user", database, connection =>
+    let row: Result<Option<Row>, Error> = query_with_retry!("find the session's user", database, connection =>
         query_as(SQL).bind(session).bind(id).fetch_optional(connection));
     match row {
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => {
@@ -44,7 +44,7 @@ pub async fn find_user(database: &Database, id: i64, session: i64) -> Result<Opt
 /// How often the user has logged out everywhere.
 pub async fn number_of(database: &Database, user: i64) -> Result<i64, Error> {
     const SQL: &str = "SELECT number FROM session_number WHERE user_id = ?";
-    let number: Result<Option<i64>, Error> = read!("read the number of the user's sessions", database, connection =>
+    let number: Result<Option<i64>, Error> = query_with_retry!("read the number of the user's sessions", database, connection =>
         query_scalar(SQL).bind(user).fetch_optional(connection));
     match number {
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => Ok(0),
@@ -56,7 +56,7 @@ pub async fn number_of(database: &Database, user: i64) -> Result<i64, Error> {
 pub async fn end(database: &Database, session: i64, now: i64, before: i64) -> Result<(), Error> {
     const INSERT: &str = "INSERT INTO ended_session (session, ended) VALUES (?, ?)";
     const PURGE: &str = "DELETE FROM ended_session WHERE ended < ?";
-    let ended = write!("end the session", database, connection =>
+    let ended = execute_once!("end the session", database, connection =>
         query(INSERT).bind(session).bind(now).execute(connection));
     match ended {
         // Ended twice is ended.
@@ -64,7 +64,7 @@ pub async fn end(database: &Database, session: i64, now: i64, before: i64) -> Re
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => return Ok(()),
         Err(error) => return Err(error),
     }
-    write!("forget old sessions", database, connection => query(PURGE).bind(before).execute(connection))?;
+    execute_once!("forget old sessions", database, connection => query(PURGE).bind(before).execute(connection))?;
     Ok(())
 }
 
@@ -77,7 +77,7 @@ pub async fn end_all(database: &Database, user: i64) -> Result<bool, Error> {
         Err(error) => return Err(error),
     }
     const INSERT: &str = "INSERT INTO session_number (user_id, number) VALUES (?, 1)";
-    let inserted = write!("end the user's sessions", database, connection =>
+    let inserted = execute_once!("end the user's sessions", database, connection =>
         query(INSERT).bind(user).execute(connection));
     match inserted {
         // Another request was faster.
@@ -88,5 +88,5 @@ pub async fn end_all(database: &Database, user: i64) -> Result<bool, Error> {
 
 async fn count_up(database: &Database, user: i64) -> Result<u64, Error> {
     const SQL: &str = "UPDATE session_number SET number = number + 1 WHERE user_id = ?";
-    write!("end the user's sessions", database, connection => query(SQL).bind(user).execute(connection))
+    execute_once!("end the user's sessions", database, connection => query(SQL).bind(user).execute(connection))
 }

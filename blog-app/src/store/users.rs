@@ -3,7 +3,7 @@
 use sqlx::query;
 use sqlx::query_as;
 
-use super::{Error, read, write};
+use super::{Error, execute_once, query_with_retry};
 use crate::db::Database;
 
 /// Who is logged in.
@@ -28,14 +28,14 @@ pub struct Credentials {
 /// registrations at once exactly one wins.
 pub async fn insert(database: &Database, name: &str, hash: &str) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO user (username, password) VALUES (?, ?)";
-    write!("register the user", database, connection => query(SQL).bind(name).bind(hash).execute(connection))?;
+    execute_once!("register the user", database, connection => query(SQL).bind(name).bind(hash).execute(connection))?;
     Ok(())
 }
 
 /// The user of this name, compared byte for byte here as well: the original's column compares more loosely.
 pub async fn find_by_name(database: &Database, name: &str) -> Result<Option<Credentials>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE username = ?";
-    let row: Option<(i64, String, String)> = read!("find the user by name", database, connection =>
+    let row: Option<(i64, String, String)> = query_with_retry!("find the user by name", database, connection =>
         query_as(SQL).bind(name).fetch_optional(connection))?;
     Ok(row
         .filter(|(_, stored, _)| stored == name)
@@ -45,7 +45,7 @@ pub async fn find_by_name(database: &Database, name: &str) -> Result<Option<Cred
 /// The user of this id, if there is one still.
 pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE id = ?";
-    let row: Option<(i64, String, String)> = read!("find the user", database, connection =>
+    let row: Option<(i64, String, String)> = query_with_retry!("find the user", database, connection =>
         query_as(SQL).bind(id).fetch_optional(connection))?;
     Ok(row.map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
 }
@@ -53,7 +53,7 @@ pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, E
 /// Puts a new hash in the place of this old one; false if the user has another one by now.
 pub async fn replace_hash(database: &Database, id: i64, old: &str, new: &str) -> Result<bool, Error> {
     const SQL: &str = "UPDATE user SET password = ? WHERE id = ? AND password = ?";
-    let changed = write!("renew the password's hash", database, connection =>
+    let changed = execute_once!("renew the password's hash", database, connection =>
         query(SQL).bind(new).bind(id).bind(old).execute(connection))?;
     Ok(changed > 0)
 }
