@@ -15,7 +15,7 @@ use crate::security::name_index::NameIndex;
 use crate::security::password::Passwords;
 use crate::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use crate::security::session::Sessions;
-use crate::security::trusted_proxies::{Proxies, is_plain, is_secure};
+use crate::security::trusted_proxies::{TrustedProxies, is_plain, is_secure};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 
@@ -48,7 +48,7 @@ pub struct AppState {
     /// The names that are taken.
     pub names: NameIndex,
     /// Who may say who the client is.
-    pub proxies: Proxies,
+    pub proxies: TrustedProxies,
 }
 
 impl AppState {

@@ -25,7 +25,7 @@ use crate::security::password::Passwords;
 use crate::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use crate::security::session::Sessions;
 use crate::security::session_keys::KeySource;
-use crate::security::trusted_proxies::Proxies;
+use crate::security::trusted_proxies::TrustedProxies;
 use crate::server::secret_reload::SecretReloader;
 use crate::server::shutdown::{Ending, Signals, leave};
 use crate::server::{self, Phase};
@@ -81,7 +81,11 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
         login_limiter: LoginLimiter::default(),
         names: NameIndex::default(),
         registration_limiter: RegistrationLimiter::per_minute(args.registrations_per_minute),
-        proxies: if args.trust_proxy { Proxies::All } else { Proxies::In(args.trusted_proxies.clone()) },
+        proxies: if args.trust_proxy {
+            TrustedProxies::All
+        } else {
+            TrustedProxies::In(args.trusted_proxies.clone())
+        },
     });
     let secrets = SecretReloader { source, sessions, config, database: database.clone() };
     let watching = tokio::spawn(secrets.watch());

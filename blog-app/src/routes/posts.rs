@@ -21,7 +21,7 @@ use crate::routes::feed;
 use crate::routes::responses::with_retry_after;
 use crate::security::session;
 use crate::state::AppState;
-use crate::store::page_cursor::Cursor;
+use crate::store::page_cursor::PageCursor;
 use crate::store::posts::{Listing, Place, Post};
 use crate::store::users::User;
 
@@ -87,7 +87,7 @@ struct PlaceQuery {
 
 impl PlaceQuery {
     fn place(self) -> Result<Place, Error> {
-        let cursor = |text: String| text.parse::<Cursor>().map_err(Error::Cursor);
+        let cursor = |text: String| text.parse::<PageCursor>().map_err(Error::Cursor);
         match (self.before, self.after) {
             (Some(before), _) => cursor(before).map(Place::Before),
             (None, Some(after)) => cursor(after).map(Place::After),

@@ -14,14 +14,14 @@ pub struct Peer(pub SocketAddr);
 
 /// The proxies that are trusted.
 #[derive(Clone, Debug)]
-pub enum Proxies {
+pub enum TrustedProxies {
     /// Whoever connects.
     All,
     /// Those in these networks.
     In(Vec<IpNet>),
 }
 
-impl Proxies {
+impl TrustedProxies {
     /// No proxy at all.
     #[must_use]
     pub fn none() -> Self {
@@ -68,7 +68,7 @@ impl Proxies {
     }
 }
 
-/// Whether the client speaks TLS, as a trusted proxy says; see [`Proxies::resolve`].
+/// Whether the client speaks TLS, as a trusted proxy says; see [`TrustedProxies::resolve`].
 #[must_use]
 pub fn is_secure(headers: &HeaderMap) -> bool {
     said_scheme(headers, b"https")
@@ -88,7 +88,7 @@ fn said_scheme(headers: &HeaderMap, scheme: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn resolved(proxies: &Proxies, peer: &str, forwarded: &[&str]) -> (Option<String>, bool) {
+    fn resolved(proxies: &TrustedProxies, peer: &str, forwarded: &[&str]) -> (Option<String>, bool) {
         let mut headers = HeaderMap::new();
         headers.insert(FORWARDED_PROTO, HeaderValue::from_static("https"));
         for one in forwarded {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxy_is_believed() {
-        let proxies = Proxies::In(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
+        let proxies = TrustedProxies::In(vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]);
         let found = |client: &str, secure| (Some(client.to_owned()), secure);
         assert_eq!(resolved(&proxies, "192.0.2.1", &["198.51.100.7"]), found("192.0.2.1", false));
         assert_eq!(resolved(&proxies, "10.1.1.1", &["198.51.100.7"]), found("198.51.100.7", true));
@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(resolved(&proxies, "10.1.1.1", &["6.6.6.6", "198.51.100.7"]), found("198.51.100.7", true));
         assert_eq!(resolved(&proxies, "10.1.1.1", &["junk"]), found("10.1.1.1", true));
         assert_eq!(resolved(&proxies, "10.1.1.1", &[]), found("10.1.1.1", true));
-        assert_eq!(resolved(&Proxies::none(), "10.1.1.1", &["6.6.6.6"]), found("10.1.1.1", false));
-        assert_eq!(resolved(&Proxies::All, "10.1.1.1", &["6.6.6.6, 7.7.7.7"]), found("6.6.6.6", true));
+        assert_eq!(resolved(&TrustedProxies::none(), "10.1.1.1", &["6.6.6.6"]), found("10.1.1.1", false));
+        assert_eq!(resolved(&TrustedProxies::All, "10.1.1.1", &["6.6.6.6, 7.7.7.7"]), found("6.6.6.6", true));
     }
 }

@@ -7,7 +7,7 @@ use crate::db::Database;
 
 /// A status of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Figure {
+pub struct StatusVariable {
     /// Its name in MySQL.
     pub variable: &'static str,
     /// Its name for Prometheus, after `blog_mysql_`.
@@ -18,16 +18,16 @@ pub struct Figure {
     pub counts: bool,
 }
 
-const fn gauge(variable: &'static str, metric: &'static str, help: &'static str) -> Figure {
-    Figure { variable, metric, help, counts: false }
+const fn gauge(variable: &'static str, metric: &'static str, help: &'static str) -> StatusVariable {
+    StatusVariable { variable, metric, help, counts: false }
 }
 
-const fn counter(variable: &'static str, metric: &'static str, help: &'static str) -> Figure {
-    Figure { variable, metric, help, counts: true }
+const fn counter(variable: &'static str, metric: &'static str, help: &'static str) -> StatusVariable {
+    StatusVariable { variable, metric, help, counts: true }
 }
 
 /// Those that tell how the server does; it has hundreds.
-pub const FIGURES: [Figure; 8] = [
+pub const FIGURES: [StatusVariable; 8] = [
     gauge("Uptime", "uptime_seconds", "Seconds since MySQL started"),
     gauge("Threads_connected", "threads_connected", "Connections that are open, of everybody"),
     gauge("Threads_running", "threads_running", "Connections that are at work"),
@@ -49,11 +49,11 @@ const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Thre
 ///
 /// # Errors
 /// When the server doesn't answer.
-pub async fn figures(database: &Database) -> Result<Vec<(Figure, u64)>, Error> {
+pub async fn status_variables(database: &Database) -> Result<Vec<(StatusVariable, u64)>, Error> {
     let Database::MySql(_) = database else { return Ok(Vec::new()) };
     let rows = query_with_retry!("read the server's status", database, connection =>
         query_as::<_, (String, String)>(STATUS).fetch_all(connection))?;
-    let value = |figure: &Figure| {
+    let value = |figure: &StatusVariable| {
         let row = rows.iter().find(|(name, _)| name.eq_ignore_ascii_case(figure.variable))?;
         Some((*figure, row.1.parse().ok()?))
     };

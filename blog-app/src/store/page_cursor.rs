@@ -7,7 +7,7 @@ use thiserror::Error;
 
 /// A place in the listing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Cursor {
+pub struct PageCursor {
     /// The time of the last post seen, as the database writes it.
     pub created: String,
     /// Its id.
@@ -19,13 +19,13 @@ pub struct Cursor {
 #[error("failed to read the page's place in the listing")]
 pub struct InvalidCursor;
 
-impl fmt::Display for Cursor {
+impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{},{}", self.created.replacen(' ', "T", 1), self.id)
     }
 }
 
-impl std::str::FromStr for Cursor {
+impl std::str::FromStr for PageCursor {
     type Err = InvalidCursor;
 
     fn from_str(text: &str) -> Result<Self, InvalidCursor> {
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_cursor_survives_the_way_through_a_link() {
         for created in ["2026-11-23 19:59:49", "2018-01-01 00:00:00.123456"] {
-            let cursor = Cursor { created: created.to_owned(), id: 7 };
+            let cursor = PageCursor { created: created.to_owned(), id: 7 };
             assert_eq!(cursor.to_string().parse(), Ok(cursor));
         }
     }
@@ -100,14 +100,14 @@ mod tests {
             "2026-01-01T00:00:00,x",
             "2026-01-01T00:00:00' OR 1=1 --,1",
         ] {
-            assert_eq!(text.parse::<Cursor>(), Err(InvalidCursor), "{text}");
+            assert_eq!(text.parse::<PageCursor>(), Err(InvalidCursor), "{text}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text in "\\PC*") {
-            let _ = text.parse::<Cursor>();
+            let _ = text.parse::<PageCursor>();
         }
     }
 }

@@ -4,7 +4,7 @@ use sqlx::{query, query_as};
 
 use super::{Error, execute_once, query_with_retry};
 use crate::db::Database;
-use crate::store::page_cursor::Cursor;
+use crate::store::page_cursor::PageCursor;
 
 /// How many posts a page shows.
 pub const PAGE_SIZE: usize = 20;
@@ -35,8 +35,8 @@ impl Post {
 
     /// Its place in the listing.
     #[must_use]
-    pub fn cursor(&self) -> Cursor {
-        Cursor { created: self.created.clone(), id: self.id }
+    pub fn cursor(&self) -> PageCursor {
+        PageCursor { created: self.created.clone(), id: self.id }
     }
 }
 
@@ -47,9 +47,9 @@ pub enum Place {
     #[default]
     Newest,
     /// What is older than this.
-    Before(Cursor),
+    Before(PageCursor),
     /// What is newer than this, and next to it.
-    After(Cursor),
+    After(PageCursor),
 }
 
 /// One page of the listing, and where the neighbouring ones start if there are any.
@@ -58,9 +58,9 @@ pub struct Listing {
     /// The posts, newest first.
     pub posts: Vec<Post>,
     /// Where newer posts start.
-    pub newer: Option<Cursor>,
+    pub newer: Option<PageCursor>,
     /// Where older posts start.
-    pub older: Option<Cursor>,
+    pub older: Option<PageCursor>,
 }
 
 type Row = (i64, String, String, String, i64, Option<String>);
@@ -134,7 +134,7 @@ fn listing(mut rows: Vec<Row>, place: &Place, size: usize) -> Listing {
     } else {
         rows.truncate(size);
     }
-    let at = |row: Option<&Row>| row.map(|row| Cursor { created: row.3.clone(), id: row.0 });
+    let at = |row: Option<&Row>| row.map(|row| PageCursor { created: row.3.clone(), id: row.0 });
     let (has_newer, has_older) = match place {
         Place::Newest => (false, more),
         Place::Before(_) => (true, more),
@@ -198,7 +198,7 @@ mod tests {
         (id, "t".to_owned(), "b".to_owned(), created, 1, author.map(str::to_owned))
     }
 
-    fn ids(cursors: (&Option<Cursor>, &Option<Cursor>)) -> (Option<i64>, Option<i64>) {
+    fn ids(cursors: (&Option<PageCursor>, &Option<PageCursor>)) -> (Option<i64>, Option<i64>) {
         (cursors.0.as_ref().map(|it| it.id), cursors.1.as_ref().map(|it| it.id))
     }
 
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_page_in_the_middle_leads_both_ways() {
-        let at = Cursor { created: "2026-01-01 00:00:00".to_owned(), id: 9 };
+        let at = PageCursor { created: "2026-01-01 00:00:00".to_owned(), id: 9 };
         let rows = || vec![row(8, Some("a")), row(7, Some("a")), row(6, Some("a"))];
         let page = listing(rows(), &Place::Before(at.clone()), 2);
         assert_eq!(ids((&page.newer, &page.older)), (Some(8), Some(7)));

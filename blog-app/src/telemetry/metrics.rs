@@ -13,7 +13,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::db::Database;
-use crate::telemetry::mysql_metrics::ServerFigures;
+use crate::telemetry::mysql_metrics::MysqlMetrics;
 
 /// The content type of the text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,7 +49,7 @@ pub struct Metrics {
     database_up: Gauge,
     connections: Gauge,
     idle_connections: Gauge,
-    server: ServerFigures,
+    server: MysqlMetrics,
 }
 
 impl Default for Metrics {
@@ -59,7 +59,7 @@ impl Default for Metrics {
         let latency: Family<RouteLabels, Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS));
         let (connections, idle_connections) = (Gauge::default(), Gauge::default());
-        let (database_up, server) = (Gauge::default(), ServerFigures::default());
+        let (database_up, server) = (Gauge::default(), MysqlMetrics::default());
         let help = "1 if posts can be read and written: the schema fits and the database takes writes";
         registry.register("database_up", help, database_up.clone());
         registry.register_collector(Box::new(server.clone()));

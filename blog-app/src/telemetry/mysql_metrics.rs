@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::time::timeout;
 
 use crate::db::Database;
-use crate::store::mysql_status::{Figure, figures};
+use crate::store::mysql_status::{StatusVariable, status_variables};
 
 /// However many collect, the server is asked no more often.
 const LIFETIME: Duration = Duration::from_secs(5);
@@ -20,13 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The figures as they were last told. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub struct ServerFigures {
-    known: Arc<Mutex<Vec<(Figure, u64)>>>,
+pub struct MysqlMetrics {
+    known: Arc<Mutex<Vec<(StatusVariable, u64)>>>,
     /// Who asks during a question waits for its answer.
     asked: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
-impl ServerFigures {
+impl MysqlMetrics {
     /// Asks the server, unless it was asked a moment ago. Of one that doesn't answer nothing is known any more: what it said
     /// before would look as if it still did.
     pub async fn refresh(&self, database: &Database) {
@@ -34,7 +34,7 @@ impl ServerFigures {
         if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
             return;
         }
-        let told = timeout(PATIENCE, figures(database)).await;
+        let told = timeout(PATIENCE, status_variables(database)).await;
         *self.lock() = told.ok().and_then(Result::ok).unwrap_or_default();
         *asked = Some(Instant::now());
     }
@@ -45,12 +45,12 @@ impl ServerFigures {
     }
 
     /// A panic while writing leaves a usable list.
-    fn lock(&self) -> MutexGuard<'_, Vec<(Figure, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(StatusVariable, u64)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Collector for ServerFigures {
+impl Collector for MysqlMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for (figure, value) in self.lock().iter() {
             if figure.counts {
@@ -65,7 +65,7 @@ impl Collector for ServerFigures {
 
 fn encode(
     encoder: &mut DescriptorEncoder<'_>,
-    figure: &Figure,
+    figure: &StatusVariable,
     metric: &impl EncodeMetric,
 ) -> Result<(), fmt::Error> {
     let name = format!("mysql_{}", figure.metric);

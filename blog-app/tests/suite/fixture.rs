@@ -17,7 +17,7 @@ use blog_app::security::name_index::NameIndex;
 use blog_app::security::password::Passwords;
 use blog_app::security::rate_limit::{LoginLimiter, RegistrationLimiter};
 use blog_app::security::session::{Key, Keys, Sessions};
-use blog_app::security::trusted_proxies::Proxies;
+use blog_app::security::trusted_proxies::TrustedProxies;
 use blog_app::state::AppState;
 use blog_app::store::migrate::migrate;
 use blog_app::telemetry::metrics::Metrics;
@@ -40,7 +40,7 @@ impl Blog {
         let database = Arc::new(TestDatabase::create().await);
         let connected = database.connect();
         migrate(&connected, &mut |_| std::ops::ControlFlow::Continue(())).await.unwrap();
-        Self { app: app(connected, keys("key", None), Proxies::none()), database }
+        Self { app: app(connected, keys("key", None), TrustedProxies::none()), database }
     }
 
     /// The same with other settings.
@@ -69,7 +69,7 @@ impl Blog {
 
     /// A process with connections of its own to that database.
     pub fn with(connected: Database, database: Arc<TestDatabase>, keys: Keys) -> Self {
-        Self { app: app(connected, keys, Proxies::none()), database }
+        Self { app: app(connected, keys, TrustedProxies::none()), database }
     }
 
     /// Another process on the same database.
@@ -86,7 +86,7 @@ impl Blog {
 
     /// The same behind a proxy that may be trusted.
     pub fn behind_proxy(&self) -> Self {
-        let app = app(self.database.connect(), keys("key", None), Proxies::All);
+        let app = app(self.database.connect(), keys("key", None), TrustedProxies::All);
         Self { app, database: Arc::clone(&self.database) }
     }
 
@@ -156,7 +156,7 @@ pub fn keys(current: &str, previous: Option<&str>) -> Keys {
     Keys { current: derive(current), previous: previous.map(derive) }
 }
 
-fn app(database: Database, keys: Keys, proxies: Proxies) -> Arc<AppState> {
+fn app(database: Database, keys: Keys, proxies: TrustedProxies) -> Arc<AppState> {
     Arc::new(AppState {
         database,
         sessions: Sessions::new(keys),
