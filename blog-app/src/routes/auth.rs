@@ -19,9 +19,10 @@ use crate::html::layout::Page;
 use crate::html::names;
 use crate::html::redirect::redirect;
 use crate::routes::responses::{html, too_many_requests, unavailable_with_form};
+use crate::security::device_cookie::{DEVICE_COOKIE, DeviceCookie, set_device_cookie};
 use crate::security::password::Verdict;
 use crate::security::rate_limit::LoginSubject;
-use crate::security::session::{self, DeviceCookie, Session};
+use crate::security::session::{self, Session};
 use crate::state::AppState;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, sessions};
@@ -221,7 +222,7 @@ fn tries<'a>(
 }
 
 fn device_cookie(app: &AppState, headers: &HeaderMap, user: i64) -> Option<DeviceCookie> {
-    let mut values = session::cookies(headers, session::DEVICE_COOKIE);
+    let mut values = session::cookies(headers, DEVICE_COOKIE);
     values.find_map(|value| app.sessions.open_device(value).filter(|known| known.user == user))
 }
 
@@ -252,7 +253,7 @@ pub async fn start_session(
     let mut cookies = AppendHeaders(vec![(header::SET_COOKIE, session::set_cookie(&value, secure))]);
     if device_cookie(app, headers, of.user.id).is_none() {
         let known = DeviceCookie { browser: rand::random(), user: of.user.id };
-        let known = session::set_device_cookie(&app.sessions.seal_device(&known), secure);
+        let known = set_device_cookie(&app.sessions.seal_device(&known), secure);
         cookies.0.push((header::SET_COOKIE, known));
     }
     Ok(cookies)

@@ -18,6 +18,7 @@ use crate::middleware::error_pages::with_status;
 use crate::routes::auth::{Attempt, log_in_as, start_session};
 use crate::routes::editor::{self, Subject};
 use crate::routes::responses::{html, too_many_requests, unavailable_with_form};
+use crate::security::device_cookie::DEVICE_COOKIE;
 use crate::security::session;
 use crate::state::AppState;
 
@@ -93,6 +94,5 @@ fn subject(form: &mut Form) -> Result<Subject, Error> {
 /// Whether a cookie of ours proves that a member has used this browser, also after the session.
 pub fn was_here_before(app: &AppState, headers: &HeaderMap) -> bool {
     session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
-        || session::cookies(headers, session::DEVICE_COOKIE)
-            .any(|value| app.sessions.open_device(value).is_some())
+        || session::cookies(headers, DEVICE_COOKIE).any(|value| app.sessions.open_device(value).is_some())
 }

@@ -1,6 +1,7 @@
 //! Sessions, passwords, limits on attempts, and which proxies are trusted.
 
 pub mod body_places;
+pub mod device_cookie;
 pub mod name_index;
 pub mod password;
 pub mod rate_limit;

@@ -14,12 +14,8 @@ use sha2::{Digest, Sha256, Sha512};
 
 /// The cookie's name, Flask's.
 pub const COOKIE: &str = "session";
-/// Name of the cookie that a browser keeps after its user has logged out.
-pub const DEVICE_COOKIE: &str = "known";
 /// Name of the cookie that a browser keeps for a moment after its user has written something.
 pub const WROTE_COOKIE: &str = "wrote";
-/// How long a browser is known: as long as browsers keep cookies.
-const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// How long a login lasts.
 pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
@@ -80,15 +76,6 @@ impl Session {
         let digest = Sha256::digest(text);
         digest.iter().take(8).fold(0, |number, byte| number << 8 | i64::from(*byte))
     }
-}
-
-/// A browser in which a user has logged in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceCookie {
-    /// A random number.
-    pub browser: u64,
-    /// The user.
-    pub user: i64,
 }
 
 /// Ties a session to the password that it was begun with: another password ends it, and so does another user who got
@@ -181,27 +168,15 @@ impl Sessions {
         self.verified::<Session>("", value).is_some()
     }
 
-    /// The value of the cookie that tells a browser that a user has used.
-    #[must_use]
-    pub fn seal_device(&self, browser: &DeviceCookie) -> String {
-        self.sign("known ", browser)
-    }
-
-    /// Which browser a cookie tells, if one of our keys signed it.
-    #[must_use]
-    pub fn open_device(&self, value: &str) -> Option<DeviceCookie> {
-        self.verified("known ", value)
-    }
-
     /// The purpose is signed too, so that no cookie passes for one of the other kind.
-    fn sign(&self, purpose: &str, content: &impl Serialize) -> String {
+    pub(super) fn sign(&self, purpose: &str, content: &impl Serialize) -> String {
         let json = serde_json::to_vec(content).expect("numbers are always valid JSON");
         let payload = URL_SAFE_NO_PAD.encode(json);
         let mac = self.keys().current.mac(format!("{purpose}{payload}").as_bytes()).finalize().into_bytes();
         format!("{payload}.{}", URL_SAFE_NO_PAD.encode(mac))
     }
 
-    fn verified<T: serde::de::DeserializeOwned>(&self, purpose: &str, value: &str) -> Option<T> {
+    pub(super) fn verified<T: serde::de::DeserializeOwned>(&self, purpose: &str, value: &str) -> Option<T> {
         let (payload, mac) = value.split_once('.')?;
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
         let signed = format!("{purpose}{payload}");
@@ -240,13 +215,6 @@ pub fn set_cookie(value: &str, secure: bool) -> String {
     format!("{COOKIE}={value}; Max-Age={}; {attributes}", MAX_AGE.as_secs())
 }
 
-/// A `Set-Cookie` that lets a browser be known again. Only the pages below `/auth` need it.
-#[must_use]
-pub fn set_device_cookie(value: &str, secure: bool) -> String {
-    let attributes = attributes(secure).replacen("Path=/", "Path=/auth", 1);
-    format!("{DEVICE_COOKIE}={value}; Max-Age={}; {attributes}", DEVICE_MAX_AGE.as_secs())
-}
-
 /// A `Set-Cookie` that says that what other replicas have kept for a second is too old for who has just written.
 pub const SET_WROTE_COOKIE: &str = "wrote=1; Max-Age=3; Path=/; HttpOnly; SameSite=Lax";
 
@@ -256,13 +224,14 @@ pub fn clear_cookie(secure: bool) -> String {
     format!("{COOKIE}=; Max-Age=0; {}", attributes(secure))
 }
 
-fn attributes(secure: bool) -> &'static str {
+pub(super) fn attributes(secure: bool) -> &'static str {
     if secure { "Path=/; HttpOnly; SameSite=Lax; Secure" } else { "Path=/; HttpOnly; SameSite=Lax" }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::security::device_cookie::DeviceCookie;
 
     fn sessions(current: &str, previous: Option<&str>) -> Sessions {
         let derive = |secret: &str| Key::derive(secret.as_bytes());
