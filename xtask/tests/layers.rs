@@ -21,6 +21,21 @@ struct Layers {
     modules: &'static [&'static str],
 }
 
+const OPERATOR: Layers = Layers {
+    source: "operator/src",
+    modules: &[
+        "cli",
+        "controller",
+        "reconcile",
+        "context",
+        "cache",
+        "monitoring",
+        "k8s",
+        "telemetry",
+        "model",
+    ],
+};
+
 const BLOG_APP: Layers = Layers {
     source: "blog-app/src",
     modules: &[
@@ -215,6 +230,12 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let nested = |path: PathBuf| if path.is_dir() { rust_files(&path) } else { vec![path] };
     entries(folder).into_iter().flat_map(nested).collect()
+}
+
+#[test]
+fn operator_imports_point_downwards() {
+    let problems = OPERATOR.problems();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 #[test]

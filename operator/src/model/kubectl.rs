@@ -258,7 +258,7 @@ mod tests {
             .unwrap();
         std::fs::remove_dir_all(folder).unwrap();
         let secret: k8s_openapi::api::core::v1::Secret =
-            crate::cli::crds::from_yaml(&String::from_utf8(made.stdout).unwrap()).unwrap();
+            serde_yaml::from_str(&String::from_utf8(made.stdout).unwrap()).unwrap();
         assert_eq!(secret.metadata.name.as_deref(), Some("daily-mysql"));
         assert_eq!(secret.metadata.labels.unwrap()["app.kubernetes.io/instance"], "daily");
         let data = secret.data.unwrap();
