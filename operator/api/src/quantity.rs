@@ -16,13 +16,13 @@ impl<'de> Deserialize<'de> for Quantity {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum StatusWrites {
+        enum Written {
             Whole(i64),
             Text(String),
         }
-        Ok(Self(match StatusWrites::deserialize(deserializer)? {
-            StatusWrites::Whole(number) => number.to_string(),
-            StatusWrites::Text(text) => text,
+        Ok(Self(match Written::deserialize(deserializer)? {
+            Written::Whole(number) => number.to_string(),
+            Written::Text(text) => text,
         }))
     }
 }

@@ -40,7 +40,7 @@ pub struct Sighting {
 }
 
 #[derive(Default)]
-struct MutationCache {
+struct Seen {
     ready: BTreeSet<String>,
     last_ready: Option<Instant>,
     objects: BTreeMap<(OwnedKind, String), Sighting>,
@@ -49,7 +49,7 @@ struct MutationCache {
 
 /// A crowd at work in one namespace, until it is dropped.
 pub struct Crowd {
-    seen: Arc<Mutex<MutationCache>>,
+    seen: Arc<Mutex<Seen>>,
     _tasks: JoinSet<()>,
 }
 
@@ -57,7 +57,7 @@ type Workload = (OwnedKind, String, i64);
 
 impl Crowd {
     pub fn gather(client: &Client, namespace: &str) -> Self {
-        let seen = Arc::new(Mutex::new(MutationCache::default()));
+        let seen = Arc::new(Mutex::new(Seen::default()));
         let mut tasks = JoinSet::new();
         let (sender, workloads) = mpsc::unbounded();
         for kind in SEEN {
@@ -96,7 +96,7 @@ impl Crowd {
     where
         F: Fn(&Sighting) -> bool,
     {
-        let found = |seen: &MutationCache| -> Vec<Sighting> {
+        let found = |seen: &Seen| -> Vec<Sighting> {
             of.iter().filter_map(|key| seen.objects.get(key)).filter(|one| right(one)).cloned().collect()
         };
         let what = format!("of {} objects {what}", of.len());
@@ -112,7 +112,7 @@ impl Crowd {
         &self,
         what: &str,
         limit: Duration,
-        done: impl Fn(&MutationCache) -> (usize, bool),
+        done: impl Fn(&Seen) -> (usize, bool),
     ) -> Result<()> {
         let started = Instant::now();
         let mut next = started + PROGRESS;
@@ -139,7 +139,7 @@ impl Crowd {
     }
 }
 
-fn lock(seen: &Mutex<MutationCache>) -> MutexGuard<'_, MutationCache> {
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -147,7 +147,7 @@ async fn watch_kind(
     client: Client,
     namespace: String,
     kind: OwnedKind,
-    seen: Arc<Mutex<MutationCache>>,
+    seen: Arc<Mutex<Seen>>,
     workloads: mpsc::UnboundedSender<Workload>,
 ) {
     let api: Api<PartialObjectMeta<DynamicObject>> =
@@ -169,7 +169,7 @@ async fn watch_kind(
     }
 }
 
-impl MutationCache {
+impl Seen {
     /// Whether this is a generation that hasn't been seen yet.
     fn came(&mut self, kind: OwnedKind, name: &str, generation: i64) -> bool {
         let now = Instant::now();
@@ -194,7 +194,7 @@ impl MutationCache {
     }
 }
 
-async fn watch_blogs(client: Client, namespace: String, seen: Arc<Mutex<MutationCache>>) {
+async fn watch_blogs(client: Client, namespace: String, seen: Arc<Mutex<Seen>>) {
     let api: Api<FlaskBlog> = Api::namespaced(client, &namespace);
     let mut events = watcher(api, WatchConfig::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
@@ -227,7 +227,7 @@ async fn write_statuses(
     client: Client,
     namespace: String,
     workloads: mpsc::UnboundedReceiver<Workload>,
-    seen: Arc<Mutex<MutationCache>>,
+    seen: Arc<Mutex<Seen>>,
 ) {
     workloads
         .for_each_concurrent(PARALLEL, |(kind, name, generation)| {

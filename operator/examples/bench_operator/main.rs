@@ -23,7 +23,7 @@ use crate::{
     floor::{Recipe, check_objects, retitle},
     process::Launch,
     quiet::{quiet_time, until_quiet},
-    report::{Floors, Phases, Report, VolumeExpansion},
+    report::{Floors, Phases, Report, Growth},
     rounds::{Round, floor_round, list, operator_round},
 };
 
@@ -168,12 +168,12 @@ async fn phases(
     Ok(Phases { quiet: args.quiet, quiet_cpu, strangers, restarts, restarted, specs, specs_floor, drifts })
 }
 
-async fn grown(cluster: &Cluster, launch: &Launch, count: usize, warm: &Warm) -> Result<VolumeExpansion> {
+async fn grown(cluster: &Cluster, launch: &Launch, count: usize, warm: &Warm) -> Result<Growth> {
     let same = (warm.recipe, &warm.status);
     let floor = floor_round(cluster, "growth-floor", count, same, warm.parallel).await?;
     let round = operator_round(cluster, launch, "growth", count).await?;
     let made = report::Made::of(&round, count);
     let (operator, restart) = phases::restart(cluster, launch, &round.namespace, round.operator).await?;
     operator.stop().await?;
-    Ok(VolumeExpansion { blogs: count, made, floor, restart })
+    Ok(Growth { blogs: count, made, floor, restart })
 }

@@ -60,7 +60,7 @@ pub struct Phases {
     pub drifts: Vec<Vec<Duration>>,
 }
 
-pub struct VolumeExpansion {
+pub struct Growth {
     pub blogs: usize,
     pub made: Made,
     pub floor: Duration,
@@ -72,7 +72,7 @@ pub struct Report {
     pub rounds: Vec<Made>,
     pub floors: Floors,
     pub phases: Phases,
-    pub growth: Option<VolumeExpansion>,
+    pub growth: Option<Growth>,
 }
 
 /// One row: what, the value with its unit, and the target if there is one.
@@ -217,7 +217,7 @@ impl Report {
     }
 
     fn growth_rows(&self) -> Vec<Row> {
-        let Some(VolumeExpansion { blogs, made, floor, restart }) = &self.growth else { return Vec::new() };
+        let Some(Growth { blogs, made, floor, restart }) = &self.growth else { return Vec::new() };
         let took = made.took.as_secs_f64();
         vec![
             row(format!("{blogs} blogs, all ready"), took, " s", None, ""),

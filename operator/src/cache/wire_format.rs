@@ -134,7 +134,7 @@ impl LazyObject {
 impl fmt::Debug for LazyObject {
     /// Not its text, which may be long.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Told").field("metadata", &self.metadata).finish_non_exhaustive()
+        formatter.debug_struct("LazyObject").field("metadata", &self.metadata).finish_non_exhaustive()
     }
 }
 

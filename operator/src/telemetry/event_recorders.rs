@@ -33,7 +33,7 @@ pub struct EventRecorders {
 
 impl fmt::Debug for EventRecorders {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Recorders").field("recorders", &self.recorders).finish_non_exhaustive()
+        formatter.debug_struct("EventRecorders").field("recorders", &self.recorders).finish_non_exhaustive()
     }
 }
 
