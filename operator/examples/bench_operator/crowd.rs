@@ -108,12 +108,7 @@ impl Crowd {
         Ok(found(&lock(&self.seen)))
     }
 
-    async fn until(
-        &self,
-        what: &str,
-        limit: Duration,
-        done: impl Fn(&Seen) -> (usize, bool),
-    ) -> Result<()> {
+    async fn until(&self, what: &str, limit: Duration, done: impl Fn(&Seen) -> (usize, bool)) -> Result<()> {
         let started = Instant::now();
         let mut next = started + PROGRESS;
         loop {

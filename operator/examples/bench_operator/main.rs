@@ -23,7 +23,7 @@ use crate::{
     floor::{Recipe, check_objects, retitle},
     process::Launch,
     quiet::{quiet_time, until_quiet},
-    report::{Floors, Phases, Report, Growth},
+    report::{Floors, Growth, Phases, Report},
     rounds::{Round, floor_round, list, operator_round},
 };
 

@@ -45,11 +45,13 @@ struct Contest {
     until: Instant,
     /// The sentence for the status, once it is known.
     words: Option<String>,
+    /// Whether more than metadata changes, as far as it is known.
+    affects_spec: bool,
 }
 
 impl Contest {
     fn new(wanted: Wanted) -> Self {
-        Self { wanted, writes: Vec::new(), delays: 0, until: Instant::now(), words: None }
+        Self { wanted, writes: Vec::new(), delays: 0, until: Instant::now(), words: None, affects_spec: true }
     }
 
     fn write(&mut self) {
@@ -63,6 +65,11 @@ impl Contest {
         } else {
             (self.delays, self.words) = (0, None);
         }
+    }
+
+    /// Until a minute after the last delay nothing proves an end.
+    fn is_lasting(&self) -> bool {
+        self.delays > 0 && self.until.elapsed() < WINDOW
     }
 
     fn left(&self) -> Option<Duration> {
@@ -99,27 +106,33 @@ impl Contests {
         self.lock().iter().filter(|((of, _), _)| of == uid).filter_map(|(_, one)| one.left()).min()
     }
 
-    /// The status' sentences on the blog's contested objects: until a minute after the last delay nothing proves an end.
+    /// The sentences of the status on the blog's contested objects.
     #[must_use]
     pub fn words(&self, uid: &str) -> Vec<String> {
         let all = self.lock();
-        let lasting = |one: &&Contest| one.delays > 0 && one.until.elapsed() < WINDOW;
         let mut words: Vec<String> = all
             .iter()
             .filter(|((of, _), _)| of == uid)
             .map(|(_, one)| one)
-            .filter(lasting)
+            .filter(|one| one.is_lasting())
             .filter_map(|one| one.words.clone())
             .collect();
         words.sort();
         words
     }
 
-    /// Keeps what explains the contest of an object.
-    pub fn explain(&self, uid: &str, role: Child, words: String) {
+    /// Keeps what explains the contest of an object. `affects_spec`: whether more than metadata changes, or it is unknown.
+    pub fn explain(&self, uid: &str, role: Child, words: String, affects_spec: bool) {
         if let Some(one) = self.lock().get_mut(&(uid.to_owned(), role)) {
-            one.words = Some(words);
+            (one.words, one.affects_spec) = (Some(words), affects_spec);
         }
+    }
+
+    /// The sentence on a contest of the spec of an object, which may not work meanwhile.
+    #[must_use]
+    pub fn words_on_spec(&self, uid: &str, role: Child) -> Option<String> {
+        let all = self.lock();
+        all.get(&(uid.to_owned(), role)).filter(|one| one.is_lasting() && one.affects_spec)?.words.clone()
     }
 
     /// Whether the contest of an object is explained.
@@ -200,7 +213,7 @@ mod tests {
             contests.wrote(&id("u"), Child::App, Some(&wanted));
         }
         assert_eq!(contests.next("u"), Some(FIRST));
-        contests.explain("u", Child::App, "words".into());
+        contests.explain("u", Child::App, "words".into(), true);
         tokio::time::advance(FIRST + WINDOW - Duration::from_secs(1)).await;
         assert_eq!(contests.words("u"), ["words"]);
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -67,5 +67,16 @@ pub async fn converge(
     maintain_secrets(blog, id, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
     let (growth, held) = (growth.unwrap_or(VolumeExpansion::None), held.lines);
     let contested = ctx.contests.words(&id.uid);
-    Ok(Reconciled { observed, plan, applied, growth, held, contested, suspended: None, refusals })
+    let contested_service = ctx.contests.words_on_spec(&id.uid, Child::AppService);
+    Ok(Reconciled {
+        observed,
+        plan,
+        applied,
+        growth,
+        held,
+        contested,
+        contested_service,
+        suspended: None,
+        refusals,
+    })
 }

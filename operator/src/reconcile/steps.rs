@@ -93,5 +93,16 @@ pub fn dry_run(
     let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
     let (growth, held, contested) = (VolumeExpansion::None, Vec::new(), Vec::new());
-    Ok(Reconciled { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
+    let (contested_service, suspended) = (None, Some(suspended));
+    Ok(Reconciled {
+        observed,
+        plan,
+        applied,
+        growth,
+        held,
+        contested,
+        contested_service,
+        suspended,
+        refusals,
+    })
 }

@@ -48,6 +48,25 @@ async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
     assert!(fake.take_writes().contains(&"PATCH services/daily".to_owned()));
 }
 
+/// The Service may lead nowhere until the other client ends.
+#[tokio::test]
+async fn contested_selector_of_the_service_ends_ready() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    look(&fake, &ctx).await;
+    workloads_become_ready(&fake, 2);
+    look(&fake, &ctx).await;
+    contested(&fake, &ctx, SERVICE, |service| {
+        service["spec"]["selector"]["app.kubernetes.io/name"] = json!("theirs");
+        let generation = service["metadata"]["generation"].as_i64().unwrap_or(0);
+        service["metadata"]["generation"] = json!(generation + 1);
+    })
+    .await;
+    let ready = condition(&fake, "Ready");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Contested")));
+    assert_eq!(ready["message"], condition(&fake, "Degraded")["message"]);
+}
+
 #[tokio::test]
 async fn client_that_creates_what_is_deleted_is_named() {
     let path = "/apis/networking.k8s.io/v1/namespaces/press/ingresses/daily";

@@ -37,7 +37,7 @@ pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child) {
         plural = kind.plural,
         namespace = id.namespace,
     );
-    ctx.contests.explain(&id.uid, role, words);
+    ctx.contests.explain(&id.uid, role, words, true);
 }
 
 /// Finds out which field of the object is contested, and by which manager (client required). What can't be read isn't named.
@@ -61,6 +61,8 @@ pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &Dynamic
         }
         _ => None,
     };
+    let affects_spec =
+        path.as_deref().is_none_or(|path| path.first().is_none_or(|first| first != "metadata"));
     let words = match (live, path, autoscaler) {
         (_, _, Some(autoscaler)) => format!(
             "HorizontalPodAutoscaler {autoscaler} scales Deployment {name}, whose replicas follow the FlaskBlog: point its \
@@ -87,7 +89,7 @@ pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &Dynamic
             namespace = id.namespace,
         ),
     };
-    ctx.contests.explain(&id.uid, role, words);
+    ctx.contests.explain(&id.uid, role, words, affects_spec);
 }
 
 /// Another autoscaler than the blog's own that scales its Deployment.

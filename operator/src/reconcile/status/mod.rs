@@ -57,6 +57,8 @@ pub struct Reconciled {
     pub refusals: Refusals,
     /// Objects that another manager keeps changing back, one sentence each.
     pub contested: Vec<String>,
+    /// Why the Service may not lead to the replicas.
+    pub contested_service: Option<String>,
     /// Nothing was done, as the spec asks, and this is what would have been, one line an object.
     pub suspended: Option<Vec<String>>,
 }

@@ -36,6 +36,9 @@ pub(super) fn ready(
         let message = "stopped as asked: spec.replicas is 0; the database runs on";
         return condition(types::READY, true, reasons::SCALED_TO_ZERO, message);
     }
+    if let (true, Some(words)) = (complete, &done.contested_service) {
+        return condition(types::READY, false, reasons::CONTESTED, words);
+    }
     if complete {
         let mut message = format!("{} of {} replicas serve", app.ready, app.wanted);
         if waits_for_address(&done.applied) {
