@@ -9,6 +9,9 @@ use super::{
     fields::{Field, owned_fields, value_at},
 };
 
+/// So often an object is restored that another client writes at the same time.
+const RESTORES: usize = 5;
+
 /// What a fault can hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -115,8 +118,17 @@ impl Object {
         let kept = ["name", "namespace", "labels", "annotations", "ownerReferences", "finalizers"];
         copy["metadata"] = kept.into_iter().map(|key| (key.to_owned(), metadata[key].clone())).collect();
         let json = "application/json";
-        let created = api::send(Method::POST, &self.collection, json, &copy);
-        created.or_else(|_| api::send(Method::PUT, &self.path(), json, &copy)).map(drop)
+        let mut written = api::send(Method::POST, &self.collection, json, &copy);
+        for _ in 0..RESTORES {
+            if written.is_ok() {
+                break;
+            }
+            // Some kinds refuse an update that names no version.
+            let live = self.read().unwrap_or_default();
+            copy["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();
+            written = api::send(Method::PUT, &self.path(), json, &copy);
+        }
+        written.map(drop)
     }
 
     /// What differs from an earlier state of it in the fields that the operator owns.
