@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Tries every fault of every object of a blog in every state on the kind cluster, and prints how each ends.
-# Usage: dev/faults.sh [OBJECT [FAULT]]
+# Usage: dev/faults.sh [OBJECT [FAULT [STATE]]]
 #
 #   OBJECT  a part of an object's name: DatabaseSecret, App, Claim …          (all)
 #   FAULT   Deleted BeingDeleted Emptied Garbage Immutable OwnedByAnother Contested  (all)
+#   STATE   Running Hibernated Suspended RollingOut  (all)
 #
-# The blogs are ones of its own, in namespaces that begin with `faults-`; other blogs are left alone. All of it takes some
+# The blogs are ones of its own, in namespaces that begin with `faults-`; other blogs are left alone. All of it takes two
 # hours; `make test` runs a sample. A fault that ends neither healed nor named fails, and so does `Ready` during an outage.
 #
 # Examples:
 #   dev/faults.sh                       all
 #   dev/faults.sh AppService            one object
 #   dev/faults.sh Claim BeingDeleted    one object and one fault
+#   dev/faults.sh '' '' Hibernated      one state
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
-(($# <= 2)) || die "At most an object and a fault are taken; see dev/faults.sh --help."
+(($# <= 3)) || die "At most an object, a fault and a state are taken; see dev/faults.sh --help."
 
 cd "$ROOT_DIR"
 use_cargo_target
@@ -23,5 +25,5 @@ use_cargo_target
 "$DEV_DIR/prometheus.sh"
 bin=$("$DEV_DIR/tools.sh" kubectl)
 crds=$("$DEV_DIR/optional-crds.sh")
-PATH=$bin:$PATH OPTIONAL_CRDS=$crds FAULTS=all FAULT_OF=${1:-} FAULT=${2:-} \
+PATH=$bin:$PATH OPTIONAL_CRDS=$crds FAULTS=all FAULT_OF=${1:-} FAULT=${2:-} FAULT_IN=${3:-} \
   cargo test --package e2e --features cluster-tests --test cluster --quiet -- --nocapture matrix::every_fault

@@ -117,16 +117,20 @@ fn chosen(state: State, is_all: bool) -> Vec<(Role, Fault)> {
     let all = Fault::ALL.into_iter().flat_map(|fault| roles.iter().map(move |role| (*role, fault)));
     let numbered = all.enumerate().map(|(number, cell)| (number * State::ALL.len() + state as usize, cell));
     numbered
-        .filter(|(number, cell)| if is_all { is_wanted(cell.0, cell.1) } else { number % SAMPLED == 0 })
+        .filter(
+            |(number, cell)| if is_all { is_wanted(state, cell.0, cell.1) } else { number % SAMPLED == 0 },
+        )
         .map(|(_, cell)| cell)
         .collect()
 }
 
-/// `FAULT_OF` and `FAULT` narrow the whole matrix to an object and a fault.
-fn is_wanted(role: Role, fault: Fault) -> bool {
+/// `FAULT_IN`, `FAULT_OF` and `FAULT` narrow the whole matrix to a state, an object and a fault.
+fn is_wanted(state: State, role: Role, fault: Fault) -> bool {
     let matches =
         |variable: &str, name: String| std::env::var(variable).map_or(true, |wanted| name.contains(&wanted));
-    matches("FAULT_OF", format!("{role:?}")) && matches("FAULT", format!("{fault:?}"))
+    matches("FAULT_IN", format!("{state:?}"))
+        && matches("FAULT_OF", format!("{role:?}"))
+        && matches("FAULT", format!("{fault:?}"))
 }
 
 fn run(blog: &mut Blog, state: State, role: Role, fault: Fault, leaves: bool) -> Result<Ending, String> {
@@ -179,7 +183,7 @@ fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<E
             blog.change(&json!({"suspend": false}))?;
             State::Running
         }
-        State::Hibernated if object.is_read_by_pods() => {
+        State::Hibernated if object.needs_pods(fault) => {
             blog.change(&json!({"hibernate": false}))?;
             State::Running
         }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     api,
+    fault::Fault,
     fields::{Field, owned_fields, value_at},
 };
 
@@ -53,9 +54,10 @@ impl Object {
         format!("{}/{}", self.collection, self.name)
     }
 
-    /// Whether only pods read what is in it: a fault shows when there are some.
-    pub fn is_read_by_pods(&self) -> bool {
-        matches!(self.role, Role::Child(child) if child.kind() == OwnedKind::Secret)
+    /// Whether only pods show a fault of it: the content of a Secret, or an image that doesn't exist.
+    pub fn needs_pods(&self, fault: Fault) -> bool {
+        let Role::Child(child) = self.role else { return false };
+        child.kind() == OwnedKind::Secret || (child == Child::App && fault == Fault::Garbage)
     }
 
     /// The live object, if it is there.
