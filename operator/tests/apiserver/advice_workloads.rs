@@ -260,6 +260,7 @@ async fn unreadable_session_keys_are_replaced_by_their_command() {
     };
     house.eventually("new keys are there", replaced).await;
     follow(&message, r#""hibernate":true"#).await;
+    delete_pod(&house, "blog-1").await;
     for role in [Child::App, Child::Database] {
         house.eventually("it is scaled to zero", async || has_replicas(&house, role, 0).await).await;
         workload_becomes(&house, role, 0, 0).await;
@@ -273,6 +274,7 @@ async fn unreadable_session_keys_are_replaced_by_their_command() {
         house.eventually("it is scaled to one", async || has_replicas(&house, role, 1).await).await;
         workload_becomes(&house, role, 1, 1).await;
     }
+    ready_replica(&house, address).await;
     is_over(&house, "SessionKeysUnreadable").await;
 }
 

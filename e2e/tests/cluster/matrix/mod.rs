@@ -167,7 +167,7 @@ fn leave(blog: &mut Blog, state: State) -> Result<(), String> {
 }
 
 fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<Ending, String> {
-    let Some(before) = object.read() else { return Ok(Ending::NotApplicable) };
+    let Some(mut before) = object.read() else { return Ok(Ending::NotApplicable) };
     if (state, object.role, fault) == (State::Hibernated, Role::Claim, Fault::Deleted) {
         // No pod uses it, so it goes at once, and a volume that isn't retained with it.
         let volume = format!(
@@ -184,6 +184,7 @@ fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<E
             State::Running
         }
         State::Hibernated if object.needs_pods(fault) => {
+            forget_replicas(&mut before);
             blog.change(&json!({"hibernate": false}))?;
             State::Running
         }
@@ -207,6 +208,15 @@ fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<E
         }
     }
     Err(format!("not healed when it was taken back; {named:?}"))
+}
+
+/// A blog that wakes has other replicas than before.
+fn forget_replicas(object: &mut Value) {
+    for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+        if let Some(fields) = entry["fieldsV1"]["f:spec"].as_object_mut() {
+            fields.remove("f:replicas");
+        }
+    }
 }
 
 fn is_gone(object: &Object) -> bool {
