@@ -5,8 +5,11 @@ use flaskblog_api::conditions::reasons;
 use crate::model::{
     blog_meta::BlogMeta,
     error::Error,
-    kubectl::{describe_limits, edit_blog, grant},
+    kubectl::{describe_limits, edit_blog, grant, hibernate_and_wake, make_secret_writable},
 };
+
+/// The API server's words on a Secret that can't be changed.
+const IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
 /// Errors that a message quotes.
 const ERRORS_SHOWN: usize = 4;
@@ -45,10 +48,21 @@ fn next_command(id: &BlogMeta, error: &Error) -> Option<String> {
     let (Error::Read { source, .. } | Error::Write { source, .. }) = error else { return None };
     let kube::Error::Api(status) = &**source else { return None };
     match error.reason() {
+        reasons::REJECTED if status.message.contains(IMMUTABLE) => writable_secret(id, error),
         reasons::REJECTED => Some(format!("to change the spec: {}", edit_blog(id))),
         reasons::FORBIDDEN => Some(forbidden(id, &status.message)),
         _ => None,
     }
+}
+
+/// A kubelet keeps an immutable Secret in its cache while a pod of its node uses it.
+fn writable_secret(id: &BlogMeta, error: &Error) -> Option<String> {
+    let Error::Write { name, .. } = error else { return None };
+    Some(format!(
+        "to make it writable: {}; a kubelet keeps an immutable Secret until all pods of its node that use it are gone: {}",
+        make_secret_writable(id, name),
+        hibernate_and_wake(id)
+    ))
 }
 
 /// The API server answers alike to a missing permission, a quota and a policy.
@@ -115,6 +129,14 @@ mod tests {
         assert!(quota.ends_with("kubectl describe resourcequota,limitrange -n press"), "{quota}");
         let policy = message(&id(), &refused("daily", 403, "admission webhook \"w\" denied the request"));
         assert!(policy.ends_with("(403); to change the spec: kubectl edit fb daily -n press"), "{policy}");
+    }
+
+    #[test]
+    fn immutable_secret_is_made_writable_by_its_commands() {
+        let refusal = "Secret \"daily\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
+        let message = message(&id(), &refused("daily", 422, refusal));
+        assert!(message.contains("kubectl replace --force -n press -f daily.yaml; "), "{message}");
+        assert!(message.ends_with(r#"--type=merge -p '{"spec":{"hibernate":false}}'"#), "{message}");
     }
 
     #[test]

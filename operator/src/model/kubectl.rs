@@ -125,6 +125,16 @@ pub fn save_secret(id: &BlogMeta, role: Child) -> String {
     format!("{} | (umask 077 && cat >{}.yaml)", get_object(id, role), role.name(&id.name))
 }
 
+/// Makes an immutable Secret writable. A copy stays in a file.
+#[must_use]
+pub fn make_secret_writable(id: &BlogMeta, name: &str) -> String {
+    format!(
+        "kubectl get secret {name} -n {} -o yaml | sed /^immutable:/d | (umask 077 && cat >{name}.yaml); \
+         kubectl replace --force -n {} -f {name}.yaml",
+        id.namespace, id.namespace
+    )
+}
+
 /// Lets a child go that is held by the finalizers of another client.
 #[must_use]
 pub fn remove_finalizers(id: &BlogMeta, role: Child) -> String {

@@ -16,7 +16,9 @@ pub struct Field {
 /// All of them, except owner references.
 pub fn owned_fields(object: &Value) -> Vec<Field> {
     let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
-    let own = entries.filter(|entry| entry["manager"] == MANAGER && entry["subresource"].is_null());
+    // A restored Secret belongs to the client that restored it.
+    let is_own = |entry: &&Value| entry["manager"] == MANAGER || object["kind"] == "Secret";
+    let own = entries.filter(|entry| entry["subresource"].is_null()).filter(is_own);
     let mut found = Vec::new();
     for entry in own {
         collect(&entry["fieldsV1"], object, &[], "", &mut found);

@@ -223,9 +223,9 @@ fn is_gone(object: &Object) -> bool {
     object.read().is_none_or(|live| !live["metadata"]["deletionTimestamp"].is_null())
 }
 
-/// A kubelet keeps an immutable Secret while a pod uses it; the status of the replicas' one advises the commands.
+/// A kubelet keeps an immutable Secret while a pod uses it; the status advises the commands.
 fn end_readers(fault: Fault, object: &Object, message: &str) {
-    if fault == Fault::Immutable && object.role == Role::Child(Child::SessionSecret) {
+    if fault == Fault::Immutable && object.needs_pods(fault) {
         follow(message, "use it are gone: ", "\0");
     }
 }
