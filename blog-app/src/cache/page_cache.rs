@@ -1,12 +1,14 @@
 //! What readers are shown, kept for a moment so that many of them cost one query, and for longer so that there is something
 //! to show while the database is away.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use moka::{future, sync};
 use tokio::time::MissedTickBehavior;
+
+use parking_lot::Mutex;
 
 use crate::cache::encoded_page::EncodedPage;
 use crate::db::Database;
@@ -109,11 +111,11 @@ impl CachedPage {
     /// How long ago this was last found to be so.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed().unwrap_or_default()
+        self.seen.lock().elapsed().unwrap_or_default()
     }
 
     fn seen_again(&self) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = SystemTime::now();
+        *self.seen.lock() = SystemTime::now();
     }
 }
 
@@ -281,8 +283,8 @@ impl PageCache {
         known
     }
 
-    fn away(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.away_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn away(&self) -> parking_lot::MutexGuard<'_, Option<Instant>> {
+        self.away_since.lock()
     }
 }
 

@@ -50,7 +50,7 @@ struct Login {
     /// When nothing that the files held was accepted.
     failed: Mutex<Option<Instant>>,
     /// Why the last connection didn't come, and when that was found.
-    absence: std::sync::Mutex<Option<(Instant, NoConnection)>>,
+    absence: parking_lot::Mutex<Option<(Instant, NoConnection)>>,
     writes: Writes,
 }
 
@@ -80,7 +80,7 @@ impl MySql {
             number: AtomicU64::new(0),
             on_previous: AtomicBool::new(false),
             failed: Mutex::new(None),
-            absence: std::sync::Mutex::new(None),
+            absence: parking_lot::Mutex::new(None),
             writes: Writes::default(),
         };
         Self { pool, login: Arc::new(login) }
@@ -113,8 +113,8 @@ impl MySql {
         (when.elapsed() < ABSENCE_LIFETIME).then(|| cause.clone())
     }
 
-    fn lock_absence(&self) -> std::sync::MutexGuard<'_, Option<(Instant, NoConnection)>> {
-        self.login.absence.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock_absence(&self) -> parking_lot::MutexGuard<'_, Option<(Instant, NoConnection)>> {
+        self.login.absence.lock()
     }
 
     /// Whether the previous password is in use, since the server refuses the current one.

@@ -1,6 +1,7 @@
 //! Whether the database takes writes, as the writes themselves found out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::is_out_of_space;
@@ -44,7 +45,7 @@ impl Writes {
         Some((trouble.cause, trouble.tried.elapsed() >= TRIAL_INTERVAL))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Trouble>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<Trouble>> {
+        self.0.lock()
     }
 }

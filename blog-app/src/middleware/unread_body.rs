@@ -1,7 +1,7 @@
 //! Bodies whose end isn't wanted are drained.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +13,8 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::timeout;
+
+use parking_lot::Mutex;
 
 use crate::extract::form_body::is_small;
 
@@ -26,7 +28,7 @@ struct Shared(Arc<Mutex<Body>>);
 
 impl Shared {
     fn with<T>(&self, act: impl FnOnce(Pin<&mut Body>) -> T) -> T {
-        act(Pin::new(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        act(Pin::new(&mut self.0.lock()))
     }
 }
 

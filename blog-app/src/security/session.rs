@@ -1,6 +1,6 @@
 //! Sessions without a store: a signed cookie that every replica with the same key accepts.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{HeaderMap, header};
@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
 use moka::sync::Cache;
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -112,23 +113,23 @@ impl Sessions {
 
     /// Changes the keys under running requests, for rotation without a restart.
     pub fn replace_keys(&self, keys: Keys) {
-        *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = keys;
+        *self.keys.write() = keys;
         self.report_key_problem(None);
     }
 
     /// Records why the newest keys can't be used, for `/readyz`.
     pub fn report_key_problem(&self, cause: Option<String>) {
-        *self.key_problem.write().unwrap_or_else(std::sync::PoisonError::into_inner) = cause;
+        *self.key_problem.write() = cause;
     }
 
     /// Why the newest keys can't be used: the next start of this process fails by it.
     #[must_use]
     pub fn key_problem(&self) -> Option<String> {
-        self.key_problem.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.key_problem.read().clone()
     }
 
     fn keys(&self) -> Keys {
-        self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.keys.read().clone()
     }
 
     /// The value of the cookie.

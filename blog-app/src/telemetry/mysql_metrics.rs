@@ -1,7 +1,7 @@
 //! What MySQL says of itself, for whoever collects figures: asked when they are collected, a few seconds apart at most.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
@@ -9,6 +9,8 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::time::timeout;
+
+use parking_lot::Mutex;
 
 use crate::db::Database;
 use crate::store::mysql_status::{StatusVariable, status_variables};
@@ -35,24 +37,19 @@ impl MysqlMetrics {
             return;
         }
         let told = timeout(PATIENCE, status_variables(database)).await;
-        *self.lock() = told.ok().and_then(Result::ok).unwrap_or_default();
+        *self.known.lock() = told.ok().and_then(Result::ok).unwrap_or_default();
         *asked = Some(Instant::now());
     }
 
     /// The server is away.
     pub fn forget(&self) {
-        self.lock().clear();
-    }
-
-    /// A panic while writing leaves a usable list.
-    fn lock(&self) -> MutexGuard<'_, Vec<(StatusVariable, u64)>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().clear();
     }
 }
 
 impl Collector for MysqlMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        for (figure, value) in self.lock().iter() {
+        for (figure, value) in self.known.lock().iter() {
             if figure.counts {
                 encode(&mut encoder, figure, &ConstCounter::new(*value))?;
             } else {

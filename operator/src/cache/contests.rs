@@ -1,14 +1,12 @@
 //! Objects that another manager keeps changing back, or creating: written or deleted ever more rarely, and named in the status.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use flaskblog_api::{Child, children::DESIRED_HASH};
 use kube::{ResourceExt, api::DynamicObject};
 use tokio::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::model::blog_meta::BlogMeta;
 
@@ -80,7 +78,7 @@ impl Contest {
 impl Contests {
     /// Counts a write of that content, or the deletion of an object that isn't wanted.
     pub fn wrote(&self, id: &BlogMeta, role: Child, object: Option<&DynamicObject>) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         if all.len() >= LIMIT {
             all.retain(|_, one| one.until.elapsed() < WINDOW);
         }
@@ -95,7 +93,7 @@ impl Contests {
     /// Whether that object isn't to be written yet, or not to be deleted if it isn't wanted.
     #[must_use]
     pub fn holds(&self, id: &BlogMeta, role: Child, object: Option<&DynamicObject>) -> bool {
-        let all = self.lock();
+        let all = self.0.lock();
         let one = all.get(&(id.uid.clone(), role));
         one.is_some_and(|one| one.left().is_some() && one.wanted == wanted_by(id, object))
     }
@@ -103,13 +101,13 @@ impl Contests {
     /// When the first of a blog's contested objects may be written again.
     #[must_use]
     pub fn next(&self, uid: &str) -> Option<Duration> {
-        self.lock().iter().filter(|((of, _), _)| of == uid).filter_map(|(_, one)| one.left()).min()
+        self.0.lock().iter().filter(|((of, _), _)| of == uid).filter_map(|(_, one)| one.left()).min()
     }
 
     /// The sentences of the status on the blog's contested objects.
     #[must_use]
     pub fn words(&self, uid: &str) -> Vec<String> {
-        let all = self.lock();
+        let all = self.0.lock();
         let mut words: Vec<String> = all
             .iter()
             .filter(|((of, _), _)| of == uid)
@@ -123,7 +121,7 @@ impl Contests {
 
     /// Keeps what explains the contest of an object. `affects_spec`: whether more than metadata changes, or it is unknown.
     pub fn explain(&self, uid: &str, role: Child, words: String, affects_spec: bool) {
-        if let Some(one) = self.lock().get_mut(&(uid.to_owned(), role)) {
+        if let Some(one) = self.0.lock().get_mut(&(uid.to_owned(), role)) {
             (one.words, one.affects_spec) = (Some(words), affects_spec);
         }
     }
@@ -131,23 +129,18 @@ impl Contests {
     /// The sentence on a contest of the spec of an object, which may not work meanwhile.
     #[must_use]
     pub fn words_on_spec(&self, uid: &str, role: Child) -> Option<String> {
-        let all = self.lock();
+        let all = self.0.lock();
         all.get(&(uid.to_owned(), role)).filter(|one| one.is_lasting() && one.affects_spec)?.words.clone()
     }
 
     /// Whether the contest of an object is explained.
     pub fn is_explained(&self, uid: &str, role: Child) -> bool {
-        self.lock().get(&(uid.to_owned(), role)).is_some_and(|one| one.words.is_some())
+        self.0.lock().get(&(uid.to_owned(), role)).is_some_and(|one| one.words.is_some())
     }
 
     /// The blog is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().retain(|(of, _), _| of != uid);
-    }
-
-    /// A panic while counting leaves usable counts.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, Child), Contest>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().retain(|(of, _), _| of != uid);
     }
 }
 

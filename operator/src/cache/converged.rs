@@ -6,11 +6,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use flaskblog_api::Child;
 use kube::{ResourceExt, api::DynamicObject};
+
+use parking_lot::Mutex;
 
 use crate::model::{objects::ByRole, observed::Observed, plan::Plan};
 
@@ -24,24 +25,19 @@ impl ConvergedCache {
     /// Whether these objects were recorded for this plan.
     #[must_use]
     pub fn matches(&self, plan: &Plan, observed: &Observed) -> bool {
-        let all = self.lock();
+        let all = self.0.lock();
         all.get(&plan.id.uid)
             .is_some_and(|(known, prints)| known == plan && *prints == fingerprints(&observed.children))
     }
 
     /// Records objects that match the plan.
     pub fn record(&self, plan: &Plan, children: &ByRole) {
-        self.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
+        self.0.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
     }
 
     /// Removes a blog that is gone or differs.
     pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
-    }
-
-    /// A panic while writing leaves a usable map: at worst a blog is compared once more.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Plan, Fingerprints)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().remove(uid);
     }
 }
 

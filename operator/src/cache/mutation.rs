@@ -6,7 +6,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,6 +16,8 @@ use tokio::{
     sync::Notify,
     time::{Instant, timeout},
 };
+
+use parking_lot::Mutex;
 
 use crate::cache::{
     compressed::{CompressedObject, Dictionaries},
@@ -106,7 +107,7 @@ impl All {
 impl MutationCache {
     /// Registers a watch that is about to start.
     pub fn register_watch(&self, kind: OwnedKind, scope: Option<&str>) {
-        self.lock().awaited.insert((kind, scope.map(str::to_owned)));
+        self.all.lock().awaited.insert((kind, scope.map(str::to_owned)));
     }
 
     /// Waits for the initial lists of all watches, at most for a limit.
@@ -115,14 +116,14 @@ impl MutationCache {
             loop {
                 let mut next = std::pin::pin!(self.listed.notified());
                 next.as_mut().enable();
-                if self.lock().awaited.is_empty() {
+                if self.all.lock().awaited.is_empty() {
                     return;
                 }
                 next.await;
             }
         };
         if timeout(PATIENCE, complete).await.is_err() {
-            self.lock().awaited.clear();
+            self.all.lock().awaited.clear();
         }
     }
 
@@ -131,16 +132,16 @@ impl MutationCache {
     pub fn observe_event(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<LazyObject>) -> bool {
         match event {
             Event::Init => {
-                let mut all = self.lock();
+                let mut all = self.all.lock();
                 all.complete.remove(&(kind, scope.map(Into::into)));
                 all.entries.retain(|(of, namespace, _), _| {
                     *of != kind || scope.is_some_and(|scope| scope != &**namespace)
                 });
             }
             Event::InitApply(object) | Event::Apply(object) => return self.told(kind, object),
-            Event::Delete(object) => self.lock().delete(key(kind, object.meta()), version(object.meta())),
+            Event::Delete(object) => self.all.lock().delete(key(kind, object.meta()), version(object.meta())),
             Event::InitDone => {
-                let mut all = self.lock();
+                let mut all = self.all.lock();
                 all.complete.insert((kind, scope.map(Into::into)));
                 all.awaited.remove(&(kind, scope.map(str::to_owned)));
                 drop(all);
@@ -153,7 +154,7 @@ impl MutationCache {
     /// The newest state of an object; `None` if it is absent or the watch might have missed a newer one.
     #[must_use]
     pub fn current(&self, kind: OwnedKind, namespace: &str, name: &str) -> Option<DynamicObject> {
-        let all = self.lock();
+        let all = self.all.lock();
         let entry = all.entries.get(&(kind, namespace.into(), name.into()))?;
         let (_, object) = entry.known.as_ref()?;
         // Before the watch has told of everything, only what it has told of is watched.
@@ -166,24 +167,24 @@ impl MutationCache {
     /// Whether a complete watch reports no managed object of that name. Unmanaged objects aren't watched.
     #[must_use]
     pub fn is_absent(&self, kind: OwnedKind, namespace: &str, name: &str) -> bool {
-        let all = self.lock();
+        let all = self.all.lock();
         all.is_complete(kind, namespace) && !all.entries.contains_key(&(kind, namespace.into(), name.into()))
     }
 
     /// Caches an object that was read or written.
     pub fn insert(&self, kind: OwnedKind, object: &DynamicObject) {
         let Some(version) = version(&object.metadata) else { return };
-        self.lock().learn(&key(kind, &object.metadata), version, object);
+        self.all.lock().learn(&key(kind, &object.metadata), version, object);
     }
 
     /// Removes an object that a read didn't find.
     pub fn remove(&self, kind: OwnedKind, namespace: &str, name: &str) {
-        self.lock().entries.remove(&(kind, namespace.into(), name.into()));
+        self.all.lock().entries.remove(&(kind, namespace.into(), name.into()));
     }
 
     /// Marks an object as stale: it is read before the next use, since a watch event may be lost.
     pub fn invalidate_object(&self, kind: OwnedKind, namespace: &str, name: &str) {
-        if let Some(entry) = self.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
+        if let Some(entry) = self.all.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
             entry.known = None;
         }
     }
@@ -192,9 +193,9 @@ impl MutationCache {
     fn told(&self, kind: OwnedKind, object: &LazyObject) -> bool {
         let Some(version) = version(object.meta()) else { return true };
         let key = key(kind, object.meta());
-        let is_news = self.lock().is_news(&key, version);
+        let is_news = self.all.lock().is_news(&key, version);
         let whole = if is_news { object.whole().ok() } else { None };
-        let mut all = self.lock();
+        let mut all = self.all.lock();
         if let Some(whole) = whole {
             all.learn(&key, version, &whole);
         }
@@ -206,7 +207,7 @@ impl MutationCache {
 
     /// Whether a full read of a blog is due after that interval. Returns `true` once.
     pub fn is_due(&self, uid: &str, interval: Duration) -> bool {
-        let (now, mut all) = (Instant::now(), self.lock());
+        let (now, mut all) = (Instant::now(), self.all.lock());
         let first = !all.looks.contains_key(uid);
         let due = all.looks.get(uid).is_some_and(|look| *look <= now);
         if first || due {
@@ -217,17 +218,12 @@ impl MutationCache {
 
     /// Makes the next reconcile of a blog read all its objects.
     pub fn invalidate(&self, uid: &str) {
-        self.lock().looks.insert(uid.to_owned(), Instant::now());
+        self.all.lock().looks.insert(uid.to_owned(), Instant::now());
     }
 
     /// Removes a deleted blog.
     pub fn forget(&self, uid: &str) {
-        self.lock().looks.remove(uid);
-    }
-
-    /// A panic while writing leaves a usable map: at worst an object is read once more.
-    fn lock(&self) -> MutexGuard<'_, All> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().looks.remove(uid);
     }
 }
 

@@ -1,15 +1,13 @@
 //! How often a blog that isn't ready yet is reconciled though no watch event arrives: a pod that can't pull its image changes
 //! no object that is watched. The delay grows while nothing changes, as a full cluster has many such blogs.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use flaskblog_api::FlaskBlog;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::model::blog_meta::BlogMeta;
 
@@ -44,7 +42,7 @@ pub struct Pace {
 impl Pace {
     /// The blog or one of its children has changed.
     pub fn reset(&self, namespace: &str, name: &str) {
-        self.lock().remove(&(namespace.to_owned(), name.to_owned()));
+        self.unsettled.lock().remove(&(namespace.to_owned(), name.to_owned()));
     }
 
     /// The same, by reference.
@@ -54,7 +52,7 @@ impl Pace {
 
     /// A step of this blog becomes possible after this time, or none does.
     pub fn plan(&self, uid: &str, after: Option<Duration>) {
-        let mut steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut steps = self.steps.lock();
         match after {
             Some(after) => {
                 steps.insert(uid.to_owned(), Instant::now() + after);
@@ -68,7 +66,7 @@ impl Pace {
     /// That delay, or less if a step becomes possible before.
     #[must_use]
     pub fn at_most(&self, uid: &str, delay: Duration) -> Duration {
-        let steps = self.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps = self.steps.lock();
         let left = steps.get(uid).map(|at| at.saturating_duration_since(Instant::now()) + MARGIN);
         left.map_or(delay, |left| left.min(delay))
     }
@@ -80,7 +78,7 @@ impl Pace {
 
     /// Counts one more reconcile without a change.
     fn count(&self, namespace: &str, name: &str) -> u32 {
-        let mut all = self.lock();
+        let mut all = self.unsettled.lock();
         if all.len() >= LIMIT {
             all.clear();
         }
@@ -91,22 +89,17 @@ impl Pace {
 
     /// Whether the quick reconciles of a blog are over.
     pub fn is_slow(&self, id: &BlogMeta) -> bool {
-        self.lock().get(&key(id)).is_some_and(|one| one.count >= QUICK)
+        self.unsettled.lock().get(&key(id)).is_some_and(|one| one.count >= QUICK)
     }
 
     /// The blog's next wake-up only reads its workloads, unless an event comes before.
     pub fn plan_read(&self, id: &BlogMeta, reconcile_at: Instant) {
-        self.lock().entry(key(id)).or_default().reconcile_at = Some(reconcile_at);
+        self.unsettled.lock().entry(key(id)).or_default().reconcile_at = Some(reconcile_at);
     }
 
     /// Whether this wake-up was planned by [`Self::plan_read`], and when the reconcile after it is due. Answers so once.
     pub fn take_read(&self, id: &BlogMeta) -> Option<Instant> {
-        self.lock().get_mut(&key(id))?.reconcile_at.take().filter(|at| *at > Instant::now())
-    }
-
-    /// A panic while counting leaves usable counts.
-    fn lock(&self) -> MutexGuard<'_, HashMap<(String, String), Unsettled>> {
-        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unsettled.lock().get_mut(&key(id))?.reconcile_at.take().filter(|at| *at > Instant::now())
     }
 }
 

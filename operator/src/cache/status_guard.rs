@@ -1,10 +1,10 @@
 //! Statuses that another client has written over: the operator's own writes are no news, others' are.
 
+use parking_lot::Mutex;
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
@@ -45,7 +45,7 @@ impl StatusGuard {
     /// This is, or is about to become, the status of the blog.
     pub fn expect(&self, uid: &str, status: Option<&FlaskBlogStatus>) {
         let now = hash(status);
-        let mut all = self.lock();
+        let mut all = self.expected.lock();
         let before = all.get(uid).map(|expected| expected.now).filter(|before| *before != now);
         all.insert(uid.to_owned(), Expected { now, before });
     }
@@ -54,7 +54,7 @@ impl StatusGuard {
     #[must_use]
     pub fn is_overwritten(&self, blog: &FlaskBlog) -> bool {
         let (uid, status) = (blog.uid().unwrap_or_default(), hash(blog.status.as_ref()));
-        let mut all = self.lock();
+        let mut all = self.expected.lock();
         let Some(expected) = all.get_mut(&uid) else { return false };
         if expected.now == status {
             expected.before = None;
@@ -72,12 +72,7 @@ impl StatusGuard {
 
     /// The blog is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
-    }
-
-    /// A panic while writing leaves a usable map.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Expected>> {
-        self.expected.lock().unwrap_or_else(PoisonError::into_inner)
+        self.expected.lock().remove(uid);
     }
 }
 

@@ -2,10 +2,8 @@
 //!
 //! Without them a reconcile could read a stale status, find it correct, and keep the newer wrong one.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, sync::Arc};
 
 use flaskblog_api::FlaskBlog;
 use kube::ResourceExt;
@@ -29,7 +27,7 @@ impl StatusWrites {
     #[must_use]
     pub fn newest(&self, told: Arc<FlaskBlog>) -> Arc<FlaskBlog> {
         let (uid, version) = (told.uid().unwrap_or_default(), told.resource_version().unwrap_or_default());
-        match self.lock().get(&uid) {
+        match self.0.lock().get(&uid) {
             Some(newest) if newest.superseded.contains(&version) => Arc::clone(&newest.blog),
             _ => told,
         }
@@ -38,7 +36,7 @@ impl StatusWrites {
     /// The watch has told of this state. Held instead of the answer to a write, it costs no memory of its own.
     pub fn observe_event(&self, blog: Arc<FlaskBlog>) {
         let (uid, version) = (blog.uid().unwrap_or_default(), blog.resource_version().unwrap_or_default());
-        if let Some(newest) = self.lock().get_mut(&uid).filter(|one| !one.superseded.contains(&version)) {
+        if let Some(newest) = self.0.lock().get_mut(&uid).filter(|one| !one.superseded.contains(&version)) {
             newest.blog = blog;
         }
     }
@@ -46,7 +44,7 @@ impl StatusWrites {
     /// A status was written to `before`; the API server's answer is `after`.
     pub fn insert(&self, before: &FlaskBlog, after: FlaskBlog) {
         let (Some(uid), Some(version)) = (after.uid(), before.resource_version()) else { return };
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let mut superseded = all.remove(&uid).map(|newest| newest.superseded).unwrap_or_default();
         superseded.push(version);
         if superseded.len() > LATE {
@@ -57,12 +55,7 @@ impl StatusWrites {
 
     /// The blog is gone.
     pub fn forget(&self, uid: &str) {
-        self.lock().remove(uid);
-    }
-
-    /// A panic while writing leaves a usable map.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Newest>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().remove(uid);
     }
 }
 

@@ -1,12 +1,7 @@
 //! FlaskBlogs as the watch receives them. One that can't be parsed is reported on itself and stops no other: it may be of a
 //! newer release's schema, which stays in the cluster when the operator is rolled back.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::HashMap, time::Duration};
 
 use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
 use k8s_openapi::{
@@ -20,6 +15,8 @@ use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
+
+use parking_lot::Mutex;
 
 use crate::cache::wire_format::Metadata;
 
@@ -144,7 +141,7 @@ impl UnparsableBlogs {
     pub fn sort_out(&self, scope: Option<&str>, event: Event<ReceivedBlog>) -> Option<Event<FlaskBlog>> {
         match event {
             Event::Init => {
-                self.lock().retain(|(namespace, _), _| scope.is_some_and(|scope| scope != namespace));
+                self.all.lock().retain(|(namespace, _), _| scope.is_some_and(|scope| scope != namespace));
                 Some(Event::Init)
             }
             Event::InitDone => Some(Event::InitDone),
@@ -154,7 +151,7 @@ impl UnparsableBlogs {
                 None
             }
             Event::Apply(ReceivedBlog::Parsed(blog)) => {
-                self.lock().remove(&key(&blog.metadata));
+                self.all.lock().remove(&key(&blog.metadata));
                 Some(Event::Apply(*blog))
             }
             Event::Apply(ReceivedBlog::Unparsable(blog)) => {
@@ -163,7 +160,7 @@ impl UnparsableBlogs {
                 Some(Event::Delete(stub))
             }
             Event::Delete(blog) => {
-                self.lock().remove(&key(blog.meta()));
+                self.all.lock().remove(&key(blog.meta()));
                 Some(Event::Delete(match blog {
                     ReceivedBlog::Parsed(blog) => *blog,
                     ReceivedBlog::Unparsable(blog) => blog.stub,
@@ -175,12 +172,12 @@ impl UnparsableBlogs {
     /// Whether this FlaskBlog exists and can't be parsed.
     #[must_use]
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
-        self.lock().contains_key(&(namespace.to_owned(), name.to_owned()))
+        self.all.lock().contains_key(&(namespace.to_owned(), name.to_owned()))
     }
 
     fn insert(&self, blog: Box<Unparsable>) {
         let entry = Entry { due: Some(Instant::now()), blog };
-        self.lock().insert(key(&entry.blog.stub.metadata), entry);
+        self.all.lock().insert(key(&entry.blog.stub.metadata), entry);
         self.changed.notify_one();
     }
 
@@ -188,7 +185,7 @@ impl UnparsableBlogs {
     pub async fn next(&self) -> Box<Unparsable> {
         loop {
             let first = {
-                let mut all = self.lock();
+                let mut all = self.all.lock();
                 let first = all.values_mut().filter(|one| one.due.is_some()).min_by_key(|one| one.due);
                 match first {
                     Some(entry) if entry.due <= Some(Instant::now()) => {
@@ -209,14 +206,9 @@ impl UnparsableBlogs {
 
     /// Reports it again after the delay, unless it has changed since.
     pub fn retry(&self, blog: &Unparsable, delay: Duration) {
-        if let Some(entry) = self.lock().get_mut(&key(&blog.stub.metadata)) {
+        if let Some(entry) = self.all.lock().get_mut(&key(&blog.stub.metadata)) {
             entry.due.get_or_insert(Instant::now() + delay);
         }
-    }
-
-    /// A panic while writing leaves a usable map.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Entry>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,13 +1,11 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::net::TcpListener;
+
+use parking_lot::Mutex;
 
 use crate::context::Context;
 
@@ -24,16 +22,16 @@ impl Waiting {
 
     /// Waits for this one too.
     pub fn add(&self, what: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what);
+        self.0.lock().insert(what);
     }
 
     /// This one has come.
     pub fn done(&self, what: &'static str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
+        self.0.lock().remove(what);
     }
 
     fn list(&self) -> Vec<&'static str> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+        self.0.lock().iter().copied().collect()
     }
 }
 

@@ -1,10 +1,7 @@
 //! Growing delay per blog after errors; kube-runtime has none of its own (kube-rs/kube#1916).
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{collections::HashMap, time::Duration};
 
 /// Before the first retry.
 const FIRST: Duration = Duration::from_secs(1);
@@ -24,7 +21,7 @@ impl Backoff {
     /// Counts one more failure and says how long to wait. `jitter` is 0..1 and spreads blogs that fail together over
     /// the upper half of the delay.
     pub fn failed(&self, uid: &str, jitter: f64) -> Duration {
-        let mut failures = self.lock();
+        let mut failures = self.failures.lock();
         if failures.len() >= LIMIT {
             failures.clear();
         }
@@ -36,24 +33,19 @@ impl Backoff {
 
     /// Forgets the failures of a blog that did well or is gone.
     pub fn succeeded(&self, uid: &str) {
-        self.lock().remove(uid);
+        self.failures.lock().remove(uid);
     }
 
     /// How many blogs wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.failures.lock().len()
     }
 
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// A panic while counting leaves a usable count.
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

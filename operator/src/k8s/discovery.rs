@@ -1,10 +1,7 @@
 //! Discovery of optional kinds: the Prometheus operator's and the vertical autoscaler's.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{collections::BTreeSet, time::Duration};
 
 use flaskblog_api::OwnedKind;
 use kube::Client;
@@ -31,31 +28,26 @@ impl Discovery {
         if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
             return Ok(());
         }
-        *self.lock() = missing(client).await?;
+        *self.missing.lock() = missing(client).await?;
         *asked = Some(Instant::now());
         Ok(())
     }
 
     /// A watch has heard that its kind isn't there any more.
     pub fn mark_unserved(&self, kind: OwnedKind) {
-        self.lock().insert(kind);
+        self.missing.lock().insert(kind);
     }
 
     /// The kinds that aren't served, as far as is known.
     #[must_use]
     pub fn missing(&self) -> BTreeSet<OwnedKind> {
-        self.lock().clone()
+        self.missing.lock().clone()
     }
 
     /// Whether it isn't served, as far as is known.
     #[must_use]
     pub fn is_missing(&self, kind: OwnedKind) -> bool {
-        self.lock().contains(&kind)
-    }
-
-    /// A panic while writing leaves a usable set.
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<OwnedKind>> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.missing.lock().contains(&kind)
     }
 }
 

@@ -1,11 +1,7 @@
 //! Failing watches, as `/readyz` and the log report them.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use parking_lot::Mutex;
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use flaskblog_api::FlaskBlog;
 use futures::{Stream, StreamExt, future, stream};
@@ -71,7 +67,7 @@ impl WatchFailures {
     /// A watch has failed; `began` if it had worked until then. Returns whether that is to be logged.
     #[must_use]
     pub fn failed(&self, watch: &Watch, words: String, began: bool) -> bool {
-        let (now, mut all) = (Instant::now(), self.lock());
+        let (now, mut all) = (Instant::now(), self.0.lock());
         let new = || Failures { in_a_row: 0, last: now, unwatched: None, logged: None, words: String::new() };
         let one = all.entry(watch.clone()).or_insert_with(new);
         if one.last.elapsed() >= MEMORY {
@@ -88,7 +84,7 @@ impl WatchFailures {
 
     /// A watch has received something; nothing but a list proves no watch.
     pub fn worked(&self, watch: &Watch, is_list: bool) {
-        if let Some(one) = self.lock().get_mut(watch) {
+        if let Some(one) = self.0.lock().get_mut(watch) {
             one.in_a_row = 0;
             one.unwatched = one.unwatched.filter(|_| is_list);
         }
@@ -97,7 +93,7 @@ impl WatchFailures {
     /// A sentence for each watch that fails again and again.
     #[must_use]
     pub fn failing(&self) -> Vec<String> {
-        let all = self.lock();
+        let all = self.0.lock();
         let failing = all.iter().filter(|(_, one)| one.counts());
         failing.map(|(watch, one)| format!("{watch}, which fails: {}", one.words)).collect()
     }
@@ -105,7 +101,7 @@ impl WatchFailures {
     /// Whether changes may go unseen.
     #[must_use]
     pub fn any_failing(&self) -> bool {
-        self.lock().values().any(Failures::counts)
+        self.0.lock().values().any(Failures::counts)
     }
 
     /// Waits until FlaskBlogs couldn't be watched for five minutes, and returns why.
@@ -119,7 +115,7 @@ impl WatchFailures {
     }
 
     fn unwatched(&self, kind: &str) -> Option<String> {
-        let all = self.lock();
+        let all = self.0.lock();
         let lasting = |one: &Failures| {
             let since = one.unwatched.filter(|_| one.last.elapsed() < MEMORY)?;
             Some(since.elapsed()).filter(|time| *time >= LONGEST_UNWATCHED)
@@ -129,11 +125,6 @@ impl WatchFailures {
             .filter(|(watch, _)| watch.kind == kind)
             .find_map(|(watch, one)| Some((watch, one, lasting(one)?)))?;
         Some(format!("{watch} has failed for {} s: {}", time.as_secs(), one.words))
-    }
-
-    /// A panic while counting leaves usable counts.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Watch, Failures>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

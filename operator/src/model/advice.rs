@@ -133,7 +133,8 @@ mod tests {
 
     #[test]
     fn immutable_secret_is_made_writable_by_its_commands() {
-        let refusal = "Secret \"daily\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
+        let refusal =
+            "Secret \"daily\" is invalid: data: Forbidden: field is immutable when `immutable` is set";
         let message = message(&id(), &refused("daily", 422, refusal));
         assert!(message.contains("kubectl replace --force -n press -f daily.yaml; "), "{message}");
         assert!(message.ends_with(r#"--type=merge -p '{"spec":{"hibernate":false}}'"#), "{message}");
