@@ -1,6 +1,6 @@
-//! Watch events of PersistentVolumeClaims: which claim is read again in the next reconcile.
+//! Watch events of PVCs: which PVC the next reconcile reads again.
 //!
-//! Claims are not cached: a blog that is ready needs nothing of its claim until an event reports a change.
+//! PVCs are not cached: a ready blog needs no data of its PVC until an event reports a change.
 
 use std::collections::HashSet;
 
@@ -11,14 +11,14 @@ use parking_lot::Mutex;
 
 use crate::model::blog_meta::BlogMeta;
 
-/// Claims that have changed since they were read, by namespace and name.
+/// PVCs that have changed since they were read, by namespace and name.
 #[derive(Debug, Default)]
 pub struct ChangedClaims(Mutex<HashSet<(String, String)>>);
 
 impl ChangedClaims {
-    /// Takes in a watch event; returns whether it leads to a reconcile.
+    /// Records a watch event and returns whether it triggers a reconcile.
     ///
-    /// The first list of a watch repeats what reconciles have read, except for claims that are in trouble.
+    /// The first list of a watch repeats what reconciles have read, except for PVCs that are in trouble.
     pub fn observe_event(&self, event: &Event<PersistentVolumeClaim>) -> bool {
         let claim = match event {
             Event::Init | Event::InitDone => return false,
@@ -29,7 +29,7 @@ impl ChangedClaims {
         true
     }
 
-    /// Whether the blog's claim has changed since the last call.
+    /// Whether the blog's PVC has changed since the last call.
     pub fn take_changed(&self, id: &BlogMeta) -> bool {
         let mut changed = self.0.lock();
         !changed.is_empty() && changed.remove(&(id.namespace.clone(), data_claim(&id.name)))
@@ -41,7 +41,9 @@ fn is_sound(claim: &PersistentVolumeClaim) -> bool {
     claim.metadata.deletion_timestamp.is_none() && phase == Some("Bound")
 }
 
-/// The blog that a claim belongs to, by its label: a claim that is kept has no owner.
+/// The blog of a PVC, by its label.
+///
+/// A retained PVC has no owner reference.
 #[must_use]
 pub fn blog_of_claim(claim: &PersistentVolumeClaim) -> Option<ObjectRef<FlaskBlog>> {
     let blog = claim.labels().get("app.kubernetes.io/instance")?;
@@ -74,7 +76,7 @@ mod tests {
             Event::InitApply(claim(Some("2026-01-01T00:00:00Z"), "Bound")),
             Event::Delete(claim(None, "Bound")),
         ] {
-            // Each event leads to a reconcile, also while an earlier one still waits for its own.
+            // Each event triggers a reconcile, also while an earlier one is still pending.
             assert!(claims.observe_event(&event) && claims.observe_event(&event), "{event:?}");
             assert!(claims.take_changed(&id) && !claims.take_changed(&id), "{event:?}");
         }

@@ -1,21 +1,23 @@
-//! Which versions of the certificates' Secrets were checked.
+//! Cache of Secret versions whose certificates were checked.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-/// The versions of the Secrets whose data is known to be good, by the uid of the blog.
+/// Secret versions with valid data, by the uid of the blog.
 #[derive(Debug, Default)]
 pub struct CheckedSecrets(Mutex<HashMap<String, Option<String>>>);
 
 impl CheckedSecrets {
-    /// Whether the Secret has changed since the last call; the first version counts as good.
+    /// Whether the Secret has changed since the last call.
+    ///
+    /// The first version counts as unchanged.
     pub fn has_changed(&self, uid: &str, version: Option<String>) -> bool {
         let before = self.0.lock().insert(uid.to_owned(), version.clone());
         before.is_some_and(|before| before != version)
     }
 
-    /// The blog is gone.
+    /// Evicts a deleted blog.
     pub fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
     }

@@ -1,4 +1,4 @@
-//! Compressed objects. Those of one role are much alike, so the first of a role is the LZ4 dictionary of the others.
+//! Compressed objects. Objects of one role are alike, so the first of a role is the LZ4 dictionary of the others.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,26 +9,30 @@ use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended
 
 use crate::model::managed_fields::own_updates;
 
-/// One object. Of the managers of its fields, which are half of it, only the operator's own updates are kept.
+/// One compressed object.
+///
+/// Managed fields are half of an object, so only the operator's own updates are kept of them.
 #[derive(Debug)]
 pub struct CompressedObject {
     model: Arc<[u8]>,
     difference: Box<[u8]>,
 }
 
-/// The first object of each role as JSON. Two of one kind, if a blog has so many, are one of the app's and one of MySQL's.
+/// The first object of each role as JSON.
+///
+/// A blog has at most two objects of a kind: one of the app and one of MySQL.
 #[derive(Debug, Default)]
 pub struct Dictionaries(HashMap<(OwnedKind, bool), Arc<[u8]>>);
 
-/// So far back LZ4 can point (<https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md>).
+/// Largest distance of an LZ4 back-reference (<https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md>).
 const REACH: usize = 60 * 1024;
 
 impl Dictionaries {
-    /// The object, or nothing if it is none that can be written as JSON.
+    /// Compresses an object, or returns `None` if it can't be serialized.
     pub fn pack(&mut self, kind: OwnedKind, object: &DynamicObject) -> Option<CompressedObject> {
         let managed_fields = own_updates(object.managed_fields());
         let metadata = ObjectMeta { managed_fields, ..object.metadata.clone() };
-        // Apart, as reading an object whose fields are among others takes half as long again.
+        // Metadata and data are separate values: flattened fields take half as long again to deserialize.
         let json = serde_json::to_vec(&(metadata, &object.data)).ok()?;
         let of_app = object
             .labels()
@@ -41,7 +45,7 @@ impl Dictionaries {
 }
 
 impl CompressedObject {
-    /// The object as it was.
+    /// Decompresses the object.
     #[must_use]
     pub fn unpacked(&self) -> Option<DynamicObject> {
         let json = decompress_size_prepended_with_dict(&self.difference, &self.model).ok()?;

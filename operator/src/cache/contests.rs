@@ -1,4 +1,6 @@
-//! Objects that another manager keeps changing back, or creating: written or deleted ever more rarely, and named in the status.
+//! Contested objects: those that another manager keeps reverting or recreating.
+//!
+//! The operator writes or deletes them with a growing delay, and names them in the status.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,22 +12,24 @@ use parking_lot::Mutex;
 
 use crate::model::blog_meta::BlogMeta;
 
-/// With so many writes of one object within a minute it is contested: its creation and a few edits by hand are usual.
+/// Writes within [`WINDOW`] that make an object contested.
+///
+/// Its creation and a few manual edits are usual.
 const CONTESTED: usize = 4;
-/// In this time.
+/// Period in which writes of one object are counted.
 const WINDOW: Duration = Duration::from_secs(60);
-/// Before the first write after that.
+/// Delay of the first write to a contested object.
 const FIRST: Duration = Duration::from_secs(20);
-/// However long the contest lasts.
+/// Longest delay of a write to a contested object.
 const LONGEST: Duration = Duration::from_secs(300);
-/// Past so many objects those that weren't written for a minute are forgotten.
+/// Largest number of objects, past which those without recent writes are evicted.
 const LIMIT: usize = 10_000;
 
-/// The writes of a minute, by the blog's uid and the object's role.
+/// Recent writes, by the blog's uid and the object's role.
 #[derive(Debug, Default)]
 pub struct Contests(Mutex<HashMap<(String, Child), Contest>>);
 
-/// Generation of the FlaskBlog and hash of the object; without a hash it isn't wanted.
+/// Generation of the FlaskBlog and hash of the object. A deletion has none.
 type Wanted = (Option<i64>, Option<String>);
 
 fn wanted_by(id: &BlogMeta, object: Option<&DynamicObject>) -> Wanted {
@@ -34,11 +38,11 @@ fn wanted_by(id: &BlogMeta, object: Option<&DynamicObject>) -> Wanted {
 
 #[derive(Debug)]
 struct Contest {
-    /// What was wanted: another spec is no contest.
+    /// The desired state. A change of the spec starts a new count.
     wanted: Wanted,
-    /// Those of the last minute.
+    /// Writes within [`WINDOW`].
     writes: Vec<Instant>,
-    /// How often it was delayed.
+    /// Number of delayed writes.
     delays: u32,
     until: Instant,
     /// The sentence for the status, once it is known.
@@ -65,7 +69,7 @@ impl Contest {
         }
     }
 
-    /// Until a minute after the last delay nothing proves an end.
+    /// Whether a delay is running or ended less than a minute ago.
     fn is_lasting(&self) -> bool {
         self.delays > 0 && self.until.elapsed() < WINDOW
     }
@@ -76,7 +80,7 @@ impl Contest {
 }
 
 impl Contests {
-    /// Counts a write of that content, or the deletion of an object that isn't wanted.
+    /// Counts a write of that content, or a deletion without it.
     pub fn wrote(&self, id: &BlogMeta, role: Child, object: Option<&DynamicObject>) {
         let mut all = self.0.lock();
         if all.len() >= LIMIT {
@@ -90,7 +94,7 @@ impl Contests {
         one.write();
     }
 
-    /// Whether that object isn't to be written yet, or not to be deleted if it isn't wanted.
+    /// Whether the write or deletion of an object is delayed.
     #[must_use]
     pub fn holds(&self, id: &BlogMeta, role: Child, object: Option<&DynamicObject>) -> bool {
         let all = self.0.lock();
@@ -98,13 +102,13 @@ impl Contests {
         one.is_some_and(|one| one.left().is_some() && one.wanted == wanted_by(id, object))
     }
 
-    /// When the first of a blog's contested objects may be written again.
+    /// Time until the first of a blog's contested objects may be written.
     #[must_use]
     pub fn next(&self, uid: &str) -> Option<Duration> {
         self.0.lock().iter().filter(|((of, _), _)| of == uid).filter_map(|(_, one)| one.left()).min()
     }
 
-    /// The sentences of the status on the blog's contested objects.
+    /// The status sentences about the blog's contested objects.
     #[must_use]
     pub fn words(&self, uid: &str) -> Vec<String> {
         let all = self.0.lock();
@@ -119,26 +123,28 @@ impl Contests {
         words
     }
 
-    /// Keeps what explains the contest of an object. `affects_spec`: whether more than metadata changes, or it is unknown.
+    /// Stores the sentence about a contested object.
+    ///
+    /// `affects_spec`: more than metadata changes, or the difference is unknown.
     pub fn explain(&self, uid: &str, role: Child, words: String, affects_spec: bool) {
         if let Some(one) = self.0.lock().get_mut(&(uid.to_owned(), role)) {
             (one.words, one.affects_spec) = (Some(words), affects_spec);
         }
     }
 
-    /// The sentence on a contest of the spec of an object, which may not work meanwhile.
+    /// The sentence about a contested spec, whose object may not work meanwhile.
     #[must_use]
     pub fn words_on_spec(&self, uid: &str, role: Child) -> Option<String> {
         let all = self.0.lock();
         all.get(&(uid.to_owned(), role)).filter(|one| one.is_lasting() && one.affects_spec)?.words.clone()
     }
 
-    /// Whether the contest of an object is explained.
+    /// Whether a contested object has a sentence.
     pub fn is_explained(&self, uid: &str, role: Child) -> bool {
         self.0.lock().get(&(uid.to_owned(), role)).is_some_and(|one| one.words.is_some())
     }
 
-    /// The blog is gone.
+    /// Evicts a deleted blog.
     pub fn forget(&self, uid: &str) {
         self.0.lock().retain(|(of, _), _| of != uid);
     }
@@ -160,7 +166,7 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    /// How many writes a client provokes in an hour that reverts each of them at once.
+    /// Counts the writes in an hour while a client reverts each.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reverts_every_write_provokes_few_of_them() {
         let (contests, wanted) = (Contests::default(), object(json!({"replicas": 2})));

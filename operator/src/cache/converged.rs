@@ -1,7 +1,7 @@
 //! Blogs whose objects match their plan, so that a status change needs no second comparison.
 //!
-//! Most reconciles of a new blog are such: its pods start one after the other. The cache holds the plan and a fingerprint of
-//! each object without its status. An object that a webhook changes on admission is therefore not applied in a loop.
+//! Most reconciles of a new blog are status changes, since its pods start one after the other. The cache holds the plan and a
+//! fingerprint of each object without its status. So an object that a webhook mutates on admission isn't applied in a loop.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use crate::model::{objects::ByRole, observed::Observed, plan::Plan};
 
-/// By the uid of the blog.
+/// Plan and fingerprints, by the uid of the blog.
 #[derive(Debug, Default)]
 pub struct ConvergedCache(Mutex<HashMap<String, (Plan, Fingerprints)>>);
 
@@ -35,7 +35,7 @@ impl ConvergedCache {
         self.0.lock().insert(plan.id.uid.clone(), (plan.clone(), fingerprints(children)));
     }
 
-    /// Removes a blog that is gone or differs.
+    /// Evicts a blog that is deleted or differs from its plan.
     pub fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
     }
@@ -45,7 +45,7 @@ fn fingerprints(children: &ByRole) -> Fingerprints {
     children.iter().map(|(role, object)| (*role, fingerprint(object))).collect()
 }
 
-/// Everything but the status. The API server counts changes of the rest as generations, where the kind has a status at all.
+/// Hashes all but the status. Where a kind has a status, the generation counts other changes.
 fn fingerprint(object: &DynamicObject) -> u64 {
     let meta = &object.metadata;
     let mut hasher = DefaultHasher::new();

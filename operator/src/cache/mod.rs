@@ -1,4 +1,4 @@
-//! What the operator knows without another request.
+//! Caches: state that needs no request to the API server.
 
 pub mod changed_claims;
 pub mod checked_secrets;

@@ -1,6 +1,6 @@
 //! Mutation cache of child objects, as client-go's: watch events merged with this process's own reads and writes.
 //!
-//! The newest resourceVersion wins; versions are growing numbers (KEP-5504). An object with another kind of version isn't
+//! The newest resourceVersion wins. Versions are growing numbers (KEP-5504). An object with another kind of version isn't
 //! cached. A stale watch event never replaces a newer write. While a watch fails, and at every resync, all objects are read
 //! from the API server.
 
@@ -34,7 +34,7 @@ pub struct MutationCache {
 #[derive(Debug, Default)]
 struct All {
     entries: HashMap<Key, Entry>,
-    /// When all objects of a blog are next read from the API server, by its uid.
+    /// Time of a blog's next full read, by its uid.
     looks: HashMap<String, Instant>,
     /// Kinds and namespaces (none means all) whose initial list is complete.
     complete: HashSet<(OwnedKind, Option<Box<str>>)>,
@@ -45,12 +45,12 @@ struct All {
     models: Dictionaries,
 }
 
-/// A first list that takes longer is not waited for: what isn't known is read.
+/// Longest wait for the initial lists. An object that isn't cached is read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// No answer comes later than this.
+/// Latest arrival of a response.
 const LATEST_ANSWER: Duration = Duration::from_secs(60);
-/// So many deletions are remembered before the older ones are looked for.
+/// Deletions that are cached before old ones are evicted.
 const MANY_GONE: usize = 256;
 
 type Key = (OwnedKind, Box<str>, Box<str>);
@@ -74,7 +74,7 @@ impl All {
         self.complete.contains(&(kind, None)) || self.complete.contains(&(kind, Some(namespace.into())))
     }
 
-    /// Keeps the object, if it is newer than what is known.
+    /// Caches the object, if it is newer than the cached one.
     fn learn(&mut self, key: &Key, version: u64, object: &DynamicObject) {
         if self.is_news(key, version)
             && let Some(packed) = self.models.pack(key.0, object)
@@ -83,13 +83,13 @@ impl All {
         }
     }
 
-    /// Whether this version of an object isn't known yet, nor gone by now.
+    /// Whether this version is newer than cache and recent deletion.
     fn is_news(&self, key: &Key, version: u64) -> bool {
         let is_gone = self.gone.get(key).is_some_and(|(gone, _)| *gone >= version);
         !is_gone && !self.entries.get(key).is_some_and(|entry| entry.knows(version))
     }
 
-    /// Forgets a deleted object, unless another one of its name has been made since.
+    /// Evicts a deleted object, unless one of its name has been recreated.
     fn delete(&mut self, key: Key, version: Option<u64>) {
         match (version, self.entries.get_mut(&key)) {
             (Some(version), Some(entry)) if entry.knows(version + 1) => entry.watched = None,
@@ -110,7 +110,7 @@ impl MutationCache {
         self.all.lock().awaited.insert((kind, scope.map(str::to_owned)));
     }
 
-    /// Waits for the initial lists of all watches, at most for a limit.
+    /// Waits for the initial lists of all watches, up to a limit.
     pub async fn wait_for_sync(&self) {
         let complete = async {
             loop {
@@ -127,8 +127,9 @@ impl MutationCache {
         }
     }
 
-    /// Merges a watch event; returns whether it is newer than the cache. A restarted watch reports no deletions of the
-    /// meantime, so its start clears what is known of its scope.
+    /// Merges a watch event. Returns whether it is newer than the cache.
+    ///
+    /// A restarted watch reports no deletions of the meantime, so its start clears the cache of its scope.
     pub fn observe_event(&self, kind: OwnedKind, scope: Option<&str>, event: &Event<LazyObject>) -> bool {
         match event {
             Event::Init => {
@@ -151,13 +152,13 @@ impl MutationCache {
         true
     }
 
-    /// The newest state of an object; `None` if it is absent or the watch might have missed a newer one.
+    /// The newest state of an object. `None` if it is absent or may be stale.
     #[must_use]
     pub fn current(&self, kind: OwnedKind, namespace: &str, name: &str) -> Option<DynamicObject> {
         let all = self.all.lock();
         let entry = all.entries.get(&(kind, namespace.into(), name.into()))?;
         let (_, object) = entry.known.as_ref()?;
-        // Before the watch has told of everything, only what it has told of is watched.
+        // Until the initial list is complete, only the objects that it has delivered are watched.
         if entry.watched.is_none() && !all.is_complete(kind, namespace) {
             return None;
         }
@@ -182,14 +183,18 @@ impl MutationCache {
         self.all.lock().entries.remove(&(kind, namespace.into(), name.into()));
     }
 
-    /// Marks an object as stale: it is read before the next use, since a watch event may be lost.
+    /// Marks an object as stale. It is read before the next use.
+    ///
+    /// Its watch event may be lost.
     pub fn invalidate_object(&self, kind: OwnedKind, namespace: &str, name: &str) {
         if let Some(entry) = self.all.lock().entries.get_mut(&(kind, namespace.into(), name.into())) {
             entry.known = None;
         }
     }
 
-    /// Merges one object of a watch event. It is parsed only if it is newer, outside of the lock.
+    /// Merges one object of a watch event.
+    ///
+    /// It is parsed only if it is newer, and outside of the lock.
     fn told(&self, kind: OwnedKind, object: &LazyObject) -> bool {
         let Some(version) = version(object.meta()) else { return true };
         let key = key(kind, object.meta());

@@ -1,5 +1,7 @@
-//! How often a blog that isn't ready yet is reconciled though no watch event arrives: a pod that can't pull its image changes
-//! no object that is watched. The delay grows while nothing changes, as a full cluster has many such blogs.
+//! Requeue delays of a blog that isn't ready yet.
+//!
+//! Without watch events it is reconciled too, since a pod that can't pull its image changes no watched object. The delay grows
+//! while nothing changes, since a full cluster has many such blogs.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,27 +13,27 @@ use parking_lot::Mutex;
 
 use crate::model::blog_meta::BlogMeta;
 
-/// After a change, a few times.
+/// Delay of the first reconciles after a change.
 const FIRST: Duration = Duration::from_secs(10);
-/// So many reconciles follow each other at the first delay.
+/// Number of reconciles at the first delay.
 const QUICK: u32 = 3;
-/// However long nothing changes.
+/// Longest delay while nothing changes.
 const LONGEST: Duration = Duration::from_secs(120);
-/// So much later than a step becomes possible it is tried.
+/// Margin after the time at which a step becomes possible.
 const MARGIN: Duration = Duration::from_secs(1);
-/// Past so many blogs all start over.
+/// Largest number of blogs, past which all start over.
 const LIMIT: usize = 10_000;
 
-/// One blog that isn't as its spec wants it.
+/// One blog that doesn't match its spec yet.
 #[derive(Clone, Copy, Debug, Default)]
 struct Unsettled {
     /// Reconciles since the last change.
     count: u32,
-    /// When the next one is due, if its workloads are read before that.
+    /// Time of the next reconcile, if the workloads are read before.
     reconcile_at: Option<Instant>,
 }
 
-/// Blogs that aren't settled, by namespace and name.
+/// Blogs that don't match their spec yet, by namespace and name.
 #[derive(Debug, Default)]
 pub struct Pace {
     unsettled: Mutex<HashMap<(String, String), Unsettled>>,
@@ -40,7 +42,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// The blog or one of its children has changed.
+    /// Resets the delay after a change of the blog or a child.
     pub fn reset(&self, namespace: &str, name: &str) {
         self.unsettled.lock().remove(&(namespace.to_owned(), name.to_owned()));
     }
@@ -50,7 +52,7 @@ impl Pace {
         self.reset(blog.namespace.as_deref().unwrap_or_default(), &blog.name);
     }
 
-    /// A step of this blog becomes possible after this time, or none does.
+    /// Records when the blog's next step becomes possible, or that none does.
     pub fn plan(&self, uid: &str, after: Option<Duration>) {
         let mut steps = self.steps.lock();
         match after {
@@ -63,7 +65,7 @@ impl Pace {
         }
     }
 
-    /// That delay, or less if a step becomes possible before.
+    /// The given delay, or less if a step becomes possible earlier.
     #[must_use]
     pub fn at_most(&self, uid: &str, delay: Duration) -> Duration {
         let steps = self.steps.lock();
@@ -92,12 +94,16 @@ impl Pace {
         self.unsettled.lock().get(&key(id)).is_some_and(|one| one.count >= QUICK)
     }
 
-    /// The blog's next wake-up only reads its workloads, unless an event comes before.
+    /// Makes the blog's next requeue only read its workloads.
+    ///
+    /// An event before that starts a full reconcile.
     pub fn plan_read(&self, id: &BlogMeta, reconcile_at: Instant) {
         self.unsettled.lock().entry(key(id)).or_default().reconcile_at = Some(reconcile_at);
     }
 
-    /// Whether this wake-up was planned by [`Self::plan_read`], and when the reconcile after it is due. Answers so once.
+    /// Takes the plan of [`Self::plan_read`].
+    ///
+    /// Returns when the reconcile after it is due.
     pub fn take_read(&self, id: &BlogMeta) -> Option<Instant> {
         self.unsettled.lock().get_mut(&key(id))?.reconcile_at.take().filter(|at| *at > Instant::now())
     }

@@ -1,7 +1,7 @@
-//! What the replicas report of their database, read from `/readyz` of their admin port.
+//! Database health as the replicas report it on `/readyz` of their admin port.
 //!
-//! Kubernetes' readiness means that a replica serves pages, if need be the last known ones. Whether a post can be written and
-//! read is a question that only a replica can answer, with its own login over its own connection.
+//! Kubernetes' readiness means that a replica serves pages, possibly cached ones. Only a replica can check whether posts can be
+//! written and read with its own login over its own connection.
 
 use std::{
     collections::HashMap,
@@ -21,24 +21,26 @@ use crate::model::observed::ReplicaReport;
 
 /// The port of `blog-app` for probes.
 pub const ADMIN_PORT: u16 = 9090;
-/// Between two requests to the replicas of a blog that is ready: what breaks is reported within 30 seconds.
+/// Interval between two requests to the replicas of a ready blog.
+///
+/// A failure is reported within 30 seconds.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// Between two requests while a replica reports a failure.
+/// Interval between two requests while a replica reports a failure.
 const INTERVAL_WHILE_FAILING: Duration = Duration::from_secs(5);
-/// While a blog isn't ready, an answer counts for this long.
+/// How long a response counts while a blog isn't ready.
 const FRESH: Duration = Duration::from_secs(1);
-/// A replica checks its database for at most 3 seconds.
+/// Timeout of a request. A replica checks its database for at most 3 seconds.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// So many replicas of a blog are asked; the others share their database.
+/// Largest number of replicas that are requested. The others share their database.
 const REPLICAS: usize = 8;
 const REQUESTS_AT_ONCE: usize = 4;
-/// Longest cause that is kept, in characters.
+/// Longest stored cause, in characters.
 const CAUSE_LIMIT: usize = 400;
 
-/// Status and body of an answer, or why there is none.
+/// Status and body of a response, or the error.
 type Answer = Result<(u16, String), String>;
 
-/// A replica that runs.
+/// A running replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Replica {
     pod: String,
@@ -50,7 +52,7 @@ struct Replica {
 struct Entry {
     /// The version of the Deployment that the replicas belong to.
     deployment: Option<String>,
-    /// Not listed yet, right after a start of the operator.
+    /// `None` until listed, right after a start of the operator.
     replicas: Option<Vec<Replica>>,
     report: Option<ReplicaReport>,
     asked: Instant,
@@ -58,7 +60,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Pods that don't exist are not asked for again until the Deployment changes.
+    /// Whether the Deployment has no pods. They aren't listed again until it changes.
     fn is_empty(&self) -> bool {
         self.replicas.as_ref().is_some_and(Vec::is_empty)
     }
@@ -68,30 +70,32 @@ impl Entry {
 #[derive(Debug, Default)]
 pub struct ReplicaHealth(Mutex<HashMap<String, Entry>>);
 
-/// What the next reconcile does about a blog's replicas.
+/// The source of the next reconcile's report.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// The last report is recent.
     Recent(Option<ReplicaReport>),
-    /// The known replicas are asked again.
+    /// The known replicas are requested again.
     Known,
     /// The pods are listed first.
     List,
 }
 
 impl ReplicaHealth {
-    /// How to learn the state of a blog's replicas. `is_ready`: the status reports the blog as ready.
+    /// Decides how to get the state of a blog's replicas.
+    ///
+    /// `is_ready`: the status reports the blog as ready.
     pub fn lookup(&self, uid: &str, deployment: &DynamicObject, is_ready: bool) -> Lookup {
         let mut all = self.0.lock();
         let (version, now) = (deployment.resource_version(), Instant::now());
-        // Ready never turns true by an answer from before the change that it waits for.
+        // Ready never turns true by a response from before the change that it waits for.
         let is_recent = |entry: &Entry| if is_ready { entry.next > now } else { entry.asked + FRESH > now };
         match all.get(uid) {
             Some(entry) if entry.deployment != version => Lookup::List,
             Some(entry) if is_recent(entry) || entry.is_empty() => Lookup::Recent(entry.report.clone()),
             Some(Entry { replicas: Some(_), .. }) => Lookup::Known,
             Some(_) => Lookup::List,
-            // After a start of the operator thousands of blogs are ready, and none was asked yet.
+            // After a start of the operator thousands of blogs are ready, and no replica has been requested yet.
             None if is_ready => {
                 let next = now + INTERVAL.mul_f64(rand::rng().random_range(0.0..1.0));
                 let entry = Entry { deployment: version, replicas: None, report: None, asked: now, next };
@@ -102,7 +106,7 @@ impl ReplicaHealth {
         }
     }
 
-    /// Asks the replicas that run (client required), and keeps the report. `pods` replaces the known ones.
+    /// Requests the running replicas (client required) and caches the report. `pods` replaces the known ones.
     pub async fn ask(
         &self,
         uid: &str,
@@ -127,20 +131,20 @@ impl ReplicaHealth {
         report
     }
 
-    /// When the replicas of a blog are asked next, if it has any.
+    /// Time until the next request to a blog's replicas, if any.
     pub fn next(&self, uid: &str) -> Option<Duration> {
         let all = self.0.lock();
         let entry = all.get(uid)?;
         (!entry.is_empty()).then(|| entry.next.saturating_duration_since(Instant::now()))
     }
 
-    /// The blog is gone, or has no replica.
+    /// Evicts a blog that is deleted or has no replica.
     pub fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
     }
 }
 
-/// The pods that answer, or should: those that end report that only.
+/// The pods that should respond. Terminating pods only report that they terminate.
 fn running(pods: &[Pod]) -> Vec<Replica> {
     pods.iter().filter_map(replica).take(REPLICAS).collect()
 }
@@ -175,7 +179,7 @@ async fn ask_replica(address: SocketAddr) -> Answer {
     }
 }
 
-/// One report of all answers: the first failure, else the first success.
+/// Merges all responses: the first failure, else the first success.
 fn summary(answers: Vec<(Replica, Answer)>) -> Option<ReplicaReport> {
     let mut unreachable = None;
     let mut good = None;
@@ -195,7 +199,7 @@ fn summary(answers: Vec<(Replica, Answer)>) -> Option<ReplicaReport> {
                 }
                 _ => {}
             },
-            // A replica that starts doesn't listen yet.
+            // A starting replica doesn't listen yet.
             Err(_) if !is_ready => {}
             Ok((status, _)) => unreachable = Some((pod, format!("HTTP status {status}"))),
             Err(cause) => unreachable = Some((pod, cause)),

@@ -1,4 +1,6 @@
-//! Statuses that another client has written over: the operator's own writes are no news, others' are.
+//! Detects statuses that another client has overwritten.
+//!
+//! The operator's own status writes trigger no reconcile, those of other clients do.
 
 use parking_lot::Mutex;
 use std::{
@@ -11,12 +13,14 @@ use flaskblog_api::{FlaskBlog, FlaskBlogStatus};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use kube::ResourceExt;
 
-/// So many times a minute an overwritten status leads to a reconcile; a client that fights over it gets no storm.
+/// Repairs of an overwritten status per minute.
+///
+/// The limit prevents a hot loop with another client.
 const REPAIRS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2);
-/// Past so many blogs, limits that are full again are dropped.
+/// Largest number of blogs, past which full limits are dropped.
 const LIMIT: usize = 10_000;
 
-/// What the status of each blog should be, by its uid.
+/// The expected status of each blog, by its uid.
 pub struct StatusGuard {
     expected: Mutex<HashMap<String, Expected>>,
     repairs: DefaultKeyedRateLimiter<String>,
@@ -25,7 +29,7 @@ pub struct StatusGuard {
 #[derive(Clone, Copy, Debug)]
 struct Expected {
     now: u64,
-    /// Before the write whose echo hasn't arrived yet.
+    /// Status before a write whose watch event hasn't arrived yet.
     before: Option<u64>,
 }
 
@@ -42,7 +46,7 @@ impl Default for StatusGuard {
 }
 
 impl StatusGuard {
-    /// This is, or is about to become, the status of the blog.
+    /// Records the status of a blog, before or after its write.
     pub fn expect(&self, uid: &str, status: Option<&FlaskBlogStatus>) {
         let now = hash(status);
         let mut all = self.expected.lock();
@@ -50,7 +54,7 @@ impl StatusGuard {
         all.insert(uid.to_owned(), Expected { now, before });
     }
 
-    /// Whether another client has written the status that the watch brings, and it is to be repaired now.
+    /// Whether the status is overwritten and a repair is allowed now.
     #[must_use]
     pub fn is_overwritten(&self, blog: &FlaskBlog) -> bool {
         let (uid, status) = (blog.uid().unwrap_or_default(), hash(blog.status.as_ref()));
@@ -70,13 +74,13 @@ impl StatusGuard {
         self.repairs.check_key(&uid).is_ok()
     }
 
-    /// The blog is gone.
+    /// Evicts a deleted blog.
     pub fn forget(&self, uid: &str) {
         self.expected.lock().remove(uid);
     }
 }
 
-/// Of the form in which it is sent: times are shorter in that.
+/// Hashes the status as sent, which has shorter timestamps.
 fn hash(status: Option<&FlaskBlogStatus>) -> u64 {
     let mut hasher = DefaultHasher::new();
     status.and_then(|status| serde_json::to_vec(status).ok()).hash(&mut hasher);

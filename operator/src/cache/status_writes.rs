@@ -1,4 +1,4 @@
-//! Statuses that this process has written, until the watch of FlaskBlogs reports them.
+//! Statuses that this process has written, until the FlaskBlog watch reports them.
 //!
 //! Without them a reconcile could read a stale status, find it correct, and keep the newer wrong one.
 
@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use flaskblog_api::FlaskBlog;
 use kube::ResourceExt;
 
-/// So many writes of one blog the watch may be late.
+/// Writes of one blog by which its watch may lag behind.
 const LATE: usize = 16;
 
 /// The newest written state of each blog, by its uid.
@@ -18,12 +18,12 @@ pub struct StatusWrites(Mutex<HashMap<String, Newest>>);
 #[derive(Debug)]
 struct Newest {
     blog: Arc<FlaskBlog>,
-    /// Versions that are older than it.
+    /// Versions that are older.
     superseded: Vec<String>,
 }
 
 impl StatusWrites {
-    /// The blog with the last written status, if the watch's one is older.
+    /// The blog with the last written status, if the watch is stale.
     #[must_use]
     pub fn newest(&self, told: Arc<FlaskBlog>) -> Arc<FlaskBlog> {
         let (uid, version) = (told.uid().unwrap_or_default(), told.resource_version().unwrap_or_default());
@@ -33,7 +33,9 @@ impl StatusWrites {
         }
     }
 
-    /// The watch has told of this state. Held instead of the answer to a write, it costs no memory of its own.
+    /// Records a watch event.
+    ///
+    /// The event's object replaces the response to a write, so it costs no memory of its own.
     pub fn observe_event(&self, blog: Arc<FlaskBlog>) {
         let (uid, version) = (blog.uid().unwrap_or_default(), blog.resource_version().unwrap_or_default());
         if let Some(newest) = self.0.lock().get_mut(&uid).filter(|one| !one.superseded.contains(&version)) {
@@ -41,7 +43,9 @@ impl StatusWrites {
         }
     }
 
-    /// A status was written to `before`; the API server's answer is `after`.
+    /// Caches a written status.
+    ///
+    /// `before` is the base of the write, `after` the response.
     pub fn insert(&self, before: &FlaskBlog, after: FlaskBlog) {
         let (Some(uid), Some(version)) = (after.uid(), before.resource_version()) else { return };
         let mut all = self.0.lock();
@@ -53,7 +57,7 @@ impl StatusWrites {
         all.insert(uid, Newest { blog: Arc::new(after), superseded });
     }
 
-    /// The blog is gone.
+    /// Evicts a deleted blog.
     pub fn forget(&self, uid: &str) {
         self.0.lock().remove(uid);
     }

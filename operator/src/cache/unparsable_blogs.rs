@@ -1,5 +1,6 @@
-//! FlaskBlogs as the watch receives them. One that can't be parsed is reported on itself and stops no other: it may be of a
-//! newer release's schema, which stays in the cluster when the operator is rolled back.
+//! FlaskBlogs as the watch receives them. An unparsable one is reported in its own status and blocks no other.
+//!
+//! It may match the schema of a newer release, which stays in the cluster when the operator is rolled back.
 
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
@@ -20,10 +21,10 @@ use parking_lot::Mutex;
 
 use crate::cache::wire_format::Metadata;
 
-/// A FlaskBlog, or what is known of one that can't be parsed.
+/// A FlaskBlog, or the readable parts of an unparsable one.
 #[derive(Clone, Debug)]
 pub enum ReceivedBlog {
-    /// This operator understands it.
+    /// It matches the schema of this release.
     Parsed(Box<FlaskBlog>),
     /// It doesn't.
     Unparsable(Box<Unparsable>),
@@ -32,9 +33,9 @@ pub enum ReceivedBlog {
 /// Identity and conditions of a FlaskBlog that can't be parsed.
 #[derive(Clone, Debug)]
 pub struct Unparsable {
-    /// Default spec, its own metadata, and its conditions if they can be read.
+    /// Default spec, its own metadata, and its conditions if parsable.
     pub stub: FlaskBlog,
-    /// The field and what is wrong with it.
+    /// The field and its error.
     pub cause: String,
 }
 
@@ -71,7 +72,7 @@ impl<'de> Deserialize<'de> for ReceivedBlog {
         if let Ok(blog) = serde_json::from_str(text.get()) {
             return Ok(Self::Parsed(blog));
         }
-        // A second time, as noting the path of every field costs something.
+        // Parsed again only after an error, since tracking the path of every field is slower.
         let mut again = serde_json::Deserializer::from_str(text.get());
         match serde_path_to_error::deserialize(&mut again) {
             Ok(blog) => Ok(Self::Parsed(blog)),
@@ -122,7 +123,7 @@ impl Resource for ReceivedBlog {
 /// Namespace and name.
 type Key = (String, String);
 
-/// The FlaskBlogs that can't be parsed, each until it can be or is gone.
+/// Unparsable FlaskBlogs, each until it is parsable or deleted.
 #[derive(Debug, Default)]
 pub struct UnparsableBlogs {
     all: Mutex<HashMap<Key, Entry>>,
@@ -132,12 +133,12 @@ pub struct UnparsableBlogs {
 #[derive(Debug)]
 struct Entry {
     blog: Box<Unparsable>,
-    /// When it is to be reported; nothing once it has been.
+    /// When to report it, or `None` once reported.
     due: Option<Instant>,
 }
 
 impl UnparsableBlogs {
-    /// Keeps what can't be parsed, and returns the event as the others see it: that blog isn't there for them.
+    /// Records unparsable blogs, and returns the event without them.
     pub fn sort_out(&self, scope: Option<&str>, event: Event<ReceivedBlog>) -> Option<Event<FlaskBlog>> {
         match event {
             Event::Init => {
@@ -169,7 +170,7 @@ impl UnparsableBlogs {
         }
     }
 
-    /// Whether this FlaskBlog exists and can't be parsed.
+    /// Whether this FlaskBlog exists and is unparsable.
     #[must_use]
     pub fn contains(&self, namespace: &str, name: &str) -> bool {
         self.all.lock().contains_key(&(namespace.to_owned(), name.to_owned()))
@@ -181,7 +182,7 @@ impl UnparsableBlogs {
         self.changed.notify_one();
     }
 
-    /// The next one to be reported.
+    /// Waits for the next blog to report.
     pub async fn next(&self) -> Box<Unparsable> {
         loop {
             let first = {
@@ -204,7 +205,7 @@ impl UnparsableBlogs {
         }
     }
 
-    /// Reports it again after the delay, unless it has changed since.
+    /// Reports the blog again after the delay, unless it has changed since.
     pub fn retry(&self, blog: &Unparsable, delay: Duration) {
         if let Some(entry) = self.all.lock().get_mut(&key(&blog.stub.metadata)) {
             entry.due.get_or_insert(Instant::now() + delay);

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 use crate::model::managed_fields::parse_own_updates;
 
-/// Metadata, and of `managedFields` only the operator's own updates
+/// Metadata with only the operator's own updates of `managedFields`
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-meta/>).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -62,7 +62,7 @@ impl From<Metadata> for ObjectMeta {
     }
 }
 
-/// An object without the owners of its fields.
+/// An object without its managed fields.
 #[derive(Clone, Debug)]
 pub struct ObjectWithoutManagedFields(pub DynamicObject);
 
@@ -98,25 +98,27 @@ impl<'de> Visitor<'de> for Fields {
     }
 }
 
-/// An object that a watch tells of. Most are what this process has just written, so only who it is is read at first.
+/// An object of a watch event, parsed on demand beyond its metadata.
+///
+/// Most watch events report what this process has just written.
 #[derive(Clone)]
 pub struct LazyObject {
     metadata: ObjectMeta,
-    /// Nothing if there is no more than metadata.
+    /// `None` if the watch delivers only metadata.
     text: Option<Box<RawValue>>,
 }
 
 impl LazyObject {
-    /// One of which there is nothing but metadata.
+    /// An object of a watch that delivers only metadata.
     #[must_use]
     pub fn of_metadata(metadata: ObjectMeta) -> Self {
         Self { metadata, text: None }
     }
 
-    /// All of it.
+    /// Parses the whole object.
     ///
     /// # Errors
-    /// If it is no object.
+    /// If it isn't a valid object.
     pub fn whole(&self) -> Result<DynamicObject, serde_json::Error> {
         match &self.text {
             Some(text) => {
@@ -132,7 +134,7 @@ impl LazyObject {
 }
 
 impl fmt::Debug for LazyObject {
-    /// Not its text, which may be long.
+    /// Omits the text, which may be long.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("LazyObject").field("metadata", &self.metadata).finish_non_exhaustive()
     }
@@ -150,7 +152,7 @@ impl<'de> Deserialize<'de> for LazyObject {
     }
 }
 
-/// Both are of a kind that is known only when the program runs.
+/// Implements `Resource` for a type with a dynamic kind.
 macro_rules! resource {
     ($type:ty, $($metadata:tt).+) => {
         impl Resource for $type {
