@@ -1,4 +1,4 @@
-//! `operator check-ready`: asks a running operator whether it is ready.
+//! `operator check-ready`: requests the readiness of a running operator.
 
 use std::time::Duration;
 
@@ -7,18 +7,19 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::k8s::http_get::get_readyz;
 
-/// Longest wait for one answer.
+/// Timeout of one request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Before the second attempt; each later pause is twice as long.
+/// Delay before the first retry. Each later delay is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// However often it failed, it is tried again after this long.
+/// Longest delay between two retries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
 
-/// Asks `/readyz` at `address`, again and again until `patience` is over. A Service that has just got its pods refuses
-/// connections until each node's proxy has heard of them.
+/// Requests `/readyz` at `address` until it succeeds or `patience` is over.
+///
+/// A Service whose pods have just become ready refuses connections until kube-proxy has updated each node.
 ///
 /// # Errors
-/// When nothing answers at the address in time, or the last answer isn't 200; the message holds the answer's text.
+/// When the address doesn't respond in time, or the last response isn't 200. The message holds the response's text.
 pub async fn check_ready(address: &str, patience: Duration) -> anyhow::Result<()> {
     let deadline = Instant::now() + patience;
     let mut pause = FIRST_PAUSE;

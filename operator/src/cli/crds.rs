@@ -1,10 +1,10 @@
-//! Prints the CustomResourceDefinitions. The only place that knows YAML, so that serde_yaml can be swapped here.
+//! Prints the CustomResourceDefinitions. The only user of serde_yaml, so that it can be replaced here.
 
 use flaskblog_api::FlaskBlog;
 use kube::CustomResourceExt;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The CRDs as YAML, with a header that says where they come from.
+/// The CRDs as YAML, with a header that names their source.
 ///
 /// # Errors
 /// When the schema can't be written as YAML, which a test rules out.
@@ -16,7 +16,7 @@ pub fn yaml() -> Result<String, serde_yaml::Error> {
 /// One object as YAML.
 ///
 /// # Errors
-/// When it has a form that YAML doesn't know, which no Kubernetes object has.
+/// When YAML can't represent the object, which no Kubernetes object causes.
 pub fn yaml_document<T: Serialize>(object: &T) -> Result<String, serde_yaml::Error> {
     serde_yaml::to_string(object)
 }
@@ -31,7 +31,9 @@ pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, serde_yaml::Error
 
 #[cfg(test)]
 mod tests {
-    /// `kubectl apply` keeps a copy of the object in an annotation of at most 256 KiB; half of that leaves room.
+    /// Checks the size.
+    ///
+    /// `kubectl apply` stores a copy in an annotation of at most 256 KiB.
     #[test]
     fn the_crd_stays_under_128_kib() {
         assert!(super::yaml().unwrap().len() < 128 * 1024);

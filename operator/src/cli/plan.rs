@@ -1,4 +1,4 @@
-//! `operator plan` and `operator render`: what the operator would do, for people and for pipelines, without doing it.
+//! `operator plan` and `operator render`: the operator's changes for users and pipelines, without making them.
 
 use anyhow::{Context as _, Result, bail};
 use flaskblog_api::{Child, FlaskBlog, OwnedKind};
@@ -26,16 +26,16 @@ use crate::{
 /// Uid of a blog that isn't in any cluster yet.
 const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
 
-/// What `operator plan` found.
+/// The result of `operator plan`.
 #[derive(Debug)]
 pub struct Preview {
-    /// For people, line by line.
+    /// Readable text, line by line.
     pub text: String,
-    /// How many objects would change.
+    /// Number of objects that would change.
     pub changes: usize,
 }
 
-/// Compares what a FlaskBlog asks for with what is in the cluster. Reads only.
+/// Compares the objects of a FlaskBlog with the cluster. Reads only.
 ///
 /// # Errors
 /// When the cluster or the file can't be read, or when the operator would refuse the FlaskBlog.
@@ -80,7 +80,7 @@ pub async fn preview(client: Client, blog: FlaskBlog, settings: Settings) -> Res
     Ok(Preview { text, changes: changes.len() })
 }
 
-/// The FlaskBlog of the file over the one in the cluster, or that alone.
+/// The file's FlaskBlog merged with the cluster's, or the file's alone.
 async fn wanted_blog(client: &Client, args: &PlanArgs, default_namespace: &str) -> Result<FlaskBlog> {
     let Some(file) = &args.file else {
         let name = args.name.as_deref().context("name a FlaskBlog, or give a file with --filename")?;
@@ -121,8 +121,10 @@ fn read_blog(file: &str) -> Result<FlaskBlog> {
     Ok(blog)
 }
 
-/// Every object of a FlaskBlog as YAML for `kubectl apply`: just what the operator would apply, without an owner. Secrets come
-/// with new random passwords, or not at all.
+/// Every object of a FlaskBlog as YAML for `kubectl apply`.
+///
+/// The objects are those that the operator would apply, without an owner reference. Secrets have new random passwords, or are
+/// left out.
 ///
 /// # Errors
 /// When the file can't be read or the operator would refuse the FlaskBlog.
@@ -155,7 +157,7 @@ pub fn render(args: &RenderArgs) -> Result<String> {
     Ok(text)
 }
 
-/// The object without its owner, which isn't there; a Secret with its first content.
+/// The object without an owner reference. A Secret gets its first content.
 fn standalone(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result<DynamicObject> {
     let mut object = match role.kind() {
         OwnedKind::Secret => secrets::standalone(id, role, object)?,

@@ -1,4 +1,4 @@
-//! `operator run`: puts the parts together and takes them apart again on SIGTERM.
+//! `operator run`: wires the parts and shuts them down on SIGTERM.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,13 +20,15 @@ use crate::{
     model::settings::{LogFormat, RunArgs, Settings},
 };
 
-/// Reconciles under way get this long to end after SIGTERM; half done is no harm, they are safe to repeat.
+/// Grace period of started reconciles after SIGTERM.
+///
+/// An interrupted reconcile does no harm, since reconciles are idempotent.
 const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs the operator until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When it can't start, or when it lost the Lease: then the process must end, so that nothing of it writes any more.
+/// When it can't start, or when it lost the Lease. The process must exit then, so that it writes nothing more.
 pub async fn run(args: RunArgs) -> Result<()> {
     init_logging(&args)?;
     let config =
@@ -79,7 +81,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// Who only stands by has nothing to finish.
+/// The grace period, which is zero for a standby instance.
 fn grace(ctx: &Context) -> Duration {
     if ctx.metrics.leading.get() == 1 { DRAIN } else { Duration::ZERO }
 }
@@ -102,14 +104,16 @@ fn init_logging(args: &RunArgs) -> Result<()> {
     Ok(())
 }
 
-/// Whatever the filter asks for, no body of an answer is logged: kube's client does so with what it fails to parse. Its watches
-/// repeat each failure, which [`crate::k8s::watch_health`] logs once a minute.
+/// The log filter, which always excludes response bodies.
+///
+/// kube's client logs a body that it fails to parse. Its watches repeat each failure, which [`crate::k8s::watch_health`] logs
+/// once a minute.
 fn log_filter(asked: &str) -> Result<EnvFilter> {
     let filter = format!("kube_runtime::watcher=error,{asked},kube_client::client=error");
     EnvFilter::try_new(filter).context("failed to read the log filter")
 }
 
-/// Unlike any other instance's, even on the same host.
+/// A unique name for this instance, even on a shared host.
 fn random_identity() -> String {
     let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".into());
     format!("{host}-{:08x}", rand::random::<u32>())
