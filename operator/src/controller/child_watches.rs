@@ -1,4 +1,4 @@
-//! The watches of the children: what they tell goes to [`crate::cache::mutation`], and what of it is news leads to a reconcile.
+//! Watches of the children: events update [`crate::cache::mutation`], and newer states trigger a reconcile.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Children {
         Self { client, scope, ctx }
     }
 
-    /// What the watch of a kind tells that is news; nothing while the cluster lacks the kind.
+    /// Newer states of one kind, while the cluster serves that kind.
     pub(crate) fn watch(&self, kind: OwnedKind) -> Events {
         if !self.ctx.discovery.is_missing(kind) {
             self.ctx.children.register_watch(kind, self.scope.as_deref());
@@ -50,8 +50,9 @@ impl Children {
         if kind.may_be_missing() { self.when_served(kind) } else { self.until_gone(kind) }
     }
 
-    /// It begins when the kind is served and ends when it no longer is, again and again: without the kind it would fail for
-    /// ever, and with one look at the start it would never begin.
+    /// Runs the watch while the kind is served.
+    ///
+    /// A watch of a missing kind would fail until the kind is served. A check at startup alone would never start it.
     fn when_served(&self, kind: OwnedKind) -> Events {
         let children = self.clone();
         let served = stream::repeat(Arc::clone(&self.ctx)).then(move |ctx| async move {
@@ -69,7 +70,7 @@ impl Children {
         let config = watch_config().labels(MANAGED_SELECTOR);
         let (children, scope, ctx) = (self.clone(), self.scope.clone(), Arc::clone(&self.ctx));
         let health = WatchHealth::new(&self.ctx, resource.kind.clone(), scope.clone());
-        // Of Secrets only metadata travels: the operator never sees their data.
+        // Secrets are watched by metadata: their data never reaches the cache.
         let watch = if kind == OwnedKind::Secret {
             let api: Api<PartialObjectMeta<DynamicObject>> =
                 scoped(&self.client, scope.as_deref(), &resource);
@@ -81,14 +82,14 @@ impl Children {
             .take_while(move |event| future::ready(!children.has_gone(kind, event)))
             .default_backoff()
             .inspect(move |event| health.note(event))
-            // An error ends no watch, and a common delay after one would stop all of them.
+            // Errors are dropped: one would end the stream, and a common delay after it would stop all watches.
             .filter(|event| future::ready(event.is_ok()))
-            // The echo of our own writes leads to no reconcile: the one that made them has taken them in.
+            // Watch events of the operator's own writes trigger no reconcile, since the cache already holds them.
             .try_filter(move |event| future::ready(ctx.children.observe_event(kind, scope.as_deref(), event)))
             .boxed()
     }
 
-    /// Whether the cluster no longer has the kind; if so, all of its objects are forgotten.
+    /// Whether the cluster no longer serves the kind. If so, its objects are evicted.
     fn has_gone(&self, kind: OwnedKind, event: &watcher::Result<watcher::Event<LazyObject>>) -> bool {
         let gone = kind.may_be_missing() && event.as_ref().is_err_and(is_gone);
         if gone {
@@ -99,14 +100,14 @@ impl Children {
     }
 }
 
-/// Asks which kinds the cluster has. If it can't be asked, they count as there, and it is asked again.
+/// Refreshes the served kinds. After an error all kinds count as served, and discovery retries.
 async fn look_at_kinds(ctx: &Context) {
     if let Err(error) = ctx.discovery.refresh(&ctx.client.0).await {
         debug!(error = %describe(&error), "failed to ask which kinds the cluster has");
     }
 }
 
-/// Whether a watch failed since its kind isn't served any more.
+/// Whether a watch failed because its kind isn't served any more.
 fn is_gone(error: &watcher::Error) -> bool {
     let source = match error {
         watcher::Error::InitialListFailed(source)

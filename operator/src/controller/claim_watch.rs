@@ -1,4 +1,4 @@
-//! The watch of the PersistentVolumeClaims with the blogs' data.
+//! The watch of the PVCs that hold the blogs' data.
 
 use std::sync::Arc;
 
@@ -16,7 +16,9 @@ use crate::{
     k8s::watch_health::watch_and_relist,
 };
 
-/// The claims that have changed. The StatefulSet controller copies our labels to them, by which they are selected.
+/// A stream of changed PVCs.
+///
+/// The StatefulSet controller copies the operator's labels to PVCs, and the watch selects by them.
 pub(crate) fn changed_claims(
     client: &Client,
     scope: Option<&str>,
@@ -31,7 +33,7 @@ pub(crate) fn changed_claims(
     watch_and_relist(claims, watch_config().labels(MANAGED_SELECTOR))
         .default_backoff()
         .inspect(move |event| health.note(event))
-        // An error ends no watch, and a common delay after one would stop all of them.
+        // Errors are dropped: one would end the stream, and a common delay after it would stop all watches.
         .filter(move |event| future::ready(event.as_ref().is_ok_and(|event| ctx.claims.observe_event(event))))
         .touched_objects()
 }

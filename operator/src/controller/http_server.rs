@@ -9,23 +9,25 @@ use parking_lot::Mutex;
 
 use crate::context::Context;
 
-/// What the process still waits for; ready is who waits for nothing.
+/// What the process still waits for.
+///
+/// `/readyz` succeeds once nothing is pending.
 #[derive(Debug)]
 pub struct Waiting(Mutex<BTreeSet<&'static str>>);
 
 impl Waiting {
-    /// Waits for all of these.
+    /// Starts with these items pending.
     #[must_use]
     pub fn on(what: &[&'static str]) -> Self {
         Self(Mutex::new(what.iter().copied().collect()))
     }
 
-    /// Waits for this one too.
+    /// Adds a pending item.
     pub fn add(&self, what: &'static str) {
         self.0.lock().insert(what);
     }
 
-    /// This one has come.
+    /// Removes a pending item.
     pub fn done(&self, what: &'static str) {
         self.0.lock().remove(what);
     }
@@ -37,8 +39,10 @@ impl Waiting {
 
 type Shared = (Arc<Context>, Arc<Waiting>);
 
-/// The routes. `/healthz` answers only that the process runs: a restart fixes neither a missing CRD nor the API server. Where
-/// FlaskBlogs can't be watched for minutes, the process gives its Lease back and ends by itself (see [`crate::cli::run`]).
+/// The routes `/healthz`, `/readyz` and `/metrics`.
+///
+/// `/healthz` only reports that the process runs: a restart fixes neither a missing CRD nor the API server. If the FlaskBlog
+/// watch fails for minutes, the process releases its Lease and exits (see [`crate::cli::run`]).
 pub fn router(ctx: Arc<Context>, waiting: Arc<Waiting>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
@@ -63,7 +67,7 @@ async fn metrics(State((ctx, _)): State<Shared>) -> impl IntoResponse {
 /// Serves the routes until the process ends.
 ///
 /// # Errors
-/// When the address can't be listened on.
+/// When the operator can't listen on the address.
 pub async fn serve(address: SocketAddr, router: Router) -> std::io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     axum::serve(listener, router).await

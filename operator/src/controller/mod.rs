@@ -1,4 +1,4 @@
-//! Watches and the work queue: which change of which object leads to which blog's reconcile.
+//! Watches and the work queue: which change of which object triggers which blog's reconcile.
 
 pub mod child_watches;
 pub mod claim_watch;
@@ -41,19 +41,22 @@ use crate::{
 
 /// Name under which `/readyz` lists the missing CRD.
 pub const CRD: &str = "the CustomResourceDefinition flaskblogs.flaskblog.dev";
-/// Name under which `/readyz` lists the missing right to see FlaskBlogs.
+/// Name under which `/readyz` lists the missing permission on FlaskBlogs.
 const RIGHTS: &str = "the right to list flaskblogs.flaskblog.dev: upgrade the chart, or grant it";
-/// A watch that the server ends after this many seconds is begun anew; so a dead connection is noticed soon.
+/// Seconds after which the server ends a watch.
+///
+/// The watcher then reconnects, so a dead connection is noticed soon.
 const WATCH_SECONDS: u32 = 60;
-/// So many reconciles are under way, most of which wait for their turn; the others stay in the queue, where changes of one
-/// blog become one.
+/// Largest number of started reconciles.
+///
+/// Most of them wait for a permit. The others stay in the queue, which merges changes of one blog.
 const UNDER_WAY: u16 = 256;
-/// Statuses that wait to be repaired after another client wrote over them.
+/// Capacity of the queue of statuses that another client overwrote.
 const OVERWRITTEN: usize = 256;
-/// Objects per page of the first list, which bounds memory at the start.
+/// Objects per page of the first list, which bounds memory at startup.
 const PAGE: u32 = 50;
 
-/// Runs until `stop`, then ends after the reconciles under way. `namespaces` empty means all.
+/// Runs until `stop`, then finishes the started reconciles. An empty `namespaces` means all.
 pub async fn run(watches: Client, ctx: Arc<Context>, namespaces: &[String], concurrency: u16, stop: Stop) {
     let scopes: Vec<Option<String>> =
         if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
@@ -97,7 +100,7 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .for_each(|result| {
             match result {
                 Ok((blog, _)) => debug!(object = %blog, "reconciled"),
-                // A Secret that was kept when its blog was deleted, or the last that is heard of a blog.
+                // The event of a retained Secret of a deleted blog, or the last event of a blog.
                 Err(kube::runtime::controller::Error::ObjectNotFound(blog)) => {
                     let namespace = blog.namespace.as_deref().unwrap_or_default();
                     if !ctx.unparsable.contains(namespace, &blog.name) {
@@ -112,7 +115,9 @@ async fn run_in(watches: Client, ctx: Arc<Context>, scope: Option<String>, concu
         .await;
 }
 
-/// The FlaskBlogs that a person has changed, while the writer's store follows all of them.
+/// FlaskBlogs whose spec or annotations changed.
+///
+/// The writer's store follows all of them.
 fn changed_blogs(
     client: &Client,
     scope: Option<&str>,
@@ -137,9 +142,9 @@ fn changed_blogs(
         .filter_map(move |event| {
             future::ready(event.map(|event| parsing.unparsable.sort_out(scope.as_deref(), event)).transpose())
         })
-        // An error ends no watch, and a common delay after one would stop all of them.
+        // Errors are dropped: one would end the stream, and a common delay after it would stop all watches.
         .filter(|event| future::ready(event.is_ok()))
-        // Who owns which field of a FlaskBlog decides nothing here, and would be most of what is kept of one.
+        // Managed fields of a FlaskBlog are unused here and would be most of the cached object.
         .modify(|blog| blog.metadata.managed_fields = None);
     let (told, pace, changed) = (writer.as_reader(), Arc::clone(&ctx), Arc::clone(&ctx));
     reflector::reflector(writer, watch)
@@ -147,20 +152,20 @@ fn changed_blogs(
         .inspect_ok(move |blog| {
             if ctx.status_guard.is_overwritten(blog) {
                 pace.pace.reset_of(&ObjectRef::from_obj(blog));
-                // One that finds no room is repaired by the next reconcile.
+                // With a full queue, the next reconcile repairs the status.
                 let _ = overwritten.try_send(ObjectRef::from_obj(blog));
             }
             if let Some(blog) = told.get(&ObjectRef::from_obj(blog)) {
                 ctx.status_writes.observe_event(blog);
             }
         })
-        // The operator's own writes to the status are no news: as such they would also overtake the delay after an error.
-        // An annotation is: a person approves by it.
+        // The operator's own status writes trigger no reconcile: they would also cancel the backoff after an error. An
+        // annotation does, since users approve restarts by it.
         .predicate_filter(predicates::generation.combine(predicates::annotations), PredicateConfig::default())
         .inspect_ok(move |blog| changed.pace.reset_of(&ObjectRef::from_obj(blog)))
 }
 
-/// Notes how one watch is doing.
+/// Records the health of one watch.
 pub(crate) struct WatchHealth {
     ctx: Arc<Context>,
     watch: Watch,
@@ -173,7 +178,7 @@ impl WatchHealth {
 
     pub(crate) fn note<T>(&self, event: &Result<watcher::Event<T>, watcher::Error>) {
         match event {
-            // Only means that it is about to list.
+            // Init precedes the list and proves no success.
             Ok(watcher::Event::Init) => {}
             Ok(watcher::Event::InitApply(_) | watcher::Event::InitDone) => {
                 self.ctx.watch_failures.worked(&self.watch, true);
@@ -195,7 +200,9 @@ pub(crate) fn watch_config() -> WatchConfig {
     WatchConfig::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
-/// The blog that an object belongs to: by its owner, or by its label where it outlives its owner.
+/// The blog of an object, by owner reference or label.
+///
+/// An object that outlives its owner has only the label.
 fn owner(object: LazyObject) -> Option<ObjectRef<FlaskBlog>> {
     let owner = object.owner_references().iter().find(|owner| owner.kind == FlaskBlog::kind(&())).cloned();
     let name = match owner {
@@ -205,7 +212,9 @@ fn owner(object: LazyObject) -> Option<ObjectRef<FlaskBlog>> {
     Some(ObjectRef::new(&name).within(&object.namespace()?))
 }
 
-/// An error with all its causes; the outermost one alone often says only "watch failed".
+/// An error with all its causes.
+///
+/// The outermost error alone is often only "watch failed".
 pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -219,7 +228,9 @@ pub(crate) fn describe(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Waits until the CRD is served. A chart may install it a moment after the operator; without it every watch would fail.
+/// Waits until the CRD is served.
+///
+/// A chart may install it shortly after the operator, and without it every watch fails.
 pub async fn wait_for_crd(client: &Client, namespaces: &[String], waiting: &Waiting) {
     let blogs: Api<FlaskBlog> = match namespaces.first() {
         Some(namespace) => Api::namespaced(client.clone(), namespace),

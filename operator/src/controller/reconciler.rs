@@ -1,4 +1,4 @@
-//! One turn of the work queue: which version of a blog is reconciled, and when again.
+//! One item of the work queue: which version of a blog is reconciled, and when it is requeued.
 
 use std::{
     ops::ControlFlow::{self, Break, Continue},
@@ -29,10 +29,10 @@ use crate::{
     },
 };
 
-/// While objects of an earlier blog are being deleted, it is looked at at least this often.
+/// Longest requeue delay while objects of an earlier blog are being deleted.
 const LONGEST_CLEANUP: Duration = Duration::from_secs(15);
 
-/// Reconciles one blog and returns when to do so again.
+/// Reconciles one blog and returns when to requeue it.
 ///
 /// Objects of all queued blogs are applied before the first status is written. A queued blog is read again from `blogs` when it
 /// is scheduled, since it may have changed meanwhile.
@@ -55,7 +55,7 @@ pub async fn reconcile(
     match blogs.get(&key) {
         Some(now) if now.uid() == blog.uid() => outcome,
         now => {
-            // Deleted while reconciling: evicted now, since no further event will.
+            // Deleted while reconciling: evict now, since no further event will.
             ctx.forget(&blog.uid().unwrap_or_default());
             if now.is_none() {
                 ctx.forget_readiness(&blog.namespace().unwrap_or_default(), &blog.name_any());
@@ -83,7 +83,7 @@ async fn begin(blog: Option<Arc<FlaskBlog>>, ctx: &Context) -> Result<ControlFlo
     }
 }
 
-/// When to try again after an error: later each time, with jitter, for each blog by itself.
+/// Requeue delay after an error: exponential backoff with jitter, per blog.
 pub fn error_policy(blog: Arc<FlaskBlog>, error: &Error, ctx: Arc<Context>) -> Action {
     let uid = blog.metadata.uid.as_deref().unwrap_or_default();
     let delay = ctx.count_failure(uid, rand::rng().random_range(0.0..1.0));

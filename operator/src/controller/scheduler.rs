@@ -8,7 +8,7 @@ use futures::{
 };
 use tokio::sync::Semaphore;
 
-/// A signal that many may wait for.
+/// A stop signal that several tasks can await.
 pub type Stop = Shared<BoxFuture<'static, ()>>;
 
 /// Makes a [`Stop`] of any future.
@@ -16,7 +16,7 @@ pub fn stop_on(trigger: impl Future<Output = ()> + Send + 'static) -> Stop {
     trigger.boxed().shared()
 }
 
-/// A semaphore for two phases. Permits are given in the order of the requests.
+/// A first-in, first-out semaphore for two phases.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     places: Arc<Semaphore>,
@@ -24,20 +24,21 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// No apply begins after `stop`.
+    /// A scheduler with so many permits. No apply starts after `stop`.
     #[must_use]
     pub fn new(places: u16, stop: Stop) -> Self {
         Self { places: Arc::new(Semaphore::new(places.into())), stop }
     }
 
-    /// Runs the apply phase with a permit; `None` after the stop. The future is created with the permit, so a queued one takes
-    /// no memory.
+    /// Runs the apply phase with a permit. `None` after the stop.
+    ///
+    /// The future is created with the permit, so a queued one takes no memory.
     pub async fn run_apply<W: Future>(&self, work: impl FnOnce() -> W) -> Option<W::Output> {
         let _place = self.places.acquire().await;
         if self.stop.peek().is_some() { None } else { Some(Box::pin(work()).await) }
     }
 
-    /// Runs the status phase with a permit, behind all applies that are queued by then.
+    /// Runs the status phase with a permit, behind all queued applies.
     pub async fn run_status<W: Future>(&self, work: impl FnOnce() -> W) -> W::Output {
         let _place = self.places.acquire().await;
         Box::pin(work()).await

@@ -1,4 +1,4 @@
-//! Reports on FlaskBlogs that can't be parsed, each in its own status.
+//! Reports FlaskBlogs that can't be parsed, each in its own status.
 
 use flaskblog_api::{FlaskBlog, FlaskBlogStatus, children::MANAGER};
 use kube::{
@@ -22,7 +22,7 @@ use crate::{
     },
 };
 
-/// Reports each FlaskBlog that can't be parsed in its own status and by an Event, for as long as the process leads.
+/// Reports each unparsable FlaskBlog by status and Event, while this process leads.
 pub async fn report_all(ctx: &Context) {
     loop {
         let blog = ctx.unparsable.next().await;
@@ -52,12 +52,12 @@ async fn report(ctx: &Context, unparsable: &Unparsable) -> Result<(), Error> {
     Ok(())
 }
 
-/// The rest of the status isn't known, so only conditions count.
+/// Whether the conditions differ. The rest of the status isn't known.
 fn has_news(blog: &FlaskBlog, next: &FlaskBlogStatus) -> bool {
     blog.status.as_ref().is_none_or(|before| before.conditions != next.conditions)
 }
 
-/// Only the conditions, so that whatever else the status holds stays.
+/// Writes only the conditions, so that the rest of the status stays.
 async fn write(ctx: &Context, blog: &FlaskBlog, id: &BlogMeta, next: &FlaskBlogStatus) -> Result<(), Error> {
     let api: Api<ReceivedBlog> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
     ctx.metrics.api_writes.get_or_create(&("status", "FlaskBlog".to_owned()).into()).inc();
@@ -67,7 +67,7 @@ async fn write(ctx: &Context, blog: &FlaskBlog, id: &BlogMeta, next: &FlaskBlogS
     });
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     match api.patch_status(&id.name, &params, &Patch::Merge(patch)).await {
-        // The watch is about to bring a newer one, or its end.
+        // Stale or deleted: the watch is about to deliver a newer version or the deletion.
         Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
         Ok(_) => Ok(()),
         Err(source) => Err(Error::Write {
