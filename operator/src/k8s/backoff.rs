@@ -1,14 +1,16 @@
-//! Growing delay per blog after errors; kube-runtime has none of its own (kube-rs/kube#1916).
+//! Exponential backoff per blog after errors, which kube-runtime lacks (kube-rs/kube#1916).
 
 use parking_lot::Mutex;
 use std::{collections::HashMap, time::Duration};
 
-/// Before the first retry.
+/// Delay before the first retry.
 const FIRST: Duration = Duration::from_secs(1);
-/// However often it failed, it is tried again after this long.
+/// Longest delay between two retries.
 const LONGEST: Duration = Duration::from_secs(300);
 
-/// A blog that is deleted while it fails is never heard of again, so its count stays; past this many all start over.
+/// Largest number of counts, past which all start over.
+///
+/// A blog that is deleted while it fails gets no further event, so its count stays.
 const LIMIT: usize = 10_000;
 
 /// Failures in a row, by the uid of the blog.
@@ -18,8 +20,9 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Counts one more failure and says how long to wait. `jitter` is 0..1 and spreads blogs that fail together over
-    /// the upper half of the delay.
+    /// Counts one more failure and returns the delay.
+    ///
+    /// `jitter` is 0..1 and spreads blogs that fail together over the upper half of the delay.
     pub fn failed(&self, uid: &str, jitter: f64) -> Duration {
         let mut failures = self.failures.lock();
         if failures.len() >= LIMIT {
@@ -31,18 +34,18 @@ impl Backoff {
         delay.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))
     }
 
-    /// Forgets the failures of a blog that did well or is gone.
+    /// Resets the failures of a blog that succeeded or is deleted.
     pub fn succeeded(&self, uid: &str) {
         self.failures.lock().remove(uid);
     }
 
-    /// How many blogs wait.
+    /// Number of blogs that are backing off.
     #[must_use]
     pub fn len(&self) -> usize {
         self.failures.lock().len()
     }
 
-    /// Whether none waits.
+    /// Whether no blog is backing off.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

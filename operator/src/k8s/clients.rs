@@ -1,25 +1,27 @@
-//! Two clients, because watches and calls want opposite things from a network that has gone silent.
+//! Two clients, since watches and calls need opposite timeouts on a silent network.
 
 use std::time::Duration;
 
 use kube::{Client, Config};
 
-/// A call of a reconcile that isn't answered by then has failed.
+/// Timeout of a call in a reconcile.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// So has a connection that isn't made by then.
+/// Timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Clients for watches and for calls.
 #[derive(Clone)]
 pub struct Clients {
-    /// For watches: kube's defaults, which retry by themselves. Silence is normal for a watch.
+    /// For watches: kube's defaults, which retry. Silence is normal for a watch.
     pub watches: Client,
-    /// For everything else: fails soon, so that the error reaches status, Events and the back-off.
+    /// For all other calls, with a timeout.
+    ///
+    /// Its errors reach status, Events and the backoff soon.
     pub calls: Client,
 }
 
 impl Clients {
-    /// Makes both from one configuration.
+    /// Creates both from one configuration.
     ///
     /// # Errors
     /// When the configuration's certificates or credentials can't be used.

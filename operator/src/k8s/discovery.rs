@@ -1,4 +1,4 @@
-//! Discovery of optional kinds: the Prometheus operator's and the vertical autoscaler's.
+//! Discovery of optional kinds: those of the Prometheus operator and the vertical autoscaler.
 
 use parking_lot::Mutex;
 use std::{collections::BTreeSet, time::Duration};
@@ -7,22 +7,22 @@ use flaskblog_api::OwnedKind;
 use kube::Client;
 use tokio::time::Instant;
 
-/// An answer counts for this long.
+/// How long a discovery result is cached.
 pub const LIFETIME: Duration = Duration::from_secs(30);
 
-/// What the API server said last.
+/// The last discovery result.
 #[derive(Debug, Default)]
 pub struct Discovery {
     missing: Mutex<BTreeSet<OwnedKind>>,
-    /// When it said so. Who asks during a question waits for its answer.
+    /// Time of the last request. Concurrent callers share one request.
     asked: tokio::sync::Mutex<Option<Instant>>,
 }
 
 impl Discovery {
-    /// Asks the API server, unless it was asked a moment ago.
+    /// Requests the served kinds, unless the cached result is fresh.
     ///
     /// # Errors
-    /// When it doesn't answer; what was known before stays.
+    /// When the API server doesn't answer. The previous result stays.
     pub async fn refresh(&self, client: &Client) -> Result<(), kube::Error> {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
@@ -33,31 +33,33 @@ impl Discovery {
         Ok(())
     }
 
-    /// A watch has heard that its kind isn't there any more.
+    /// Records that a kind isn't served any more, as its watch reported.
     pub fn mark_unserved(&self, kind: OwnedKind) {
         self.missing.lock().insert(kind);
     }
 
-    /// The kinds that aren't served, as far as is known.
+    /// The kinds that aren't served, by the last result.
     #[must_use]
     pub fn missing(&self) -> BTreeSet<OwnedKind> {
         self.missing.lock().clone()
     }
 
-    /// Whether it isn't served, as far as is known.
+    /// Whether the kind isn't served, by the last result.
     #[must_use]
     pub fn is_missing(&self, kind: OwnedKind) -> bool {
         self.missing.lock().contains(&kind)
     }
 }
 
-/// Whether the path itself isn't there. The API server says so in plain text, without a reason.
+/// Whether the path itself is missing.
+///
+/// The API server reports this in plain text, without a reason.
 #[must_use]
 pub fn is_not_served(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-/// One question for each group. Everybody who is logged in may ask it.
+/// Sends one request for each group. Every authenticated client has permission for it.
 async fn missing(client: &Client) -> Result<BTreeSet<OwnedKind>, kube::Error> {
     let kinds = || OwnedKind::ALL.into_iter().filter(|kind| kind.may_be_missing());
     let mut served = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! A request for `/readyz`. One plain HTTP/1.0 request (RFC 1945) needs no client library.
+//! A request for `/readyz`: one plain HTTP/1.0 request (RFC 1945) needs no client library.
 
 use std::{io, time::Duration};
 
@@ -8,16 +8,18 @@ use tokio::{
     time::timeout,
 };
 
-/// A connection within a cluster takes milliseconds; an address of a lost node never answers.
+/// Timeout of a connection attempt.
+///
+/// Connections within a cluster take milliseconds, and the address of a lost node never answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Most that is read of an answer, in bytes.
+/// Largest part of a response that is read, in bytes.
 const ANSWER_LIMIT: u64 = 64 * 1024;
 
-/// Status code and body. The caller sets the time limit of the answer.
+/// Returns status code and body. The caller sets the timeout of the response.
 ///
 /// # Errors
-/// When the connection fails, or the answer isn't HTTP.
+/// When the connection fails, or the response isn't HTTP.
 pub(crate) async fn get_readyz(address: &str) -> io::Result<(u16, String)> {
     let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
     let mut stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;

@@ -1,4 +1,4 @@
-//! How the API server is reached: clients, discovery, watches and delays.
+//! Access to the API server: clients, discovery, watch health and backoff.
 
 pub mod api;
 pub mod backoff;

@@ -15,16 +15,23 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep};
 
-/// A watch that works again receives nothing until something changes, so a failure counts for this long: twice the longest
-/// delay between two tries.
+/// How long a failure counts: twice the longest retry delay.
+///
+/// A recovered watch receives no event until an object changes, so a failure must expire by time.
 const MEMORY: Duration = Duration::from_secs(60);
-/// One failure is a restarted API server or a lost connection; the next try succeeds.
+/// Number of failures that count as transient.
+///
+/// They come from a restarted API server or a lost connection.
 const TOLERATED: u32 = 1;
-/// A watch that keeps failing is logged this often.
+/// Interval between two log lines of a failing watch.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
-/// After so many failures in a row a watch lists again, whatever they are: its version may be of another etcd.
+/// Failures in a row after which a watch lists again.
+///
+/// Its resourceVersion may be of another etcd.
 const FAILURES_BEFORE_LIST: u32 = 5;
-/// The Lease is given up when FlaskBlogs couldn't be watched for this long: another instance may fare better.
+/// How long the FlaskBlog watch may fail before the Lease is released.
+///
+/// Another instance may have a working connection.
 const LONGEST_UNWATCHED: Duration = Duration::from_secs(300);
 
 /// One watch: a kind, in one namespace or in all.
@@ -32,7 +39,7 @@ const LONGEST_UNWATCHED: Duration = Duration::from_secs(300);
 pub struct Watch {
     /// Kind of the objects.
     pub kind: String,
-    /// Their namespace; nothing means all.
+    /// Their namespace, or `None` for all.
     pub scope: Option<String>,
 }
 
@@ -51,7 +58,7 @@ pub struct WatchFailures(Mutex<BTreeMap<Watch, Failures>>);
 struct Failures {
     in_a_row: u32,
     last: Instant,
-    /// Since when it couldn't be begun.
+    /// Since when the watch couldn't be started.
     unwatched: Option<Instant>,
     logged: Option<Instant>,
     words: String,
@@ -64,7 +71,7 @@ impl Failures {
 }
 
 impl WatchFailures {
-    /// A watch has failed; `began` if it had worked until then. Returns whether that is to be logged.
+    /// Records a failure and returns whether to log it. `began` if the watch had worked until then.
     #[must_use]
     pub fn failed(&self, watch: &Watch, words: String, began: bool) -> bool {
         let (now, mut all) = (Instant::now(), self.0.lock());
@@ -82,7 +89,7 @@ impl WatchFailures {
         is_due
     }
 
-    /// A watch has received something; nothing but a list proves no watch.
+    /// Records a success. A list alone proves no working watch.
     pub fn worked(&self, watch: &Watch, is_list: bool) {
         if let Some(one) = self.0.lock().get_mut(watch) {
             one.in_a_row = 0;
@@ -90,7 +97,7 @@ impl WatchFailures {
         }
     }
 
-    /// A sentence for each watch that fails again and again.
+    /// A sentence for each watch that keeps failing.
     #[must_use]
     pub fn failing(&self) -> Vec<String> {
         let all = self.0.lock();
@@ -98,13 +105,13 @@ impl WatchFailures {
         failing.map(|(watch, one)| format!("{watch}, which fails: {}", one.words)).collect()
     }
 
-    /// Whether changes may go unseen.
+    /// Whether the operator may miss changes.
     #[must_use]
     pub fn any_failing(&self) -> bool {
         self.0.lock().values().any(Failures::counts)
     }
 
-    /// Waits until FlaskBlogs couldn't be watched for five minutes, and returns why.
+    /// Waits until the FlaskBlog watch has failed for five minutes. Returns why.
     pub async fn blogs_unwatched(&self) -> String {
         loop {
             if let Some(words) = self.unwatched(&FlaskBlog::kind(&())) {
@@ -128,8 +135,9 @@ impl WatchFailures {
     }
 }
 
-/// Watches, and lists again where [`watcher`] keeps a version with which the server starts no watch: after HTTP status 410 or
-/// another refusal of the request, and after several failures in a row.
+/// Watches, and lists again where [`watcher`] would keep an unusable resourceVersion.
+///
+/// This applies after HTTP status 410 or another refusal of the request, and after several failures in a row.
 pub(crate) fn watch_and_relist<K>(
     api: Api<K>,
     config: Config,
@@ -156,7 +164,7 @@ fn until_stale<K>(
     })
 }
 
-/// Whether the server understood the request and wants another one. A missing right or too many requests need no list.
+/// Whether the server refused the request itself. A missing permission or throttling needs no list.
 fn is_refused_start(error: &watcher::Error) -> bool {
     let watcher::Error::WatchStartFailed(kube::Error::Api(status)) = error else { return false };
     (400..500).contains(&status.code) && !matches!(status.code, 401 | 403 | 429)
