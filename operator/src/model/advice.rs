@@ -8,10 +8,10 @@ use crate::model::{
     kubectl::{describe_limits, edit_blog, grant, hibernate_and_wake, make_secret_writable},
 };
 
-/// The API server's words on a Secret that can't be changed.
+/// The API server's message about a Secret that can't be changed.
 const IMMUTABLE: &str = "field is immutable when `immutable` is set";
 
-/// Errors that a message quotes.
+/// Errors that a message quotes at most.
 const ERRORS_SHOWN: usize = 4;
 
 /// The error, and the next command where it names none itself.
@@ -20,7 +20,7 @@ pub fn message(id: &BlogMeta, error: &Error) -> String {
     messages(id, [error])
 }
 
-/// Several errors in one message. A command that more than one of them needs stands there once.
+/// Several errors in one message. Duplicate commands appear once.
 #[must_use]
 pub fn messages<'a>(id: &BlogMeta, errors: impl IntoIterator<Item = &'a Error>) -> String {
     let (mut causes, mut commands) = (Vec::<String>::new(), Vec::<String>::new());
@@ -43,7 +43,9 @@ fn push_new(all: &mut Vec<String>, one: String) {
     }
 }
 
-/// What to do about a request that the API server refused. The other errors name their command, or are tried again.
+/// The command for a request that the API server refused.
+///
+/// The other errors name their command, or are retried.
 fn next_command(id: &BlogMeta, error: &Error) -> Option<String> {
     let (Error::Read { source, .. } | Error::Write { source, .. }) = error else { return None };
     let kube::Error::Api(status) = &**source else { return None };
@@ -55,7 +57,9 @@ fn next_command(id: &BlogMeta, error: &Error) -> Option<String> {
     }
 }
 
-/// A kubelet keeps an immutable Secret in its cache while a pod of its node uses it.
+/// The command that makes an immutable Secret writable.
+///
+/// A kubelet caches an immutable Secret while a pod of its node uses it.
 fn writable_secret(id: &BlogMeta, error: &Error) -> Option<String> {
     let Error::Write { name, .. } = error else { return None };
     Some(format!(
@@ -65,7 +69,9 @@ fn writable_secret(id: &BlogMeta, error: &Error) -> Option<String> {
     ))
 }
 
-/// The API server answers alike to a missing permission, a quota and a policy.
+/// The command for HTTP status 403.
+///
+/// The API server returns it for a missing permission, a quota and a policy alike.
 fn forbidden(id: &BlogMeta, refusal: &str) -> String {
     if let Some(grant) = missing_permission(id, refusal) {
         return format!("upgrade the operator's chart, or grant the permission: {grant}");
@@ -76,7 +82,9 @@ fn forbidden(id: &BlogMeta, refusal: &str) -> String {
     format!("to change the spec: {}", edit_blog(id))
 }
 
-/// Reads `User "U" cannot VERB resource "R" in API group "G" in the namespace "N"`, the words of Kubernetes' authorizer.
+/// Parses the message of Kubernetes' authorizer.
+///
+/// It is `User "U" cannot VERB resource "R" in API group "G" in the namespace "N"`.
 fn missing_permission(id: &BlogMeta, refusal: &str) -> Option<String> {
     let (user, rest) = refusal.split_once("User \"")?.1.split_once("\" cannot ")?;
     let (verb, rest) = rest.split_once(" resource \"")?;

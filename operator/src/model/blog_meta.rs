@@ -1,4 +1,4 @@
-//! Who a blog is: the parts of its metadata that every step needs, checked once.
+//! Identity of a blog: the metadata that every step needs, checked once.
 
 use flaskblog_api::FlaskBlog;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -13,7 +13,7 @@ pub struct BlogMeta {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its uid: another one under the same name is another blog.
+    /// Its uid. A FlaskBlog of the same name with another uid is another blog.
     pub uid: String,
     /// The generation of the spec.
     pub generation: Option<i64>,
@@ -34,8 +34,10 @@ impl BlogMeta {
         })
     }
 
-    /// The owner reference for children. `blockOwnerDeletion` needs a right on the owner's finalizers subresource where
-    /// OwnerReferencesPermissionEnforcement is on; nothing here needs the blocking, so it is left out.
+    /// The owner reference for children.
+    ///
+    /// `blockOwnerDeletion` is left out, since nothing here needs it. Where OwnerReferencesPermissionEnforcement is on, it
+    /// requires a permission on the owner's finalizers subresource.
     #[must_use]
     pub fn owner_reference(&self) -> OwnerReference {
         OwnerReference {

@@ -1,6 +1,6 @@
 //! Changes that a reconcile has made.
 
-/// One change that was made, for Events and logs.
+/// One change of an object, for Events and logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// `Created`, `Updated`, `Recreating`, `Deleted`, `Rotating`, `Renewed` or `Rotated`.

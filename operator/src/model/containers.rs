@@ -1,4 +1,4 @@
-//! Names of containers and folders that several steps use.
+//! Names of containers and directories that several steps use.
 
 /// The container that serves the blog.
 pub const APP_CONTAINER: &str = "blog";
@@ -6,5 +6,5 @@ pub const APP_CONTAINER: &str = "blog";
 pub const KEEPER: &str = "keeper";
 /// The container of MySQL itself.
 pub const MYSQL_CONTAINER: &str = "mysql";
-/// Folder of the session keys in a replica.
+/// Directory of the session keys in a replica.
 pub const SESSION_KEYS: &str = "/etc/blog/session";

@@ -1,11 +1,11 @@
-//! What can go wrong in a reconcile: each error names the operation and the object, and maps to one reason.
+//! Errors of a reconcile: each names the operation and the object, and maps to one reason.
 
 use flaskblog_api::conditions::reasons;
 
-/// A failed reconcile. Everything here reaches the status, an Event and a metric label.
+/// A failed reconcile, reported in status, Event and metric label.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The object can't be reconciled until somebody changes something.
+    /// The blog can't be reconciled until a user changes an object.
     #[error(transparent)]
     Invalid(#[from] Invalid),
     /// Reading an object failed.
@@ -15,7 +15,7 @@ pub enum Error {
         kind: String,
         /// Its name, or the selector of a list.
         name: String,
-        /// What the client says.
+        /// The client's error.
         #[source]
         source: Box<kube::Error>,
     },
@@ -28,55 +28,57 @@ pub enum Error {
         kind: String,
         /// Its name.
         name: String,
-        /// What the client says.
+        /// The client's error.
         #[source]
         source: Box<kube::Error>,
     },
-    /// An object of the API server's doesn't have the shape of its kind.
+    /// An object from the API server doesn't match its kind's schema.
     #[error("failed to understand {kind} {name}: {source}")]
     Decode {
         /// Kind of the object.
         kind: &'static str,
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// Serde's error.
         #[source]
         source: serde_json::Error,
     },
-    /// No certificate could be made.
+    /// Generating a certificate failed.
     #[error("failed to make a certificate for Secret {name}: {source}")]
     Certificate {
         /// Its name.
         name: String,
-        /// What is wrong.
+        /// The generator's error.
         #[source]
         source: rcgen::Error,
     },
     /// A defect: the code of a reconcile panicked.
     #[error("the operator has a defect that this blog's state brings out ({0}); the blog was left as it is")]
     Panicked(String),
-    /// The whole reconcile took too long.
+    /// The whole reconcile timed out.
     #[error("the reconcile took longer than {0} seconds and was given up; it is tried again")]
     Timeout(u64),
 }
 
-/// What the operator refuses to do, and what the user can do about it.
+/// A request that the operator refuses, with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// An object with a child's name belongs to somebody else.
+    /// An object with a child's name isn't this blog's.
     #[error(
         "{kind} {name} exists and isn't this blog's, so it was left alone: rename the FlaskBlog, or delete the object if nothing \
          needs it: {delete}"
     )]
     NameConflict {
-        /// Kind of the stranger.
+        /// Kind of the object.
         kind: String,
         /// Its name.
         name: String,
         /// The command that deletes it.
         delete: String,
     },
-    /// A Secret of a child's name that lacks our labels: a stranger's, or one that a person has restored.
+    /// A Secret with a child's name lacks the operator's labels.
+    ///
+    /// It is unmanaged, or a user restored it from a backup.
     #[error(
         "Secret {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, label it: {label}; \
          otherwise rename the FlaskBlog"
@@ -87,7 +89,9 @@ pub enum Invalid {
         /// The command that marks it.
         label: String,
     },
-    /// A claim of the data's name that lacks our labels: a stranger's, or one that a person has restored.
+    /// A PVC of the data's name lacks the operator's labels.
+    ///
+    /// It is unmanaged, or a user restored it from a backup.
     #[error(
         "PersistentVolumeClaim {name} exists and isn't marked as this blog's, so it was left alone: if it is the blog's, label \
          it: {label}; otherwise rename the FlaskBlog"
@@ -98,7 +102,7 @@ pub enum Invalid {
         /// The command that marks it.
         label: String,
     },
-    /// The garbage collector deletes the claim with another owner.
+    /// The garbage collector would delete the PVC with another owner.
     #[error(
         "PersistentVolumeClaim {name} is owned by {owner}, and the data is deleted with that, so the operator neither restarts nor \
          scales MySQL. To remove the owner reference: {remove}"
@@ -111,7 +115,7 @@ pub enum Invalid {
         /// The command that removes the owner reference.
         remove: String,
     },
-    /// A claim that never got a volume and isn't what the spec asks for.
+    /// An unbound PVC that differs from the spec.
     #[error(
         "PersistentVolumeClaim {name} of an earlier FlaskBlog asks for another storage class or size than the spec and \
          never got a volume, so there is no data in it: remove it with kubectl delete pvc {name} --namespace {namespace}"
@@ -122,51 +126,51 @@ pub enum Invalid {
         /// Its namespace.
         namespace: String,
     },
-    /// The claim goes as soon as MySQL's pod ends.
+    /// The PVC is deleted as soon as MySQL's pod ends.
     #[error(
         "PersistentVolumeClaim {claim} is being deleted and its volume {volume} goes with it when no pod uses it; until then \
          the operator neither restarts nor scales MySQL. A deletion can't be undone, but the data can be \
          kept: {keep}"
     )]
     VolumeDeleting {
-        /// The claim.
+        /// Name of the PVC.
         claim: String,
-        /// Its volume.
+        /// Name of its volume.
         volume: String,
-        /// The commands that keep it.
+        /// The commands that keep the volume.
         keep: String,
     },
-    /// The volume with the data isn't the claim's any more.
+    /// The volume with the data is no longer bound to the PVC.
     #[error(
         "volume {volume} holds this blog's data, but {found}, so MySQL is not started on an empty volume. If the volume still \
          exists (kubectl get pv {volume}), bind it again: {bind}. To start with an empty database instead: {discard}"
     )]
     VolumeLost {
-        /// The volume that has served.
+        /// The volume that held the data.
         volume: String,
-        /// What is in its place.
+        /// The current state of the PVC or volume.
         found: String,
-        /// The commands that bind it.
+        /// The commands that bind the volume.
         bind: String,
-        /// The command that gives up the data.
+        /// The command that discards the data.
         discard: String,
     },
-    /// Data without its passwords.
+    /// The passwords of existing data are missing.
     #[error(
         "Secret {secret} is gone while its data volume {claim} exists, so no new passwords are generated. Restore it from a copy; \
          or from MySQL's pod while that runs: {restore}; or start with an empty database: {discard}"
     )]
     CredentialsMissing {
-        /// The Secret.
+        /// Name of the Secret.
         secret: String,
-        /// The volume's claim.
+        /// The volume's PVC.
         claim: String,
         /// The command that restores the Secret from the pod.
         restore: String,
-        /// The command that gives up the data.
+        /// The command that discards the data.
         discard: String,
     },
-    /// An object of an earlier blog of the same name hasn't been collected yet.
+    /// An object of an earlier blog isn't garbage-collected yet.
     #[error(
         "waiting until {kind} {name} of an earlier FlaskBlog is deleted; its finalizers: kubectl get {kind} {name} \
          -n {namespace} -o yaml"
@@ -179,19 +183,19 @@ pub enum Invalid {
         /// Its namespace.
         namespace: String,
     },
-    /// An object of this blog goes as soon as its finalizers are gone.
+    /// An object of this blog is being deleted and has finalizers.
     #[error("{kind} {name} is being deleted{finalizers}, and is created again when it is gone. {advice}")]
     BeingDeleted {
         /// Kind of the object.
         kind: String,
         /// Its name.
         name: String,
-        /// What holds it, or nothing.
+        /// Its finalizers, or an empty string.
         finalizers: String,
         /// The next command.
         advice: String,
     },
-    /// The Secret that is named for an external database isn't there.
+    /// The referenced Secret of an external database doesn't exist.
     #[error(
         "Secret {name}, which spec.database.external.credentialsSecret names, doesn't exist: create it with the keys \
          username and password: kubectl create secret generic {name} -n {namespace} --from-literal=username=USERNAME \
@@ -203,7 +207,7 @@ pub enum Invalid {
         /// Its namespace.
         namespace: String,
     },
-    /// An older MySQL on newer data.
+    /// The image has an older MySQL than the data.
     #[error(
         "image {image} is older than MySQL {served}, which has served this data; MySQL can't go back: name the image of \
          {served} or a newer one: {rename}; or make a new FlaskBlog with the old image and import an export of the posts"
@@ -211,12 +215,12 @@ pub enum Invalid {
     DatabaseDowngrade {
         /// The image that the spec names.
         image: String,
-        /// The version that has served.
+        /// The MySQL version of the data.
         served: String,
-        /// The command that names the image of that version.
+        /// The command that sets the image of that version.
         rename: String,
     },
-    /// Another series of MySQL, which can't be taken back.
+    /// The image has another MySQL series, and the upgrade is irreversible.
     #[error(
         "image {image} is of another series than MySQL {served}, which has served this data, and the data can't go back \
          afterwards: make a copy of the posts (blog-app export), then allow it: {allow}"
@@ -224,12 +228,12 @@ pub enum Invalid {
     UpgradeUnconfirmed {
         /// The image that the spec names.
         image: String,
-        /// The version that has served.
+        /// The MySQL version of the data.
         served: String,
         /// The command that allows it.
         allow: String,
     },
-    /// An image or data whose MySQL version is unknown.
+    /// The MySQL version of the image or the data is unknown.
     #[error(
         "image {image} can't be compared with {served}, which has served this data, and an upgrade can't be undone: export the \
          posts (blog-app export), then allow it: {allow}"
@@ -237,12 +241,12 @@ pub enum Invalid {
     VersionUnknown {
         /// The image that the spec names.
         image: String,
-        /// The image or version that has served.
+        /// The image or MySQL version of the data.
         served: String,
         /// The command that allows it.
         allow: String,
     },
-    /// The FlaskBlog doesn't have the form that this release knows.
+    /// The FlaskBlog doesn't match the schema of this release.
     #[error(
         "failed to parse FlaskBlog {name}: {cause}; its objects stay as they are: run the release of the operator that knows \
          that field, or change it: {edit}"
@@ -250,17 +254,19 @@ pub enum Invalid {
     Unparsable {
         /// Its name.
         name: String,
-        /// The field and what is wrong with it.
+        /// The field and its error.
         cause: String,
-        /// The command that opens it.
+        /// The command that opens it in an editor.
         edit: String,
     },
-    /// The object has no namespace, name or uid, which the API server never sends.
+    /// The object has no namespace, name or uid.
+    ///
+    /// The API server never sends such an object.
     #[error("the FlaskBlog lacks metadata.{0}")]
     Incomplete(&'static str),
 }
 
-/// A client error in words that help: the API server's own message where there is one.
+/// The API server's own message, or the client's error without one.
 fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} ({})", status.message, status.code),
@@ -269,7 +275,7 @@ fn explain(error: &kube::Error) -> String {
 }
 
 impl Error {
-    /// The reason for conditions, Events and metrics; always one of [`reasons::ALL`].
+    /// The reason for conditions, Events and metrics, always one of [`reasons::ALL`].
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
@@ -307,14 +313,18 @@ impl Error {
         matches!(self, Self::Write { .. }) && self.reason() == reasons::REJECTED
     }
 
-    /// Whether a write failed since its object isn't what was known of it: changed, made anew, or a stranger's.
+    /// Whether a write failed because the cached object is stale.
+    ///
+    /// The object was changed, recreated, or is unmanaged.
     #[must_use]
     pub fn is_outdated(&self) -> bool {
         let Self::Write { source, .. } = self else { return false };
         matches!(&**source, kube::Error::Api(status) if status.is_conflict() || status.is_already_exists())
     }
 
-    /// Whether the blog may be as well as before: the API server was out of reach, nothing is known to be wrong.
+    /// Whether the error is transient.
+    ///
+    /// The API server was unreachable, and the blog may be healthy.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self.reason(), reasons::API_ERROR | reasons::TIMEOUT)

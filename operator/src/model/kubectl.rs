@@ -12,13 +12,13 @@ fn annotate(id: &BlogMeta, key: &str, value: &str) -> String {
     format!("kubectl annotate fb {} -n {} {key}={value} --overwrite", id.name, id.namespace)
 }
 
-/// Allows another MySQL on the data.
+/// Allows another MySQL version on the data.
 #[must_use]
 pub fn allow_upgrade(id: &BlogMeta, version: &str) -> String {
     annotate(id, ALLOW_UPGRADE, version)
 }
 
-/// Gives up the data of a volume or claim.
+/// Discards the data of a volume or PVC.
 #[must_use]
 pub fn allow_empty(id: &BlogMeta, lost: &str) -> String {
     annotate(id, ALLOW_EMPTY, lost)
@@ -37,13 +37,13 @@ pub fn label_secret(id: &BlogMeta, name: &str) -> String {
     format!("kubectl label secret {name} -n {} {labels} --overwrite", id.namespace)
 }
 
-/// Marks a claim as the blog's.
+/// Marks a PVC as the blog's.
 #[must_use]
 pub fn label_claim(id: &BlogMeta, name: &str) -> String {
     format!("kubectl label pvc {name} -n {} {} --overwrite", id.namespace, labels(id, &["name", "instance"]))
 }
 
-/// Removes an owner reference of a claim, unless it has changed meanwhile.
+/// Removes an owner reference of a PVC, unless it has changed meanwhile.
 #[must_use]
 pub fn remove_claim_owner(id: &BlogMeta, name: &str, position: usize, uid: &str) -> String {
     let path = format!("/metadata/ownerReferences/{position}");
@@ -63,51 +63,51 @@ fn labels(id: &BlogMeta, keys: &[&str]) -> String {
     labels.join(" ")
 }
 
-/// Names another image of MySQL.
+/// Sets another MySQL image.
 #[must_use]
 pub fn set_mysql_image(id: &BlogMeta, image: &str) -> String {
     let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"image":"{image}"}}}}}}}}"#);
     format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
 }
 
-/// Asks for a volume of that size.
+/// Sets the size of the volume.
 #[must_use]
 pub fn set_storage_size(id: &BlogMeta, size: &str) -> String {
     let patch = format!(r#"{{"spec":{{"database":{{"managed":{{"storage":{{"size":"{size}"}}}}}}}}}}"#);
     format!("kubectl patch fb {} -n {} --type=merge -p '{patch}'", id.name, id.namespace)
 }
 
-/// Scales MySQL, which the operator leaves alone while its volume is in danger.
+/// Scales MySQL. The operator doesn't scale it while its volume is at risk.
 fn scale_mysql(id: &BlogMeta, replicas: u8) -> String {
     let set = Child::Database.name(&id.name);
     format!("kubectl scale statefulset {set} -n {} --replicas={replicas}", id.namespace)
 }
 
-/// Keeps a volume although its claim is being deleted.
+/// Keeps a volume although its PVC is being deleted.
 #[must_use]
 pub fn keep_volume(id: &BlogMeta, volume: &str) -> String {
     let policy = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
     format!("1. kubectl patch pv {volume} -p '{policy}' 2. {}", scale_mysql(id, 0))
 }
 
-/// Deletes the claim that has taken the place of the one with the data.
+/// Deletes the PVC that replaced the one with the data.
 #[must_use]
 pub fn delete_claim(id: &BlogMeta) -> String {
     format!("kubectl delete pvc {} -n {}", data_claim(&id.name), id.namespace)
 }
 
-/// Ends MySQL's pod.
+/// Deletes MySQL's pod.
 #[must_use]
 pub fn delete_pod(id: &BlogMeta) -> String {
     format!("kubectl delete pod {} -n {}", database_pod(&id.name), id.namespace)
 }
 
-/// Kind, name and namespace of a child, as kubectl takes them.
+/// Kind, name and namespace of a child as kubectl arguments.
 fn child(id: &BlogMeta, role: Child) -> String {
     object(id, &role.kind().api_resource(), &role.name(&id.name))
 }
 
-/// Kind, name and namespace of an object beside the blog, as kubectl takes them.
+/// Kind, name and namespace of any object as kubectl arguments.
 fn object(id: &BlogMeta, kind: &ApiResource, name: &str) -> String {
     let group = if kind.group.is_empty() { String::new() } else { format!(".{}", kind.group) };
     format!("{}{group} {name} -n {}", kind.plural, id.namespace)
@@ -125,7 +125,7 @@ pub fn save_secret(id: &BlogMeta, role: Child) -> String {
     format!("{} | (umask 077 && cat >{}.yaml)", get_object(id, role), role.name(&id.name))
 }
 
-/// Makes an immutable Secret writable. A copy stays in a file.
+/// Makes an immutable Secret writable and saves a copy to a file.
 #[must_use]
 pub fn make_secret_writable(id: &BlogMeta, name: &str) -> String {
     format!(
@@ -135,14 +135,14 @@ pub fn make_secret_writable(id: &BlogMeta, name: &str) -> String {
     )
 }
 
-/// Lets a child go that is held by the finalizers of another client.
+/// Removes the finalizers of a child that is being deleted.
 #[must_use]
 pub fn remove_finalizers(id: &BlogMeta, role: Child) -> String {
     let patch = r#"{"metadata":{"finalizers":null}}"#;
     format!("kubectl patch {} --type=merge -p '{patch}'", child(id, role))
 }
 
-/// Binds a released volume to the claim that the StatefulSet makes.
+/// Binds a released volume to the PVC that the StatefulSet creates.
 #[must_use]
 pub fn bind_volume(id: &BlogMeta, volume: &str, has_other_claim: bool) -> String {
     let release = format!("{}; {}; ", scale_mysql(id, 0), delete_claim(id));
@@ -163,19 +163,19 @@ pub fn describe_pod(id: &BlogMeta, pod: &str) -> String {
     format!("kubectl describe pod {pod} -n {}", id.namespace)
 }
 
-/// Shows why the data's claim has no volume.
+/// Shows why the data's PVC is unbound.
 #[must_use]
 pub fn describe_claim(id: &BlogMeta) -> String {
     format!("kubectl describe pvc {} -n {}", data_claim(&id.name), id.namespace)
 }
 
-/// Shows what the namespace's quotas and limits allow.
+/// Shows the quotas and limits of the namespace.
 #[must_use]
 pub fn describe_limits(id: &BlogMeta) -> String {
     format!("kubectl describe resourcequota,limitrange -n {}", id.namespace)
 }
 
-/// Shows which policies decide on connections to the pods.
+/// Shows the network policies that apply to the pods.
 #[must_use]
 pub fn describe_network_policies(id: &BlogMeta) -> String {
     format!("kubectl describe networkpolicies -n {}", id.namespace)
@@ -187,7 +187,7 @@ pub fn logs(id: &BlogMeta, pod: &str, container: &str) -> String {
     format!("kubectl logs {pod} -n {} -c {container} --tail=50", id.namespace)
 }
 
-/// Starts every replica again, which runs the migration.
+/// Restarts every replica, which runs the migration.
 #[must_use]
 pub fn restart_replicas(id: &BlogMeta) -> String {
     format!("kubectl rollout restart deployment {} -n {}", Child::App.name(&id.name), id.namespace)
@@ -225,7 +225,9 @@ pub fn grant(id: &BlogMeta, user: &str, verb: &str, resource: &str, group: &str)
     )
 }
 
-/// Makes the database's Secret from the files of MySQL's pod. No password is in an argument.
+/// Recreates the database's Secret from the files of MySQL's pod.
+///
+/// No password appears in an argument.
 #[must_use]
 pub fn restore_secret(id: &BlogMeta) -> String {
     let (pod, namespace, secret) =
@@ -249,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// The part that runs in the pod, on files as they lie there.
+    /// Runs the in-pod part on files laid out as there.
     #[test]
     fn restored_secret_holds_the_files_and_variables() {
         let id =

@@ -1,17 +1,21 @@
-//! Which fields of an object the operator holds by an update.
+//! Fields of an object that the operator manages by an update.
 
 use flaskblog_api::{OwnedKind, children::MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{ResourceExt, api::DynamicObject};
 use serde::{Deserialize, Deserializer};
 
-/// Whether the operator holds fields of the object by an update. Secrets are made so, and lose a field only by name.
+/// Whether the operator manages fields of the object by an update.
+///
+/// Secrets are created with POST, and lose a field only by name.
 #[must_use]
 pub fn holds_by_update(kind: OwnedKind, object: &DynamicObject) -> bool {
     kind != OwnedKind::Secret && object.managed_fields().iter().any(|entry| is_own(entry, "Update"))
 }
 
-/// Of the managers of an object only the operator's updates, and not what they hold: the rest would be most of the object.
+/// The managers' entries of the operator's updates, without the fields.
+///
+/// The rest would be most of the object.
 #[must_use]
 pub fn own_updates(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
     let own = entries.iter().filter(|entry| is_own(entry, "Update")).map(|entry| ManagedFieldsEntry {
@@ -23,10 +27,10 @@ pub fn own_updates(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEn
     (!own.is_empty()).then_some(own)
 }
 
-/// The same of an object that is being parsed.
+/// Deserializes like [`own_updates`].
 ///
 /// # Errors
-/// If they don't have their form.
+/// If the entries are malformed.
 pub fn parse_own_updates<'de, D>(from: D) -> Result<Option<Vec<ManagedFieldsEntry>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -47,7 +51,9 @@ where
     Ok(own_updates(&entries.collect::<Vec<_>>()))
 }
 
-/// Whether the operator holds fields by that operation, other than those of a subresource.
+/// Whether the operator manages fields by that operation.
+///
+/// Fields of a subresource don't count.
 pub fn is_own(entry: &ManagedFieldsEntry, operation: &str) -> bool {
     let status = entry.subresource.as_deref().is_some_and(|part| !part.is_empty());
     entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some(operation) && !status

@@ -5,17 +5,19 @@ use std::{collections::BTreeMap, marker::PhantomData, sync::Arc};
 use flaskblog_api::Child;
 use kube::api::DynamicObject;
 
-/// Objects as we want them.
+/// Marks objects of the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Desired;
-/// Objects as the API server has them after this reconcile.
+/// Marks objects as the API server returned them in this reconcile.
 #[derive(Clone, Copy, Debug)]
 pub struct Applied;
 
-/// A blog's objects. Shared, as what is there is looked at from many sides and never changed in place.
+/// A blog's objects, shared and never mutated.
 pub type ByRole = BTreeMap<Child, Arc<DynamicObject>>;
 
-/// A blog's objects by role. The marker proves which of the two they are, so that a status can't be computed from wishes.
+/// A blog's objects by role.
+///
+/// The marker proves whether they are desired or applied, so a status can't be computed from desired ones.
 #[derive(Clone, Debug)]
 pub struct Objects<State> {
     by_role: ByRole,
@@ -29,14 +31,14 @@ impl<State> Objects<State> {
         self.by_role.get(&role).map(Arc::as_ref)
     }
 
-    /// All of them in apply order.
+    /// All objects in apply order.
     pub fn iter(&self) -> impl Iterator<Item = (Child, &DynamicObject)> {
         self.by_role.iter().map(|(role, object)| (*role, object.as_ref()))
     }
 }
 
 impl Objects<Desired> {
-    /// What the plan asks for.
+    /// Objects of the plan.
     #[must_use]
     pub fn desired(by_role: ByRole) -> Self {
         Self { by_role, stage: PhantomData }
@@ -44,13 +46,13 @@ impl Objects<Desired> {
 }
 
 impl Objects<Applied> {
-    /// What the API server answered.
+    /// Objects that the API server returned.
     #[must_use]
     pub fn applied(by_role: ByRole) -> Self {
         Self { by_role, stage: PhantomData }
     }
 
-    /// All of them.
+    /// All objects by role.
     #[must_use]
     pub fn by_role(&self) -> &ByRole {
         &self.by_role

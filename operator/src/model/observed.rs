@@ -1,4 +1,4 @@
-//! What a reconcile has read.
+//! State that a reconcile has read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 
 use super::{error::Invalid, objects::ByRole};
 
-/// What is there.
+/// The observed state of a blog.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
-    /// The blog's children that exist. Secrets come without their data.
+    /// The blog's existing children. Secrets have no data.
     pub children: ByRole,
-    /// Objects of other owners that have a child's name, see [`crate::reconcile::validate::separate_foreign`].
+    /// Unmanaged objects with a child's name, see [`crate::reconcile::validate::separate_foreign`].
     pub foreign: BTreeMap<Child, Invalid>,
-    /// The claim of MySQL's volume, if it exists and was read.
+    /// The PVC of MySQL's volume, if it exists and was read.
     pub data_claim: Option<PersistentVolumeClaim>,
-    /// Whether the claim was read. A blog that is ready needs it only when its watch reports a change.
+    /// Whether the PVC was read. A ready blog reads it only after a watch event.
     pub claim_was_read: bool,
     /// MySQL's pod.
     pub database_pod: Option<Pod>,
@@ -24,22 +24,22 @@ pub struct Observed {
     pub app_pods: Vec<Pod>,
     /// Events about pods that are missing or don't start.
     pub pod_warnings: Vec<PodWarning>,
-    /// What the replicas report of their database; nothing without a replica.
+    /// Database health as the replicas report it, or `None` without a replica.
     pub replica_report: Option<ReplicaReport>,
     /// Kinds that the cluster lacks.
     pub missing_kinds: BTreeSet<OwnedKind>,
-    /// The Secret that the spec names for an external database isn't there.
+    /// Whether the referenced Secret of an external database is missing.
     pub external_secret_missing: bool,
 }
 
-/// How much storage a claim asks for.
+/// The storage request of a PVC.
 #[must_use]
 pub fn claim_request(claim: &PersistentVolumeClaim) -> Option<String> {
     let requests = claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?;
     requests.get("storage").map(|size| size.0.clone())
 }
 
-/// How much storage the volume of a claim has.
+/// The capacity of a PVC's volume.
 #[must_use]
 pub fn claim_capacity(claim: &PersistentVolumeClaim) -> Option<String> {
     claim.status.as_ref()?.capacity.as_ref()?.get("storage").map(|size| size.0.clone())
@@ -48,7 +48,7 @@ pub fn claim_capacity(claim: &PersistentVolumeClaim) -> Option<String> {
 /// The newest Event of an object, if it is a Warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodWarning {
-    /// Whose pods it concerns.
+    /// Role of the pods' owner.
     pub role: Child,
     /// Whether the pod doesn't exist.
     pub is_refused: bool,
@@ -58,30 +58,30 @@ pub struct PodWarning {
     pub message: String,
 }
 
-/// What the replicas report together.
+/// The merged report of the replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplicaReport {
     /// Every replica reads and writes a schema of this version.
     Good {
-        /// The version that the database has now.
+        /// The current version of the database schema.
         schema: Option<i64>,
-        /// A pod whose next start fails, and why.
+        /// A pod whose next start will fail, and the cause.
         warning: Option<(String, String)>,
     },
     /// A replica can't use its database.
     Failing {
         /// Its pod.
         pod: String,
-        /// The first line of its answer.
+        /// The first line of its response.
         cause: String,
         /// The version of the schema, if the replica found one.
         schema: Option<i64>,
     },
-    /// No replica answers the operator, although the kubelet finds them ready.
+    /// No replica responds to the operator, although the kubelet reports readiness.
     Unreachable {
         /// One of the pods.
         pod: String,
-        /// What the connection failed with.
+        /// The connection error.
         cause: String,
     },
 }

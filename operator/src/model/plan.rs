@@ -1,4 +1,4 @@
-//! The plan: everything that the builders need, and nothing that they could misuse.
+//! The plan: the validated input of the builders.
 
 use std::collections::BTreeMap;
 
@@ -13,92 +13,92 @@ use super::{
     objects::{Desired, Objects},
 };
 
-/// What we mean: everything that the builders need, and nothing that they could misuse.
+/// The desired state of a blog, validated for the builders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Who the blog is.
+    /// Identity of the blog.
     pub id: BlogMeta,
     /// The blog.
     pub app: AppPlan,
     /// Its database.
     pub database: DatabasePlan,
-    /// Whether data and credentials outlive the resource.
+    /// Whether data and credentials outlive the FlaskBlog.
     pub deletion_policy: DeletionPolicy,
-    /// Whether network policies are made.
+    /// Whether network policies are created.
     pub network_policy: bool,
-    /// What Prometheus and Grafana are told.
+    /// Prometheus and Grafana integration.
     pub monitoring: MonitoringPlan,
-    /// How far a blog that goes to sleep or wakes has come.
+    /// Progress of hibernation or wake-up.
     pub stage: HibernationPhase,
-    /// The restarts that a person has approved, if those need approval at all.
+    /// The restarts that a user has approved, if restarts need approval.
     pub approval: Approval,
-    /// Objects that are not written, and why. Objects that don't need them are.
+    /// Objects that are not written, with the error. Objects that don't depend on them are.
     pub refused: BTreeMap<Child, Invalid>,
 }
 
 /// The web application.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppPlan {
-    /// How many pods; nothing if an autoscaler says so.
+    /// Number of pods, or `None` with an autoscaler.
     pub replicas: Option<i32>,
-    /// Which image.
+    /// Its image.
     pub image: String,
-    /// The default image that the blog was first given, if the spec names none.
+    /// The blog's first default image, if the spec names none.
     pub default_image: Option<String>,
-    /// When nodes pull it.
+    /// Its image pull policy.
     pub image_pull_policy: ImagePullPolicy,
     /// Title in the page header.
     pub title: String,
     /// Whether visitors may register.
     pub registration: Registration,
-    /// How bodies of posts are read.
+    /// Markup language of posts.
     pub markup: Markup,
-    /// How it is reached.
+    /// Its Service.
     pub service: Service,
-    /// The node port that it had last, if the spec pins none.
+    /// The last node port, if the spec pins none.
     pub remembered_node_port: Option<i32>,
-    /// The host name that leads to it.
+    /// Its Ingress.
     pub ingress: Option<Ingress>,
-    /// What each pod may use, if the user said so.
+    /// Resources of each pod, if the spec sets them.
     pub resources: Option<Resources>,
-    /// What else the pods carry, and where they run.
+    /// Additions to the pods and their scheduling.
     pub pod_template: PodTemplate,
     /// The bounds of the autoscaler.
     pub autoscaling: Option<Autoscaling>,
-    /// Which rotations of passwords and keys the pods must have started after, as annotations.
+    /// Annotations with the rotations after which the pods must have started.
     pub rotations: BTreeMap<String, String>,
 }
 
 impl AppPlan {
-    /// The fewest replicas that there will be once the blog is up.
+    /// The lowest replica count of a running blog.
     #[must_use]
     pub fn fewest_replicas(&self) -> i32 {
         self.replicas.or(self.autoscaling.as_ref().map(|wanted| wanted.min_replicas)).unwrap_or(1)
     }
 }
 
-/// What Prometheus and Grafana are told.
+/// Prometheus and Grafana integration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MonitoringPlan {
-    /// What the spec asks for and the cluster can take.
+    /// The part of the spec that the cluster supports.
     pub wanted: Monitoring,
     /// The kinds that the spec asks for and the cluster lacks.
     pub missing: Vec<OwnedKind>,
-    /// Where the runbooks are.
+    /// Base URL of the runbooks.
     pub runbooks: String,
 }
 
-/// Where the data is.
+/// The location of the data.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DatabasePlan {
-    /// In a MySQL of the blog's own.
+    /// In a MySQL that the operator manages.
     Managed(ManagedPlan),
-    /// On a server that somebody else runs.
+    /// On an external server.
     External(ExternalDatabase),
 }
 
 impl Plan {
-    /// The reasons for objects that are wanted and not written.
+    /// The errors of desired objects that are not written.
     pub fn refused_of<'a>(&'a self, wanted: &'a Objects<Desired>) -> impl Iterator<Item = &'a Invalid> {
         self.refused.iter().filter(|(role, _)| wanted.get(**role).is_some()).map(|(_, why)| why)
     }
@@ -112,7 +112,7 @@ impl Plan {
 }
 
 impl DatabasePlan {
-    /// The plan of the blog's own MySQL, if it has one.
+    /// The plan of the managed MySQL, if there is one.
     #[must_use]
     pub fn managed(&self) -> Option<&ManagedPlan> {
         match self {
@@ -125,34 +125,34 @@ impl DatabasePlan {
 /// The managed MySQL.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ManagedPlan {
-    /// What the spec says.
+    /// Its spec.
     pub spec: ManagedDatabase,
-    /// How many pods: 1, or 0 in hibernation.
+    /// Number of pods: 1, or 0 in hibernation.
     pub replicas: i32,
-    /// The size that the StatefulSet's template names: the spec's, once the claim has it.
+    /// Size in the StatefulSet's template: the spec's, once the PVC has it.
     pub template_size: String,
-    /// The spec asks for a recommendation of its resources, and the cluster lacks the kind that it takes.
+    /// Whether the cluster lacks the kind of requested resource recommendations.
     pub recommender_missing: bool,
 }
 
-/// How far a blog that goes to sleep or wakes has come.
+/// Progress of hibernation or wake-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HibernationPhase {
-    /// Up, or on its way there, with everything at once.
+    /// Running, or starting with everything at once.
     Running,
-    /// The replicas are ending.
+    /// The replicas are terminating.
     Stopping,
-    /// The replicas are gone; the database goes or is gone.
+    /// The replicas are gone, and the database is stopping or stopped.
     Stopped,
-    /// The database is coming; the replicas wait for it.
+    /// The database is starting, and the replicas wait for it.
     Starting,
 }
 
-/// Whether restarts need a person's word.
+/// Whether restarts need a user's approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Approval {
     /// They don't.
     NotNeeded,
-    /// They do, and this is what was approved last.
+    /// They do, and this was approved last.
     Given(Option<String>),
 }

@@ -1,4 +1,4 @@
-//! Questions about a pod that several steps ask.
+//! Pod checks that several steps use.
 
 use k8s_openapi::api::core::v1::Pod;
 

@@ -1,13 +1,13 @@
-//! Errors of single objects, collected so that one of them stops nothing that doesn't depend on it (no client required).
+//! Errors of single objects, collected so that one blocks only its dependents (no client required).
 
 use crate::model::error::Error;
 
-/// The objects that one reconcile could not bring to their desired state, in the order in which they failed.
+/// Objects that one reconcile failed to apply, in the order of failure.
 #[derive(Debug, Default)]
 pub struct Refusals(Vec<Error>);
 
 impl Refusals {
-    /// Keeps the error of one object; the value is `None` then.
+    /// Collects the error of one object and returns `None` then.
     ///
     /// # Errors
     /// Errors that concern every object: continuing would repeat them.

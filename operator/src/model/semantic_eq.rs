@@ -1,10 +1,12 @@
-//! Whether an object already is as wanted (no client required): what lets a settled blog cause no write at all.
+//! Semantic comparison of objects (no client required), so that a converged blog causes no write.
 
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Map, Value};
 
-/// Whether `live` holds everything that `wanted` says. What others added to it is theirs and doesn't count; what we
-/// wanted once and no longer do shows in the hash annotation, which is part of `wanted`.
+/// Whether `live` holds all of `wanted`.
+///
+/// Fields of other managers don't count. Fields that the operator no longer wants change the hash annotation, which is part of
+/// `wanted`.
 #[must_use]
 pub fn matches_desired(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let metadata = |object: &DynamicObject| {
@@ -17,14 +19,14 @@ pub fn matches_desired(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     is_subset(&metadata(live), &metadata(wanted)) && is_subset(&live.data, &wanted.data)
 }
 
-/// Whether `live` holds everything that `wanted` says.
+/// Whether `live` holds all of `wanted`.
 #[must_use]
 pub fn is_subset(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => covers_object(live, wanted),
         (Value::Array(live), Value::Array(wanted)) => covers_list(live, wanted),
         (Value::String(live), Value::String(wanted)) => live == wanted || same_quantity(live, wanted),
-        // The API server leaves out what is empty.
+        // The API server omits empty lists.
         (Value::Null, Value::Array(wanted)) => wanted.is_empty(),
         (Value::Null, Value::Object(wanted)) => wanted.is_empty(),
         (Value::Null, Value::String(wanted)) => wanted.is_empty(),
@@ -37,7 +39,9 @@ fn covers_object(live: &Map<String, Value>, wanted: &Map<String, Value>) -> bool
     wanted.iter().all(|(key, value)| is_subset(live.get(key).unwrap_or(&Value::Null), value))
 }
 
-/// Lists of named things may have grown by others' entries (a sidecar, a variable); other lists are ours as a whole.
+/// Compares lists.
+///
+/// Lists of named entries may have additional entries. Other lists must match exactly.
 fn covers_list(live: &[Value], wanted: &[Value]) -> bool {
     let named = |item: &Value| item.get("name").and_then(Value::as_str).map(str::to_owned);
     if !wanted.is_empty() && wanted.iter().all(|item| named(item).is_some()) {
@@ -48,21 +52,24 @@ fn covers_list(live: &[Value], wanted: &[Value]) -> bool {
     live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| is_subset(live, wanted))
 }
 
-/// Whether two quantities are of one amount. The API server writes them in a canonical form: `1000m` comes back as `1`,
-/// `1024Mi` as `1Gi`.
+/// Whether two quantities are equal.
+///
+/// The API server returns a canonical form: `1` for `1000m`, `1Gi` for `1024Mi`.
 #[must_use]
 pub fn same_quantity(left: &str, right: &str) -> bool {
     matches!((milli(left), milli(right)), (Some(left), Some(right)) if (left - right).abs() < 0.5)
 }
 
-/// Whether another container of the pod template mounts MySQL's data: two servers on one volume damage it.
+/// Whether another container of the pod template mounts MySQL's data.
+///
+/// Two servers on one volume corrupt it.
 #[must_use]
 pub fn shares_data(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let entries = |object: &DynamicObject, list: &str| -> Vec<Value> {
         let path = format!("/spec/template/spec/{list}");
         object.data.pointer(&path).and_then(Value::as_array).cloned().unwrap_or_default()
     };
-    // A volume of any other name may be the same claim.
+    // A volume of any other name may refer to the same PVC.
     let claim = format!("data-{}-0", live.name_any());
     let of_claim = |volume: &&Value| volume["persistentVolumeClaim"]["claimName"] == *claim;
     let volumes = entries(live, "volumes");
@@ -79,15 +86,16 @@ pub fn shares_data(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     })
 }
 
-/// Whether a Deployment whose replicas an autoscaler sets has none: an autoscaler never raises it from there.
+/// Whether an autoscaled Deployment has zero replicas, which disables the autoscaler.
 #[must_use]
 pub fn is_stopped_for_autoscaler(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let replicas = |object: &DynamicObject| object.data.pointer("/spec/replicas").and_then(Value::as_i64);
     replicas(wanted).is_none() && replicas(live) == Some(0)
 }
 
-/// Whether every replica that a Deployment asks for is of its newest template and serves, and no other one is left, as its
-/// controller says of the newest spec.
+/// Whether the Deployment's rollout is complete for the newest generation.
+///
+/// Every replica has the newest template and is available, and no old replica is left.
 #[must_use]
 pub fn is_rolled_out(deployment: &DynamicObject) -> bool {
     let status = &deployment.data["status"];
@@ -97,19 +105,20 @@ pub fn is_rolled_out(deployment: &DynamicObject) -> bool {
     all && status["observedGeneration"].as_i64() == deployment.metadata.generation
 }
 
-/// Whether MySQL's only pod is ready and of the newest template, as the StatefulSet's controller says of the newest spec: it is
-/// neither stuck nor failing.
+/// Whether MySQL's only pod is ready and has the newest template.
+///
+/// The StatefulSet's controller must have observed the newest generation.
 #[must_use]
 pub fn runs_the_newest_template(statefulset: &DynamicObject) -> bool {
     let status = &statefulset.data["status"];
     let current = status["observedGeneration"].as_i64() == statefulset.metadata.generation;
-    // A pod of an older template is counted as ready until it is replaced. updatedReplicas leaves it out, and
-    // currentRevision becomes updateRevision when the replacement is done.
+    // A pod of an older template counts as ready until it is replaced. updatedReplicas leaves it out, and currentRevision
+    // becomes updateRevision when the replacement is done.
     let updated = status["updatedReplicas"] == 1 && status["currentRevision"] == status["updateRevision"];
     current && updated && status["readyReplicas"] == 1
 }
 
-/// Whether an amount is as large as another one. What isn't a quantity is compared with nothing.
+/// Whether one amount is at least another. A malformed quantity never is.
 #[must_use]
 pub fn at_least(amount: &str, wanted: &str) -> bool {
     matches!((milli(amount), milli(wanted)), (Some(amount), Some(wanted)) if amount > wanted - 0.5)
@@ -121,7 +130,7 @@ pub fn units(text: &str) -> Option<f64> {
     milli(text).map(|milli| milli / 1e3)
 }
 
-/// A quantity in thousandths, or nothing if the text is none
+/// A quantity in thousandths, or `None` if the text isn't a quantity
 /// (<https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/>).
 fn milli(text: &str) -> Option<f64> {
     let split =

@@ -1,4 +1,4 @@
-//! What the command line and the environment say, as one type.
+//! The settings of the command line and the environment, as one type.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -151,21 +151,21 @@ pub enum LogFormat {
     Text,
 }
 
-/// What reconciling needs to know; the rest of [`RunArgs`] concerns the process only.
+/// The settings of a reconcile. The rest of [`RunArgs`] concerns the process only.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Image for blogs whose spec names none.
     pub blog_image: String,
     /// Host for `status.url` of NodePort services.
     pub node_address: String,
-    /// When a settled blog is looked at again.
+    /// Interval of the periodic reconcile of a converged blog.
     pub resync: Duration,
-    /// Where the runbooks of alerts are, up to the name of the page.
+    /// Base URL of the alerts' runbooks, up to the name of the page.
     pub runbooks: String,
 }
 
 impl Settings {
-    /// For commands that only look.
+    /// Settings of commands that only read.
     #[must_use]
     pub fn for_image(blog_image: &str) -> Self {
         Self {
