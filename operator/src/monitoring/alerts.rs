@@ -1,4 +1,4 @@
-//! Alerts: symptoms for the on-call, each with a runbook of its name. At most nine, or they are not read.
+//! Alerts: symptoms for on-call, each with a runbook of its name. At most nine, so that they stay useful.
 
 use flaskblog_api::children::data_claim;
 use serde_json::{Value, json};
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 pub struct Alert {
     /// Also the name of its runbook.
     pub name: &'static str,
-    /// True while something is wrong, in PromQL.
+    /// PromQL expression that is true while the symptom lasts.
     pub expr: String,
-    /// How long it has to be true.
+    /// How long it must be true.
     pub after: &'static str,
-    /// `critical` wakes somebody, `warning` waits for the morning.
+    /// `critical` pages, `warning` can wait for working hours.
     pub severity: &'static str,
     /// One line.
     pub summary: String,
 }
 
-/// The blog that alerts and a dashboard speak of.
+/// The blog of an alert or a dashboard.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// Its namespace.
@@ -34,14 +34,14 @@ impl Subject<'_> {
         format!(r#"namespace="{}",job="{}""#, self.namespace, self.name)
     }
 
-    /// Selects the series of its volume, which kubelets measure.
+    /// Selects the series of its volume, which the kubelet exports.
     #[must_use]
     pub fn volume_selector(&self) -> String {
         format!(r#"namespace="{}",persistentvolumeclaim="{}""#, self.namespace, data_claim(self.name))
     }
 }
 
-/// The alerts of a blog that is meant to be awake with so many replicas at least.
+/// The alerts of a running blog with at least that many replicas.
 #[must_use]
 pub fn blog_alerts(blog: &Subject<'_>, replicas: i32, has_volume: bool) -> Vec<Alert> {
     let (of, named) = (blog.selector(), format!("{}/{}", blog.namespace, blog.name));
@@ -80,7 +80,7 @@ pub fn blog_alerts(blog: &Subject<'_>, replicas: i32, has_volume: bool) -> Vec<A
             summary: format!("No replica of blog {named} reaches its database."),
         },
     ];
-    // Without any replica it is FlaskBlogDown.
+    // With a single replica it is FlaskBlogDown.
     if replicas > 1 {
         alerts.push(Alert {
             name: "FlaskBlogReplicasMissing",
@@ -108,7 +108,7 @@ fn volume_filling(of: &str, named: &str) -> Alert {
     }
 }
 
-/// The alerts of the operator itself.
+/// The operator's own alerts.
 #[must_use]
 pub fn operator_alerts() -> Vec<Alert> {
     vec![
@@ -126,7 +126,7 @@ pub fn operator_alerts() -> Vec<Alert> {
             severity: "warning",
             summary: "The operator fails to bring a blog to what its spec says.".into(),
         },
-        // Renewed with 30 days left.
+        // Certificates are renewed 30 days before they expire.
         Alert {
             name: "FlaskBlogCertificateExpiring",
             expr: "min by (namespace, name) (flaskblog_operator_blog_certificate_not_after_timestamp_seconds) \
@@ -141,8 +141,10 @@ pub fn operator_alerts() -> Vec<Alert> {
     ]
 }
 
-/// The spec of a PrometheusRule, which is also a file of rules for Prometheus. `runbooks` stands before the name of a page. What
-/// an expression sums up has lost its labels, so the blog that alerts speak of is named in labels of their own.
+/// The spec of a PrometheusRule, which is also a Prometheus rules file.
+///
+/// `runbooks` is the base URL of a runbook page. Aggregation drops the series' labels, so the alert names its blog in labels of
+/// its own.
 #[must_use]
 pub fn groups(name: &str, alerts: &[Alert], about: Option<&Subject<'_>>, runbooks: &str) -> Value {
     let rules: Vec<Value> = alerts

@@ -1,4 +1,4 @@
-//! Grafana dashboards: a handful of panels each, two in a row.
+//! Grafana dashboards: a few panels each, two in a row.
 
 use serde_json::{Value, json};
 
@@ -9,10 +9,10 @@ use crate::model::hash::digits_of;
 const WIDTH: usize = 12;
 const HEIGHT: usize = 8;
 
-/// One picture over time.
+/// One time series panel.
 struct Panel {
     title: &'static str,
-    /// In Grafana's words: `reqps`, `s`, `short`, `percentunit`.
+    /// Grafana's unit: `reqps`, `s`, `short`, `percentunit`.
     unit: &'static str,
     /// Legend and expression of each line.
     lines: Vec<(&'static str, String)>,
@@ -22,19 +22,19 @@ fn panel(title: &'static str, unit: &'static str, lines: Vec<(&'static str, Stri
     Panel { title, unit, lines }
 }
 
-/// How long it takes for half of what is in a histogram, and for nearly all of it.
+/// Median and 99th percentile of a histogram.
 fn times(title: &'static str, buckets: &str) -> Panel {
     let quantile =
         |part: &str| format!("histogram_quantile({part}, sum by (le) (rate({buckets}[$__rate_interval])))");
     panel(title, "s", vec![("half", quantile("0.5")), ("99 of 100", quantile("0.99"))])
 }
 
-/// How fast something grows, apart by a label.
+/// Rate of a counter by label.
 fn rate_by(label: &str, series: &str) -> String {
     format!("sum by ({label}) (rate({series}[$__rate_interval]))")
 }
 
-/// Of one blog.
+/// The dashboard of one blog.
 #[must_use]
 pub fn blog_dashboard(blog: &Subject<'_>, has_volume: bool) -> Value {
     let title = format!("Flaskr blog {}/{}", blog.namespace, blog.name);
@@ -49,7 +49,7 @@ pub fn blog_dashboard(blog: &Subject<'_>, has_volume: bool) -> Value {
     dashboard(&uid(blog), &title, &panels)
 }
 
-/// What readers and writers see.
+/// Panels of HTTP traffic.
 fn traffic(of: &str) -> Vec<Panel> {
     let requests =
         |more: &str| format!("sum(rate(blog_http_requests_total{{{of}{more}}}[$__rate_interval]))");
@@ -72,7 +72,7 @@ fn traffic(of: &str) -> Vec<Panel> {
     ]
 }
 
-/// Every replica tells the same of MySQL, so the largest is taken.
+/// Panels of the database. Every replica reports the same MySQL, so `max` merges them.
 fn database(of: &str) -> Vec<Panel> {
     let most = |metric: &str| format!("max({metric}{{{of}}})");
     let rate = |metric: &str| format!("max(rate({metric}{{{of}}}[$__rate_interval]))");
@@ -114,7 +114,7 @@ fn database(of: &str) -> Vec<Panel> {
     ]
 }
 
-/// Of the operator.
+/// The operator's own dashboard.
 #[must_use]
 pub fn operator_dashboard() -> Value {
     let panels = [
@@ -155,7 +155,7 @@ pub fn operator_dashboard() -> Value {
     dashboard("flaskblog-operator", "Flaskr blogs: operator", &panels)
 }
 
-/// Grafana takes at most 40 characters, and a blog's namespace and name may have more; the same for the same blog.
+/// A stable uid of at most 40 characters, Grafana's limit.
 fn uid(blog: &Subject<'_>) -> String {
     format!("flaskblog-{}", digits_of(format!("{}/{}", blog.namespace, blog.name).as_bytes()))
 }
@@ -189,7 +189,7 @@ fn picture(number: usize, panel: &Panel) -> Value {
     })
 }
 
-/// Every expression of a dashboard with the title of its panel, as Prometheus takes it over so long a step.
+/// A dashboard's PromQL expressions with their panels' titles, for that step.
 #[must_use]
 pub fn expressions(dashboard: &Value, interval: &str) -> Vec<(String, String)> {
     let panels = dashboard["panels"].as_array().into_iter().flatten();

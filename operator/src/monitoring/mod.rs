@@ -1,5 +1,5 @@
-//! What Prometheus and Grafana are told (no client required): alerts and dashboards, of each blog and of the operator itself.
-//! The operator's own are written into its chart by `cargo xtask codegen`; a blog's are made with it.
+//! Prometheus and Grafana integration (no client required): alerts and dashboards of each blog and of the operator itself.
+//! `cargo xtask codegen` writes the operator's own into its chart. A blog's are created with the blog.
 
 mod alerts;
 mod dashboards;
