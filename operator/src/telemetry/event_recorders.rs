@@ -12,22 +12,24 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use k8s_controller::events::{EventRecorder, Reporter};
 use kube::Client;
 
-/// So many recorders share the blogs.
+/// Number of recorders that share the blogs.
 const RECORDERS: u64 = 64;
 
-/// So many Events of one reason a blog may have at once
+/// Burst of Events per blog and reason
 /// (<https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go>).
 const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(24);
-/// After that, one in this time.
+/// Interval at which one more Event is allowed after a burst.
 const REFILL: Duration = Duration::from_secs(300);
-/// Past so many blogs and reasons, those that have their burst again are dropped.
+/// Largest number of limits, past which full ones are dropped.
 const LIMITS: usize = 20_000;
 
-/// Publishes Events, at most 5 s each, repeats aggregated. A recorder keeps for some minutes what it has published and goes
-/// through all of that for each Event; one for all blogs would take the more time for each the more blogs there are.
+/// Publishes Events, at most 5 s each, repeats aggregated.
+///
+/// A recorder caches published Events for some minutes and scans all of them at each publish. One recorder for all blogs would
+/// become slower with the number of blogs.
 pub struct EventRecorders {
     recorders: Vec<EventRecorder>,
-    /// By the uid of the blog and the reason.
+    /// Rate limits by the uid of the blog and the reason.
     limits: DefaultKeyedRateLimiter<(String, String)>,
 }
 
@@ -38,7 +40,7 @@ impl fmt::Debug for EventRecorders {
 }
 
 impl EventRecorders {
-    /// `instance` names this process in the Events.
+    /// Creates the recorders. `instance` names this process in Events.
     #[must_use]
     pub fn new(client: &Client, instance: &str) -> Self {
         let reporter =
@@ -49,7 +51,7 @@ impl EventRecorders {
         Self { recorders, limits: RateLimiter::keyed(refill.allow_burst(BURST)) }
     }
 
-    /// Whether one more Event of that reason is published, as client-go's spam filter decides it.
+    /// Whether an Event passes the rate limit, as in client-go's spam filter.
     pub fn allow(&self, blog: &FlaskBlog, reason: &str) -> bool {
         if self.limits.len() > LIMITS {
             self.limits.retain_recent();
@@ -58,7 +60,7 @@ impl EventRecorders {
         self.limits.check_key(&(uid, reason.to_owned())).is_ok()
     }
 
-    /// Always the same one for one blog.
+    /// The recorder of a blog, always the same one.
     pub fn of(&self, blog: &FlaskBlog) -> Option<&EventRecorder> {
         let mut hasher = DefaultHasher::new();
         blog.metadata.uid.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! What `/metrics` shows. Labels are static words, but for one series a blog, which ends with the blog.
+//! Metrics on `/metrics`. Labels are static, except for series of a blog, which end with the blog.
 
 use std::sync::atomic::AtomicI64;
 
@@ -74,7 +74,7 @@ pub struct Metrics {
     pub leading: Gauge<i64, AtomicI64>,
     /// For each blog, 1 while its condition Ready is true.
     pub ready: Family<Blog, Gauge<i64, AtomicI64>>,
-    /// For each blog, when MySQL's certificate ends, in seconds since 1970.
+    /// For each blog, when MySQL's certificate expires, in seconds since 1970.
     pub certificate_not_after: Family<Blog, Gauge<i64, AtomicI64>>,
     /// Blogs that are backing off after an error.
     pub backing_off: Gauge<i64, AtomicI64>,
@@ -128,7 +128,7 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing to a String can't fail; a partial page would still be a page.
+        // Writing to a String can't fail, and a partial page is still usable.
         let _ = encode(&mut text, &self.registry);
         text
     }
