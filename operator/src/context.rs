@@ -1,4 +1,4 @@
-//! What every reconcile shares.
+//! State that all reconciles of a process share.
 
 use std::time::Duration;
 
@@ -24,9 +24,9 @@ use crate::{
 /// Shared by all reconciles of a process.
 #[derive(Debug)]
 pub struct Context {
-    /// Client for reads and writes; every call of it ends by itself, see [`crate::k8s::clients`].
+    /// Client for reads and writes. Every call has a timeout, see [`crate::k8s::clients`].
     pub client: ClientHandle,
-    /// Publish Events.
+    /// Recorders of Events.
     pub recorders: EventRecorders,
     /// Counters and histograms.
     pub metrics: Metrics,
@@ -34,29 +34,29 @@ pub struct Context {
     pub backoff: Backoff,
     /// Which watches fail.
     pub watch_failures: WatchFailures,
-    /// What is known of the children without asking.
+    /// Mutation cache of the child objects.
     pub children: MutationCache,
-    /// Versions of Secrets whose certificates are good.
+    /// Versions of Secrets whose certificates are valid.
     pub certificates: CheckedSecrets,
-    /// What replicas report of their database.
+    /// Database health as the replicas report it.
     pub replicas: ReplicaHealth,
-    /// Claims that are read again.
+    /// PVCs that the next reconcile reads again.
     pub claims: ChangedClaims,
-    /// Which kinds the cluster lacks.
+    /// Discovery of kinds that the cluster lacks.
     pub discovery: Discovery,
-    /// Blogs that were found to be as their plans say.
+    /// Blogs whose objects match their plans.
     pub converged: ConvergedCache,
-    /// Statuses that were written a moment ago.
+    /// Statuses written recently.
     pub status_writes: StatusWrites,
     /// FlaskBlogs that can't be parsed.
     pub unparsable: UnparsableBlogs,
-    /// Delays of blogs that aren't ready yet.
+    /// Requeue delays of blogs that aren't ready yet.
     pub pace: Pace,
-    /// Objects that another manager keeps changing back.
+    /// Objects that another manager keeps reverting.
     pub contests: Contests,
-    /// What the status of each blog should be.
+    /// The last computed status of each blog.
     pub status_guard: StatusGuard,
-    /// What the command line says.
+    /// Settings of the command line.
     pub settings: Settings,
 }
 
@@ -70,7 +70,7 @@ impl std::fmt::Debug for ClientHandle {
     }
 }
 
-/// One reconcile, with all its calls, takes no longer.
+/// Timeout of one reconcile with all its calls.
 pub const RECONCILE_LIMIT: Duration = Duration::from_secs(60);
 
 impl Context {
@@ -98,20 +98,20 @@ impl Context {
         }
     }
 
-    /// One more failure of a blog: how long it waits now. `jitter` is 0..1.
+    /// Counts one more failure of a blog and returns its backoff. `jitter` is 0..1.
     pub fn count_failure(&self, uid: &str, jitter: f64) -> Duration {
         let delay = self.backoff.failed(uid, jitter);
         self.show_backing_off();
         delay
     }
 
-    /// A blog that did well, or is going, waits no more.
+    /// Resets the backoff of a blog that succeeded or is being deleted.
     pub fn forget_failures(&self, uid: &str) {
         self.backoff.succeeded(uid);
         self.show_backing_off();
     }
 
-    /// Shows whether a blog is ready.
+    /// Sets the readiness metric of a blog.
     pub fn show_readiness(&self, id: &BlogMeta, status: Option<&FlaskBlogStatus>) {
         let ready = status.and_then(|status| find(&status.conditions, conditions::READY));
         let ready = ready.is_some_and(|ready| ready.status == "True");
@@ -119,7 +119,7 @@ impl Context {
         self.metrics.ready.get_or_create(&labels).set(i64::from(ready));
     }
 
-    /// Shows until when the certificate of a blog's MySQL is good; nothing where it has none.
+    /// Sets the expiry metric of MySQL's certificate, or removes it without one.
     pub fn show_certificate(&self, id: &BlogMeta, not_after: Option<Timestamp>) {
         let labels = Blog { namespace: id.namespace.clone(), name: id.name.clone() };
         match not_after {
@@ -132,7 +132,7 @@ impl Context {
         }
     }
 
-    /// Ends the series of a blog that is gone or going.
+    /// Removes the series of a blog that is deleted or being deleted.
     pub fn forget_readiness(&self, namespace: &str, name: &str) {
         self.pace.reset(namespace, name);
         let labels = Blog { namespace: namespace.to_owned(), name: name.to_owned() };
@@ -140,7 +140,7 @@ impl Context {
         self.metrics.certificate_not_after.remove(&labels);
     }
 
-    /// Nothing is kept of a blog that is gone.
+    /// Evicts all state of a deleted blog.
     pub fn forget(&self, uid: &str) {
         self.replicas.forget(uid);
         self.certificates.forget(uid);

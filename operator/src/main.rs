@@ -8,7 +8,9 @@ use operator::{
     model::settings::{Cli, Command},
 };
 
-/// The C library's allocator takes a third of the processor time that the operator needs, and keeps more memory.
+/// mimalloc instead of the C library's allocator.
+///
+/// The latter takes a third of the operator's CPU time and keeps more memory.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -42,7 +44,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// On one thread: the work is waiting for the API server, and handing it from thread to thread costs more than it gains.
+/// Runs a future on one thread.
+///
+/// The work mostly waits for the API server, and moving it between threads costs more CPU time than it saves.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
