@@ -1,4 +1,4 @@
-//! Decisions beside the objects themselves, and what carries them out.
+//! Decisions beside the plan's objects, and their writes.
 
 pub mod certificates;
 pub mod node_port;

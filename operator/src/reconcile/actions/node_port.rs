@@ -1,5 +1,6 @@
-//! The node port of a blog's Service, recorded on a Secret that outlives the blog: visitors keep their address when the blog is
-//! deleted and applied again.
+//! The node port of a blog's Service, recorded on a Secret that outlives the blog.
+//!
+//! A blog that is deleted and applied again keeps its address.
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::{
     },
 };
 
-/// Records the node port that the Service has now (client required). Under `Delete` no record would remain.
+/// Records the Service's current node port (client required). Under `Delete` no record would remain.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
@@ -60,7 +61,7 @@ pub async fn record_node_port(
     Ok(())
 }
 
-/// The Service with the node port that it had, if it has lost its port.
+/// The Service with its recorded node port, if it lost it.
 #[must_use]
 pub fn with_node_port(
     remembered: Option<i32>,
@@ -81,8 +82,9 @@ pub fn with_node_port(
     Some(wanted)
 }
 
-/// Whether another port of the Service has the node port that ours is to have: an apply would put ours beside it, which the
-/// API server refuses with status 500.
+/// Whether another port of the Service has the desired node port.
+///
+/// An apply would add a second port with that number, which the API server refuses with status 500.
 #[must_use]
 pub fn moves_port(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let Some(ours) = wanted.data.pointer("/spec/ports/0").filter(|port| port["nodePort"].is_i64()) else {

@@ -1,7 +1,7 @@
 //! Owner references of the PVC and the Secrets: none under `Retain`, the FlaskBlog under `Delete`.
 //!
 //! `Retain` takes effect first in a reconcile, so a blog whose other objects are refused keeps its data when it is deleted.
-//! `Delete` comes last: only objects that are known to be the blog's own get the owner reference.
+//! `Delete` comes last: only objects that belong to the blog get the owner reference.
 
 use flaskblog_api::{
     Child, DeletionPolicy, FlaskBlog,
@@ -32,8 +32,9 @@ use crate::{
     reconcile::validate::{bound_volume, forgets_volume, mysql_image, recorded_volume},
 };
 
-/// The owners that the claim should have, if they differ from those that it has (no client required). Owners that
-/// others have set stay.
+/// The PVC's desired owners, if they differ (no client required).
+///
+/// Owners of other managers stay.
 #[must_use]
 pub fn wanted_owners(
     id: &BlogMeta,
@@ -41,18 +42,19 @@ pub fn wanted_owners(
     metadata: &ObjectMeta,
 ) -> Option<Vec<OwnerReference>> {
     let current = metadata.owner_references.clone().unwrap_or_default();
-    // The owner of an earlier blog stays: what it owns is the garbage collector's.
+    // The owner of an earlier blog stays, since the garbage collector deletes its dependents.
     let is_ours = |owner: &OwnerReference| owner.kind == "FlaskBlog" && owner.uid == id.uid;
     let mut wanted: Vec<OwnerReference> = current.iter().filter(|owner| !is_ours(owner)).cloned().collect();
     if policy == DeletionPolicy::Delete {
-        // Not as controller: the StatefulSet controller may want to be that.
+        // Not as controller, since the StatefulSet controller may claim that role.
         wanted.push(OwnerReference { controller: None, ..id.owner_reference() });
     }
     (wanted != current).then_some(wanted)
 }
 
-/// Under `Retain`, takes claim and Secrets out of the FlaskBlog's possession (client required). It gives nothing to anybody,
-/// so it needs no validated plan.
+/// Under `Retain`, removes the owner references of PVC and Secrets (client required).
+///
+/// It adds no owner, so it needs no validated plan.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
@@ -74,7 +76,7 @@ pub async fn remove_owner_references(
     Ok(())
 }
 
-/// Under `Delete`, gives the claim to the FlaskBlog (client required); the Secrets' owner is part of what is applied.
+/// Under `Delete`, makes the FlaskBlog an owner of the PVC (client required). The Secrets' owner is applied with them.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
@@ -90,7 +92,9 @@ pub async fn add_owner_references(
     patch_claim_owners(ctx, id, policy, observed).await
 }
 
-/// Ends the record of a volume that the user has given up, before MySQL starts on another one (client required).
+/// Removes the record of a discarded volume (client required).
+///
+/// MySQL starts on another one afterwards.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
@@ -103,10 +107,10 @@ pub async fn forget_volume(
     if forgets_volume(blog, observed) { write_volume(ctx, id, observed, None).await } else { Ok(()) }
 }
 
-/// Records on claim and Secret what serves the data now (client required).
+/// Records on PVC and Secret what serves the data now (client required).
 ///
-/// The image stands on the claim, as it goes where the data goes. The volume stands in the Secret, whose copy in MySQL's pod
-/// keeps that from starting on an empty one.
+/// The PVC records the image, since it stays with the data. The Secret records the volume, and its copy in MySQL's pod
+/// prevents a start on an empty one.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
@@ -137,7 +141,9 @@ pub async fn record_served_data(
     if is_recorded { Ok(()) } else { write_volume(ctx, id, observed, Some(volume)).await }
 }
 
-/// What served the data of a claim last: its annotation, which a claim that was bound again lacks, or the status.
+/// The image that served the PVC's data last, by annotation or status.
+///
+/// A PVC that was bound again lacks the annotation.
 fn last_image<'a>(blog: &'a FlaskBlog, claim: &'a PersistentVolumeClaim) -> Option<&'a str> {
     let reported = || blog.status.as_ref()?.database_version.as_ref();
     claim.annotations().get(SERVED_IMAGE).or_else(reported).map(String::as_str)
@@ -195,7 +201,7 @@ async fn patch_claim_owners(
         .await
 }
 
-/// Writes the owners, if they aren't as they should be. What is on its way out is left alone: nothing brings it back.
+/// Writes differing owners. An object that is being deleted is skipped, since no write can keep it.
 async fn patch_owner_references<K>(
     ctx: &Context,
     id: &BlogMeta,
@@ -217,7 +223,7 @@ where
     patch_exactly::<K>(ctx, id, name, metadata, ("own", "set the owner of"), patch).await
 }
 
-/// Patches the version that was read and no other. The label is the metric's, the verb the error's.
+/// Patches exactly the version that was read. The label is the metric's, the verb the error's.
 async fn patch_exactly<K>(
     ctx: &Context,
     id: &BlogMeta,

@@ -1,5 +1,6 @@
-//! Secrets: what new ones hold is drawn, dated and signed here, outside of the steps that do no I/O; and here alone the data
-//! of those that are there is read and changed.
+//! Generates the content of new Secrets, and reads and patches the data of existing ones.
+//!
+//! Randomness and time are used here, outside of the steps that do no I/O.
 
 use flaskblog_api::{Child, children::MANAGER};
 use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
@@ -19,15 +20,15 @@ use crate::{
     },
 };
 
-/// A Secret that is wanted, with its first content.
+/// A desired Secret with its first content.
 ///
 /// # Errors
-/// [`Error::Certificate`] when the system gives no randomness.
+/// [`Error::Certificate`] when the system provides no randomness.
 pub fn fresh(id: &BlogMeta, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
     with(id, role, wanted, first)
 }
 
-/// The same for a blog without an operator.
+/// A desired Secret for a blog without an operator.
 ///
 /// # Errors
 /// As [`fresh`].
@@ -52,10 +53,10 @@ fn with(
     Ok(secret)
 }
 
-/// The Secret with its data, which somebody is about to change (client required).
+/// Reads a Secret with its data before a change (client required).
 ///
 /// # Errors
-/// [`Error::Read`] when it can't be read or isn't there.
+/// [`Error::Read`] when it can't be read or doesn't exist.
 pub async fn read(ctx: &Context, id: &BlogMeta, role: Child) -> Result<Secret, Error> {
     let name = role.name(&id.name);
     api(ctx, id).get(&name).await.map_err(|source| Error::Read {
@@ -65,10 +66,10 @@ pub async fn read(ctx: &Context, id: &BlogMeta, role: Child) -> Result<Secret, E
     })
 }
 
-/// Changes keys and annotations of the Secret that was read, and only of that version of it (client required).
+/// Patches keys and annotations of the version read (client required).
 ///
 /// # Errors
-/// [`Error::Write`] when it was refused, or somebody has changed the Secret meanwhile.
+/// [`Error::Write`] when it was refused, or another client has changed the Secret meanwhile.
 pub async fn revise(
     ctx: &Context,
     id: &BlogMeta,

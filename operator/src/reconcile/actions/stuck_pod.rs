@@ -1,13 +1,15 @@
-//! Which pod Kubernetes will never repair by itself (no client required).
+//! Finds the pod that Kubernetes never repairs by itself (no client required).
 
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::{ResourceExt, api::DynamicObject};
 
 use crate::model::{observed::Observed, pod::is_ready};
 
-/// A StatefulSet waits for a pod of an old template to become ready before it replaces it; if that template was broken,
-/// it waits for ever (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback>).
-/// Such a pod, and only such a one, is deleted by the operator: not ready, and of another revision than the newest.
+/// MySQL's pod, if it is not ready and has an older revision.
+///
+/// A StatefulSet waits for such a pod to become ready before it replaces it, for ever if its template was broken
+/// (<https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback>). The operator deletes only such a
+/// pod.
 #[must_use]
 pub fn stuck_database_pod<'a>(
     observed: &'a Observed,
@@ -16,7 +18,7 @@ pub fn stuck_database_pod<'a>(
     let pod = observed.database_pod.as_ref()?;
     let statefulset: StatefulSet = statefulset?.clone().try_parse().ok()?;
     let status = statefulset.status.as_ref()?;
-    // Until the controller has seen the newest template, its updateRevision speaks of an older one.
+    // Until the controller has observed the newest template, its updateRevision is stale.
     let seen =
         status.observed_generation.is_some() && status.observed_generation == statefulset.metadata.generation;
     let newest = status.update_revision.as_deref()?;

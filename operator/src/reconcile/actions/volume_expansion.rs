@@ -1,5 +1,6 @@
-//! Expands the volume, and takes a refused expansion back (client required). It doesn't depend on the database's health: a full
-//! disk needs it most.
+//! Expands the volume, and reverts a refused expansion (client required).
+//!
+//! It doesn't depend on the database's health, since a full disk needs it most.
 
 use flaskblog_api::{
     Storage,
@@ -24,25 +25,25 @@ use crate::{
     },
 };
 
-/// How the volume's growth stands.
+/// State of the volume's expansion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeExpansion {
-    /// It is as large as the spec says.
+    /// The volume has the size of the spec.
     None,
-    /// The claim asks for the new size; the volume isn't there yet.
+    /// The PVC requests the new size, and the volume is smaller yet.
     UnderWay(String),
-    /// The claim's request has just been changed; the StatefulSet has to follow.
+    /// The PVC's request has just changed. The StatefulSet has to follow.
     Requested(String),
-    /// The cluster said no, and why. Everything stays as it was.
+    /// The cluster refused it, with the reason. The PVC is unchanged.
     Refused(String),
 }
 
-/// Asks for the size of the spec, if the claim asks for less; or for more, which failed.
+/// Requests the size of the spec for the PVC.
 ///
-/// Only a failed growth is taken back: others may let the claim grow beyond the spec, and it stays as it is then.
+/// A larger request is reverted only after a failed expansion: users may let the PVC grow beyond the spec.
 ///
 /// # Errors
-/// [`Error::Write`] when the API server doesn't answer. A refusal is no error: the blog runs on with what it has.
+/// [`Error::Write`] when the API server doesn't answer. A refusal is no error, since the blog continues with the old size.
 pub async fn expand_volume(
     ctx: &Context,
     id: &BlogMeta,
@@ -65,7 +66,7 @@ pub async fn expand_volume(
     request(ctx, id, claim, &asks, wanted).await
 }
 
-/// Lets the claim ask for the size that is wanted, after another one.
+/// Patches the PVC's request to the desired size.
 async fn request(
     ctx: &Context,
     id: &BlogMeta,
@@ -83,7 +84,7 @@ async fn request(
         Ok(_) => Ok(VolumeExpansion::Requested(format!(
             "PersistentVolumeClaim {name} asks for {wanted} now, after {asks}"
         ))),
-        // The admission plugin PersistentVolumeClaimResize says 403 if the class can't; the size itself may be a 422.
+        // The admission plugin PersistentVolumeClaimResize returns 403 for an unsuitable class. A bad size may return 422.
         Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) && !lacks_right(&status) => {
             let class = if at_least(wanted, asks) {
                 "Let the class allow it (allowVolumeExpansion: true), or set "
@@ -105,13 +106,14 @@ async fn request(
     }
 }
 
-/// Whether the operator itself may not do it, which says nothing of the class. Only the words tell that from an admission
-/// plugin's refusal.
+/// Whether the operator itself lacks the permission.
+///
+/// Only the message distinguishes this from an admission plugin's refusal.
 fn lacks_right(status: &Status) -> bool {
     status.message.contains("cannot patch resource")
 }
 
-/// Whether the cluster reports that the volume can't get the size that its claim asks for.
+/// Whether the cluster reports that the expansion failed.
 ///
 /// Source: Kubernetes API, `PersistentVolumeClaimStatus.allocatedResourceStatuses` and `PersistentVolumeClaimCondition`.
 fn is_failing(claim: &PersistentVolumeClaim) -> bool {
@@ -124,12 +126,14 @@ fn is_failing(claim: &PersistentVolumeClaim) -> bool {
     is_infeasible || status.conditions.iter().flatten().any(has_error)
 }
 
-/// Whether Kubernetes lets a claim return to that size: it must be larger than the volume.
+/// Whether Kubernetes accepts a smaller request: it must exceed the volume's capacity.
 fn exceeds_capacity(size: &str, claim: &PersistentVolumeClaim) -> bool {
     claim_capacity(claim).is_some_and(|has| !at_least(&has, size))
 }
 
-/// Whether the volume is still smaller than what its claim asks for, and what the cluster reports of it.
+/// The expansion in progress, if the volume is smaller than requested.
+///
+/// It includes the cluster's report.
 fn under_way(id: &BlogMeta, claim: &PersistentVolumeClaim, asks: &str) -> VolumeExpansion {
     let Some(has) = claim_capacity(claim).filter(|has| !at_least(has, asks)) else {
         return VolumeExpansion::None;

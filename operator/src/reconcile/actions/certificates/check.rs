@@ -1,6 +1,6 @@
-//! Whether the Secret of certificates still holds what MySQL and the blog need (no client required).
+//! Whether the certificates' Secret still holds what MySQL and the blog need (no client required).
 //!
-//! The operator watches only the metadata of Secrets. The data is read where another client has changed the Secret, or where
+//! The operator watches only the metadata of Secrets. It reads the data when another client has changed the Secret, or when
 //! a replica can't use its database.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -15,16 +15,16 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-/// What is unusable.
+/// The unusable part of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Defect {
-    /// The authority or its key: nothing can be signed, or nothing verified.
+    /// The CA or its key: nothing can be signed or verified.
     Authority,
     /// The server's certificate or key.
     Certificate,
 }
 
-/// What of the Secret is unusable for a server of that name.
+/// The unusable part of the Secret for a server of that name.
 #[must_use]
 pub fn defect(host: &str, data: &BTreeMap<String, ByteString>, now: Timestamp) -> Option<Defect> {
     let bytes = |key: &str| data.get(key).map_or(&[][..], |value| value.0.as_slice());

@@ -1,4 +1,4 @@
-//! Certificates themselves: made and signed here, PEM in and PEM out (no client required).
+//! Generates and signs certificates: PEM in and PEM out (no client required).
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use rcgen::{
@@ -7,13 +7,13 @@ use rcgen::{
 };
 use time::OffsetDateTime;
 
-/// How long an authority is believed.
+/// Validity of a CA.
 pub const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(730 * 24);
-/// How long a server's certificate is believed.
+/// Validity of a server's certificate.
 pub const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// Both, where no operator renews them: ten years.
+/// Validity of both where no operator renews them: ten years.
 pub const UNATTENDED_LIFE: SignedDuration = SignedDuration::from_hours(3650 * 24);
-/// Clocks of nodes differ.
+/// Backdating of a certificate, since the nodes' clocks differ.
 pub const SKEW: SignedDuration = SignedDuration::from_hours(1);
 
 /// A certificate and its private key, both as PEM. Never printed.
@@ -24,10 +24,10 @@ pub struct Pair {
     pub key: String,
 }
 
-/// A new authority, which may sign servers' certificates and nothing else.
+/// A new CA, which may only sign servers' certificates.
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system provides no randomness.
 pub fn authority(now: Timestamp, length: SignedDuration) -> Result<Pair, Error> {
     let key = KeyPair::generate()?;
     let mut params = authority_params();
@@ -36,10 +36,10 @@ pub fn authority(now: Timestamp, length: SignedDuration) -> Result<Pair, Error> 
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-/// A new certificate of a server, signed by the authority of that key.
+/// A new server certificate, signed with the CA's key.
 ///
 /// # Errors
-/// When the key isn't one, or the system gives no randomness.
+/// When the key is malformed, or the system provides no randomness.
 pub fn server(
     hosts: Vec<String>,
     authority_key: &str,
@@ -59,8 +59,9 @@ pub fn server(
     Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem() })
 }
 
-/// All authorities have one name: which of them has signed is told by their keys' identifiers (RFC 5280, 4.2.1.1), so that
-/// the key alone is enough to sign.
+/// Parameters shared by all CAs.
+///
+/// All CAs have one name, and their key identifiers distinguish them (RFC 5280, 4.2.1.1). So the key is sufficient to sign.
 fn authority_params() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name("flaskblog database authority");
@@ -71,7 +72,7 @@ fn authority_params() -> CertificateParams {
 
 fn common_name(name: &str) -> DistinguishedName {
     let mut names = DistinguishedName::new();
-    // RFC 5280 allows 64 characters; what counts are the alternative names.
+    // RFC 5280 allows 64 characters. Clients check only the alternative names.
     names.push(DnType::CommonName, name.chars().take(64).collect::<String>());
     names
 }

@@ -1,15 +1,16 @@
-//! MySQL's certificate: signed by an authority of the blog's own, renewed long before it ends, and the authority likewise,
-//! with a time in which both the old and the new one are believed. No connection fails and nothing restarts: the kubelet
-//! brings the Secret's new content to the pods, MySQL is told to read it anew, and the blog reads it by itself.
+//! MySQL's certificate, signed by the blog's own CA. Both are renewed long before they expire.
 //!
-//! A server's certificate is simply replaced by one of the same authority. An authority is replaced in three steps, each
-//! some minutes after the one before, since a Secret takes a while to reach every pod:
-//! 1. *Introduce*: the blog believes the new authority beside the old one.
-//! 2. *Sign*: MySQL gets a certificate of the new one.
-//! 3. *Forget*: the blog no longer believes the old one.
+//! Old and new CA are trusted together for a while, so no connection fails and nothing restarts. The kubelet updates the
+//! Secret's files in the pods, the credential container makes MySQL reload them, and the blog reloads them itself.
 //!
-//! How far it has come stands in annotations of the Secret, so an operator that starts in the middle goes on where another
-//! one ended. The authority's key never leaves the Secret; no pod mounts it.
+//! A server's certificate is replaced by one of the same CA. A CA is replaced in three steps, some minutes apart, since a
+//! changed Secret takes a while to reach every pod:
+//! 1. *Introduce*: the blog trusts the new CA beside the old one.
+//! 2. *Sign*: MySQL gets a certificate of the new CA.
+//! 3. *Forget*: the blog no longer trusts the old CA.
+//!
+//! Annotations of the Secret record the progress, so another operator instance can continue. The CA's key never leaves the
+//! Secret, and no pod mounts it.
 
 mod check;
 mod issue;
@@ -45,28 +46,32 @@ use crate::{
     reconcile::actions::secrets::{read, revise},
 };
 
-/// Between two steps. The kubelet brings a changed Secret within about two minutes
+/// Delay between two steps.
+///
+/// The kubelet updates a changed Secret within about two minutes
 /// (<https://kubernetes.io/docs/concepts/configuration/secret/#using-secrets-as-files-from-a-pod>).
 const OVERLAP: SignedDuration = SignedDuration::from_mins(10);
-/// A certificate is renewed when a third of its life is left.
+/// Age of renewal, with a third of the validity left.
 const CERTIFICATE_RENEWAL: SignedDuration = SignedDuration::from_hours(60 * 24);
-/// An authority is followed by a new one while it still outlives what it signs.
+/// Age at which a CA is replaced. It still outlives what it signs.
 const AUTHORITY_RENEWAL: SignedDuration = SignedDuration::from_hours(550 * 24);
 const _: () = assert!(
     AUTHORITY_LIFE.as_secs() - AUTHORITY_RENEWAL.as_secs() > CERTIFICATE_LIFE.as_secs(),
     "a certificate would outlive its authority"
 );
 
-/// What is to be done with the Secret of certificates.
+/// One step on the certificates' Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A new authority beside the old one, for the rotation of that name, if a person has asked for it.
+    /// Adds a new CA beside the old one.
+    ///
+    /// It names the rotation that a user has requested, if any.
     Introduce(Option<String>),
-    /// A new certificate of the newest authority; if a rotation is under way, it goes on.
+    /// Issues a certificate of the newest CA. Continues a rotation in progress.
     Sign,
-    /// The old authority goes.
+    /// Removes the old CA.
     Forget,
-    /// Everything is generated again, since the authority is unusable.
+    /// Generates everything again, since the CA is unusable.
     Replace,
 }
 
@@ -77,8 +82,8 @@ pub fn step(blog: &FlaskBlog, secret: &ObjectMeta, now: Timestamp) -> Option<Ste
     let annotations = secret.annotations.as_ref().unwrap_or(&none);
     let asked = blog.annotations().get(ROTATE_CERTIFICATES).filter(|value| !value.is_empty());
     let time = |key: &str| annotations.get(key).and_then(|text| text.parse::<Timestamp>().ok());
-    // What can't be read counts as due: one renewal too many is better than one too few. So does what was made when the clock
-    // was ahead: it isn't valid yet.
+    // A malformed time counts as due: one renewal too many is better than one too few. A time in the future does too, since
+    // such a certificate isn't valid yet.
     let due = |key: &str, renewal: SignedDuration| {
         time(key).is_none_or(|at| at <= now || at - renewal > now + SKEW)
     };
@@ -96,8 +101,9 @@ pub fn step(blog: &FlaskBlog, secret: &ObjectMeta, now: Timestamp) -> Option<Ste
     }
 }
 
-/// Until when MySQL's certificate is good, as its Secret notes it (no client required). One from before that was noted ends with
-/// its usual life.
+/// Expiry of MySQL's certificate, as its Secret records it (no client required).
+///
+/// A Secret of an older release lacks the record, and its certificate has the usual validity.
 #[must_use]
 pub fn not_after(secret: &ObjectMeta) -> Option<Timestamp> {
     let annotations = secret.annotations.as_ref()?;
@@ -106,7 +112,7 @@ pub fn not_after(secret: &ObjectMeta) -> Option<Timestamp> {
     time(CERTIFICATE_NOT_AFTER).or_else(usual)
 }
 
-/// Shows for Prometheus until when the certificate of this blog is good.
+/// Sets the metric for the expiry of the blog's certificate.
 pub fn show_not_after(ctx: &Context, id: &BlogMeta, observed: &Observed) {
     let secret = observed.children.get(&Child::DatabaseCertificates);
     ctx.show_certificate(id, secret.and_then(|secret| not_after(&secret.metadata)));
@@ -114,24 +120,26 @@ pub fn show_not_after(ctx: &Context, id: &BlogMeta, observed: &Observed) {
 
 /// Keys and annotations of the Secret.
 pub struct Content {
-    /// What the Secret holds. Never printed.
+    /// Data of the Secret. Never printed.
     pub data: BTreeMap<&'static str, String>,
-    /// When it is to be renewed.
+    /// Annotations with the renewal times.
     pub annotations: BTreeMap<&'static str, String>,
 }
 
-/// What a new Secret of certificates holds (no client required).
+/// The content of a new certificates' Secret (no client required).
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system provides no randomness.
 pub fn first(id: &BlogMeta, now: Timestamp) -> Result<Content, rcgen::Error> {
     with_lives(id, now, AUTHORITY_LIFE, CERTIFICATE_LIFE)
 }
 
-/// The same for a blog without an operator, where nobody renews it; an operator that comes later does, at the usual times.
+/// The content for a blog without an operator, which nothing renews.
+///
+/// An operator that is installed later renews it at the usual ages.
 ///
 /// # Errors
-/// When the system gives no randomness.
+/// When the system provides no randomness.
 pub fn unattended(id: &BlogMeta, now: Timestamp) -> Result<Content, rcgen::Error> {
     with_lives(id, now, UNATTENDED_LIFE, UNATTENDED_LIFE)
 }
@@ -166,19 +174,21 @@ fn signed(
     })
 }
 
-/// Every name by which a pod can reach MySQL. The cluster's own domain isn't known, so names end before it.
+/// Every name of MySQL for pods. The cluster domain isn't known, so names end before it.
 fn hosts(id: &BlogMeta) -> Vec<String> {
     let service = Child::DatabaseService.name(&id.name);
     let namespace = &id.namespace;
     vec![service.clone(), format!("{service}.{namespace}"), format!("{service}.{namespace}.svc")]
 }
 
-/// Takes the next step, if there is one (client required). What was observed may be late, so what is to be done is decided
-/// again by what is read then: an authority that is introduced twice would push out the one that MySQL still shows.
+/// Takes the next step, if there is one (client required).
+///
+/// The observed state may be stale, so the step is computed again from a fresh read. Introducing a CA twice would remove the
+/// one that MySQL's certificate is signed with.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::Write`] or [`Error::Certificate`]; the version of the Secret makes a write fail that is based on
-/// an older one.
+/// [`Error::Read`], [`Error::Write`] or [`Error::Certificate`]. A write that is based on a stale Secret fails its
+/// resourceVersion precondition.
 pub async fn renew(
     ctx: &Context,
     id: &BlogMeta,
@@ -222,7 +232,7 @@ fn told(step: &Step) -> &'static str {
     }
 }
 
-/// The keys and annotations that change, as a merge patch (no client required).
+/// Merge patch of the changed keys and annotations (no client required).
 fn changed(
     id: &BlogMeta,
     step: &Step,
@@ -246,7 +256,7 @@ fn changed(
                 annotations: [(RENEW_AUTHORITY, (now + AUTHORITY_RENEWAL).to_string())].into(),
             }
         }
-        // Whoever has emptied the Secret gets all of it anew.
+        // All keys are generated again, for example after a client emptied the Secret.
         Step::Replace => {
             annotations[ROTATION_UNDER_WAY] = Value::Null;
             first(id, now)?
@@ -270,7 +280,7 @@ fn changed(
     Ok(json!({"metadata": {"annotations": annotations}, "data": data}))
 }
 
-/// The first certificate of a file of several: the newest one lies on top.
+/// The first certificate of a bundle, which is the newest.
 fn newest(bundle: &str) -> String {
     const END: &str = "-----END CERTIFICATE-----\n";
     bundle.find(END).map(|at| bundle[..at + END.len()].to_owned()).unwrap_or_default()

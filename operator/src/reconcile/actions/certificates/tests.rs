@@ -18,7 +18,7 @@ fn id() -> BlogMeta {
     BlogMeta { namespace: "press".into(), name: "daily".into(), uid: "1".into(), generation: Some(1) }
 }
 
-/// The Secret as the API server would keep it.
+/// The Secret as the API server would store it.
 #[derive(Clone, Default)]
 struct Kept {
     annotations: BTreeMap<String, String>,
@@ -50,7 +50,7 @@ impl Kept {
         step(&blog.unwrap(), &secret, at)
     }
 
-    /// As the API server merges it.
+    /// Merges the step's patch as the API server does.
     fn take(&mut self, step: &Step, at: Timestamp) {
         let patch = changed(&id(), step, &self.data, at).unwrap();
         for (key, value) in patch["metadata"]["annotations"].as_object().unwrap() {
@@ -69,7 +69,7 @@ impl Kept {
     }
 }
 
-/// Whether a blog that has read one version of the Secret believes a MySQL that has read another one.
+/// Whether a blog trusts a MySQL with another version of the Secret.
 fn believes(blog: &Kept, mysql: &Kept, host: &str, at: Timestamp) -> bool {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(blog.text("ca.crt").as_bytes()) {
@@ -136,7 +136,7 @@ fn certificates_and_authorities_are_renewed_by_age_and_never_outlive_what_signed
             introduced += i32::from(matches!(step, Step::Introduce(_)));
             kept.take(&step, at);
         }
-        // Also if nobody looks for a fortnight, and long after a step.
+        // Also without a reconcile for a fortnight, and long after a step.
         for later in [SignedDuration::ZERO, SignedDuration::from_hours(14 * 24)] {
             assert!(believes(&kept, &kept, "daily-mysql", at + later), "{at}");
         }

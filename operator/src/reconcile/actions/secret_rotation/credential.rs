@@ -1,4 +1,4 @@
-//! What can be made anew, where it lies and what is remembered of it.
+//! Credentials that can be rotated, with their Secrets and annotations.
 
 use flaskblog_api::{
     Child, FlaskBlog, Rotation,
@@ -9,10 +9,10 @@ use flaskblog_api::{
 };
 use kube::{ResourceExt, api::DynamicObject};
 
-/// A password or key that can be made anew.
+/// A password or key that can be rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// The password of the blog's account at its database.
+    /// The password of the blog's account in its database.
     Account,
     /// The password of MySQL's administrator.
     Root,
@@ -21,10 +21,10 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// All of them.
+    /// All credentials.
     pub const ALL: [Self; 3] = [Self::Account, Self::Root, Self::SessionKey];
 
-    /// The Secret that it lies in.
+    /// The Secret that holds it.
     #[must_use]
     pub fn secret(self) -> Child {
         match self {
@@ -33,7 +33,7 @@ impl Credential {
         }
     }
 
-    /// What Events call it.
+    /// Its name in Events.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl Credential {
         }
     }
 
-    /// The annotation by which a person asks for a new one.
+    /// The annotation by which a user requests a rotation.
     #[must_use]
     pub fn asked_by(self) -> &'static str {
         match self {
@@ -53,23 +53,23 @@ impl Credential {
         }
     }
 
-    /// Where the Secret remembers the person's last word.
+    /// The Secret's annotation with the last handled request.
     pub(super) fn heard_in(self) -> &'static str {
         if self == Self::Root { ROOT_ROTATION_HEARD } else { ROTATION_HEARD }
     }
 
-    /// Where the Secret remembers when it was made.
+    /// The Secret's annotation with the time of creation.
     pub(super) fn made_at(self) -> &'static str {
         if self == Self::Root { ROOT_ROTATED_AT } else { ROTATED_AT }
     }
 
-    /// A person's last word. Secrets that were rotated before words and rotations were told apart have only the latter.
+    /// The last handled request. Secrets of older releases record only the rotation.
     pub(super) fn heard(self, secret: &DynamicObject) -> Option<&String> {
         let before = if self == Self::Root { None } else { secret.annotations().get(ROTATION) };
         secret.annotations().get(self.heard_in()).or(before)
     }
 
-    /// How many days old it may become.
+    /// Its maximum age in days.
     pub(super) fn days(self, blog: &FlaskBlog) -> Option<i32> {
         let Rotation { password_days, session_key_days } = blog.spec.rotation.clone()?;
         match self {

@@ -1,17 +1,17 @@
-//! New passwords and keys, one step at a time. What has been done stands in annotations of the Secret, so an operator that
-//! starts in the middle goes on where another one ended.
+//! Rotates passwords and keys, one step at a time. Annotations of the Secret record the progress, so another operator
+//! instance can continue.
 //!
-//! The account's password and the session key go the same way, so that no replica ever meets what it doesn't know:
+//! The account's password and the session key are rotated in two steps, so that no replica meets an unknown one:
 //! 1. *Begin*: the Secret gets the new one beside the old one, and the blog's pods are rolled.
-//!    A password: `password` is the new one, `previous-password` the old one; the first new pod tells MySQL, which takes
-//!    both from then on (MySQL manual, "Dual Password Support").
+//!    A password: `password` is the new one, `previous-password` the old one. The first new pod sets it in MySQL, which
+//!    accepts both from then on (MySQL manual, "Dual Password Support").
 //!    A session key: `current` stays, and `previous` is the *next* one, so that every replica accepts it before any signs
 //!    with it.
-//! 2. *Finish*, once every replica has started since: `previous-password` goes, and the replicas discard it at the server;
-//!    the session keys change places.
+//! 2. *Finish*, once every replica has started since: `previous-password` is removed, and the replicas discard it in MySQL.
+//!    The session keys are swapped.
 //!
-//! Root's password has one step: `root-password` is the new one, `previous-root-password` has the ones before. The keeper in
-//! MySQL's pod (`desired/keeper.sh`) sees that and changes it in MySQL. The next one begins three minutes later at the earliest, and
+//! Root's password has one step: `root-password` is the new one, `previous-root-password` holds the earlier ones. The keeper in
+//! MySQL's pod (`desired/keeper.sh`) changes it in MySQL. The next rotation begins after three minutes at the earliest, and
 //! not while the keeper fails.
 
 mod credential;
@@ -37,37 +37,39 @@ use crate::{
     reconcile::validate::rotations::template_annotation,
 };
 
-/// A new password of root reaches MySQL in this time, with some to spare.
+/// Time in which a new root password reaches MySQL, with a margin.
 const ARRIVAL: SignedDuration = SignedDuration::from_mins(3);
-/// A date that is further ahead than this was written by another clock.
+/// Largest distance of a recorded time in the future.
+///
+/// A later time counts as wrong.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(24);
 
-/// What is to be done with one credential.
+/// One step for one credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// Which one.
+    /// The credential.
     pub credential: Credential,
-    /// The version of its Secret that this was decided on.
+    /// The resourceVersion of the Secret that the step is based on.
     pub version: Option<String>,
-    /// What.
+    /// The action.
     pub action: Action,
 }
 
 /// One of the steps of a rotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// The new one comes beside the old one.
+    /// Adds the new one beside the old one.
     Begin {
-        /// Names the rotation: the pods are rolled once for each.
+        /// Name of the rotation. The pods are rolled once for each.
         rotation: String,
-        /// The last word of a person, which asks for nothing more.
+        /// The last handled request.
         heard: String,
-        /// When.
+        /// The time.
         at: String,
-        /// What the user is told.
+        /// The reason for the Event.
         why: String,
     },
-    /// The old one goes.
+    /// Removes the old one.
     Finish,
 }
 
@@ -103,7 +105,7 @@ fn action(
     if let Some(word) = asked.filter(|word| Some(*word) != heard) {
         let why = format!("asked for by {}", credential.asked_by());
         let begin = Action::Begin { rotation: word.clone(), heard: word.clone(), at: seconds(now), why };
-        // An account's new password is told to MySQL by whichever replica starts next.
+        // The next replica that starts sets the account's new password in MySQL.
         return (credential == Credential::Account || is_told(credential, applied)).then_some(begin);
     }
     let days = credential.days(blog)?;
@@ -116,16 +118,17 @@ fn action(
     })
 }
 
-/// How long root's next password waits until the last one is MySQL's, if nothing fails: the kubelet brings it within two minutes,
-/// and the keeper isn't ready while it fails, which [`is_told`] sees. Passwords that come faster would push out the one that
-/// MySQL has.
+/// Delay of root's next password until the last one has reached MySQL.
+///
+/// The kubelet updates the file within two minutes, and the keeper isn't ready while it fails, see [`is_told`]. Faster
+/// rotations would remove the password that MySQL still has.
 fn arrives_in(secret: &DynamicObject, now: Timestamp) -> Option<SignedDuration> {
     let made_at = secret.annotations().get(Credential::Root.made_at())?;
     let left = (made_at.parse::<Timestamp>().ok()? + ARRIVAL).duration_since(now);
     (left.is_positive() && left <= ARRIVAL + CLOCK_TOLERANCE).then_some(left)
 }
 
-/// When a person's word for a new password of root can be followed, if it has to wait (no client required).
+/// Delay of a requested root rotation, if any (no client required).
 #[must_use]
 pub fn root_waits(blog: &FlaskBlog, applied: &Objects<Applied>, now: Timestamp) -> Option<Duration> {
     let secret = applied.get(Child::DatabaseSecret)?;
@@ -139,25 +142,29 @@ fn seconds(time: Timestamp) -> String {
     time.strftime("%FT%TZ").to_string()
 }
 
-/// Whether it was made more than so many days ago: by the last rotation, else with its Secret.
+/// Whether it is older than that, by last rotation or Secret.
 fn is_older(credential: Credential, secret: &DynamicObject, days: i32, now: Timestamp) -> bool {
     let noted =
         secret.annotations().get(credential.made_at()).and_then(|text| text.parse::<Timestamp>().ok());
     let made = noted.or(secret.creation_timestamp().map(|time| time.0));
     let days = SignedDuration::from_hours(24 * i64::from(days));
-    // Made when the clock was ahead: how long ago is unknown, and waiting for that time could take years.
+    // A time in the future is wrong: the age is unknown, and waiting for that time could take years.
     let is_of_the_future = |made: Timestamp| made > now + CLOCK_TOLERANCE;
     made.is_some_and(|made| now.duration_since(made) > days || is_of_the_future(made))
 }
 
-/// Nobody waits for what only age asks for: every replica and the database serve, and none is about to end.
+/// Whether all replicas and the database serve without a rollout.
+///
+/// A rotation by age isn't urgent, so it waits for that.
 fn is_at_rest(credential: Credential, blog: &FlaskBlog, applied: &Objects<Applied>) -> bool {
     let replicas = applied.get(Child::App).is_some_and(|app| has_replicas(app) && is_rolled_out(app));
     !blog.spec.hibernate && replicas && is_told(credential, applied)
 }
 
-/// Whether there is somebody now who tells MySQL: for root its keeper, which a pod from before it had one lacks. Rotations
-/// that nobody tells would push the password that MySQL has out of those that are kept.
+/// Whether a component can set the password in MySQL now.
+///
+/// For root that is the keeper, which pods of older releases lack. Without it, rotations would remove the password that MySQL
+/// has from the stored ones.
 fn is_told(credential: Credential, applied: &Objects<Applied>) -> bool {
     let set = applied.get(Child::Database);
     match credential {
@@ -173,7 +180,7 @@ fn database_serves(set: &DynamicObject) -> bool {
     current && status["readyReplicas"].as_i64().unwrap_or(0) > 0
 }
 
-/// In the template, and so in a pod that is of the newest one.
+/// Whether the template, and so its pod, has the keeper.
 fn has_keeper(set: &DynamicObject) -> bool {
     let containers = set.data.pointer("/spec/template/spec/containers").and_then(Value::as_array);
     containers.is_some_and(|all| all.iter().any(|one| one["name"] == KEEPER))
@@ -183,8 +190,9 @@ fn has_replicas(deployment: &DynamicObject) -> bool {
     deployment.data["spec"]["replicas"].as_i64().unwrap_or(1) > 0
 }
 
-/// Whether every replica has started since the rotation began, and there is at least one: without any, nobody has told the
-/// server.
+/// Whether all replicas, at least one, have started since the rotation.
+///
+/// Without a replica, the password isn't set in MySQL.
 fn has_rolled_out(secret: &DynamicObject, role: Child, applied: &Objects<Applied>) -> bool {
     let (Some(rotation), Some(app)) = (secret.annotations().get(ROTATION), applied.get(Child::App)) else {
         return false;

@@ -21,13 +21,15 @@ use crate::{
     },
 };
 
-/// How many of root's earlier passwords are kept: whichever of them MySQL has, if a rotation was interrupted.
+/// Number of root's earlier passwords that are stored.
+///
+/// MySQL has one of them, if a rotation was interrupted.
 const EARLIER: usize = 3;
 
 /// Takes the steps, all of one Secret in one write (client required).
 ///
 /// # Errors
-/// [`Error::Read`] or [`Error::Write`]; the version of the Secret makes a write fail that is based on an older one.
+/// [`Error::Read`] or [`Error::Write`]. A write that is based on a stale Secret fails its resourceVersion precondition.
 pub async fn rotate(
     ctx: &Context,
     id: &BlogMeta,
@@ -43,10 +45,11 @@ pub async fn rotate(
     Ok(())
 }
 
-/// Says whether it was written. A Secret that has changed since the steps were decided on is left for the next reconcile:
-/// a step that was taken twice would lose the password that MySQL has.
+/// Writes the steps and returns whether the Secret was written.
+///
+/// A stale Secret is left for the next reconcile: a step taken twice would lose the password that MySQL has.
 async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[&Step]) -> Result<bool, Error> {
-    // The old value has to be kept beside the new one.
+    // The old value must be stored beside the new one.
     let secret = read(ctx, id, role).await?;
     let version = &secret.metadata.resource_version;
     if steps.iter().any(|step| step.version != *version) {
@@ -85,7 +88,7 @@ fn annotations(step: &Step) -> Value {
         return json!({ROTATION_UNDER_WAY: null});
     };
     let mut annotations = json!({credential.heard_in(): heard, credential.made_at(): at});
-    // Nobody tells the operator when the keeper in MySQL's pod is done, and nothing waits for it.
+    // The keeper in MySQL's pod reports no completion, and nothing waits for it.
     if credential != Credential::Root {
         annotations[ROTATION] = json!(rotation);
         annotations[ROTATION_UNDER_WAY] = json!("true");
@@ -93,7 +96,7 @@ fn annotations(step: &Step) -> Value {
     annotations
 }
 
-/// The keys of the Secret that change. Nothing of it is ever printed.
+/// The changed keys of the Secret. Never printed.
 fn changed(step: &Step, data: &BTreeMap<String, ByteString>) -> Value {
     let role = step.credential.secret();
     let old = |key: &str| json!(data.get(key).cloned().unwrap_or_default());
@@ -113,7 +116,7 @@ fn changed(step: &Step, data: &BTreeMap<String, ByteString>) -> Value {
     }
 }
 
-/// Root's password so far and those before it, one a line.
+/// Root's current password and the earlier ones, one per line.
 fn earlier(data: &BTreeMap<String, ByteString>) -> ByteString {
     let lines = |key: &str| data.get(key).map_or(&[][..], |value| &value.0).split(|byte| *byte == b'\n');
     let all = lines("root-password").chain(lines("previous-root-password")).filter(|line| !line.is_empty());

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// A blog whose Secrets were made on the first of May, and the time that it is.
+/// A blog with Secrets of the first of May, and the time.
 struct Situation {
     asked: Value,
     spec: Value,
@@ -17,7 +17,7 @@ struct Situation {
     now: &'static str,
 }
 
-/// Everything serves and nothing is wanted.
+/// A healthy blog without pending changes.
 fn at_rest() -> Situation {
     Situation {
         asked: json!({}),
@@ -66,7 +66,7 @@ impl Situation {
         steps.into_iter().map(|step| (step.credential, step.action)).collect()
     }
 
-    /// What begins, and why.
+    /// The rotations that begin, with their reasons.
     fn begins(&self) -> Vec<(Credential, String)> {
         let begins = |(credential, action)| match action {
             Action::Begin { why, .. } => Some((credential, why)),
