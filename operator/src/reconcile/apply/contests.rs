@@ -1,4 +1,4 @@
-//! Which manager keeps changing an object, and which field of it.
+//! Explains contested objects: which manager changes which field.
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
@@ -15,10 +15,10 @@ use crate::{
     model::{blog_meta::BlogMeta, semantic_eq::is_subset},
 };
 
-/// More autoscalers than this in one namespace aren't searched.
+/// Largest number of autoscalers that are searched in one namespace.
 const AUTOSCALERS: u32 = 100;
 
-/// Finds out which manager creates an object that isn't wanted (client required). What can't be read isn't named.
+/// Finds the manager that creates an unwanted object (client required). It isn't named after a failed read.
 pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child) {
     if ctx.contests.is_explained(&id.uid, role) {
         return;
@@ -40,14 +40,14 @@ pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child) {
     ctx.contests.explain(&id.uid, role, words, true);
 }
 
-/// Finds out which field of the object is contested, and by which manager (client required). What can't be read isn't named.
+/// Finds the contested field of the object and its manager (client required). Neither is named after a failed read.
 pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &DynamicObject) {
     if ctx.contests.is_explained(&id.uid, role) {
         return;
     }
     let (kind, name) = (role.kind().api_resource(), role.name(&id.name));
     let live = match role.kind() {
-        // Of a Secret nothing but metadata is ever read.
+        // Only metadata of a Secret is ever read.
         OwnedKind::Secret => Ok(None),
         kind => child_api::<DynamicObject>(&ctx.client.0, id, kind).get_opt(&name).await,
     };
@@ -80,7 +80,7 @@ pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &Dynamic
             plural = kind.plural,
             namespace = id.namespace,
         ),
-        // By its name alone kubectl refuses to watch what has just been deleted.
+        // kubectl refuses to watch a deleted object by its name alone.
         _ => format!(
             "another program keeps changing or deleting {kind} {name}, so it is written back ever more rarely: end that; \
              this shows it: kubectl get {plural} --namespace {namespace} --field-selector metadata.name={name} --watch",
@@ -92,7 +92,7 @@ pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &Dynamic
     ctx.contests.explain(&id.uid, role, words, affects_spec);
 }
 
-/// Another autoscaler than the blog's own that scales its Deployment.
+/// Another autoscaler that scales the blog's Deployment, if there is one.
 async fn autoscaler(ctx: &Context, id: &BlogMeta) -> Option<String> {
     let api = child_api::<DynamicObject>(&ctx.client.0, id, OwnedKind::HorizontalPodAutoscaler);
     let all = api.list(&ListParams::default().limit(AUTOSCALERS)).await.ok()?;
@@ -104,7 +104,7 @@ async fn autoscaler(ctx: &Context, id: &BlogMeta) -> Option<String> {
     all.items.into_iter().find(target).map(|one| one.name_any())
 }
 
-/// The way to the first field that isn't as wanted, spec first.
+/// The path of the first differing field, spec first.
 fn first_difference(live: &DynamicObject, wanted: &DynamicObject) -> Option<Vec<String>> {
     let metadata = |object: &DynamicObject| {
         json!({"metadata": {"labels": object.labels(), "annotations": object.annotations(),
@@ -134,7 +134,7 @@ fn difference(live: &Value, wanted: &Value) -> Option<Vec<String>> {
     Some(found.unwrap_or_default())
 }
 
-/// The manager that holds the field, or the nearest one around it; of several the newest.
+/// The manager of the field or of its nearest parent. The newest one wins.
 fn manager<'a>(entries: &'a [ManagedFieldsEntry], path: &[String]) -> Option<&'a str> {
     let others = entries
         .iter()
@@ -145,7 +145,9 @@ fn manager<'a>(entries: &'a [ManagedFieldsEntry], path: &[String]) -> Option<&'a
     best.manager.as_deref()
 }
 
-/// How far the way leads within a set of fields (`f:NAME`, and `k:{"name":"NAME"}` in lists).
+/// Length of the path's prefix within a field set.
+///
+/// A field set has keys `f:NAME`, and `k:{"name":"NAME"}` in lists.
 fn depth(fields: &Value, path: &[String]) -> usize {
     let (Some((first, rest)), Some(fields)) = (path.split_first(), fields.as_object()) else { return 0 };
     let in_list = format!("\"{first}\"");

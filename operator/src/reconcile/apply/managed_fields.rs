@@ -1,5 +1,6 @@
-//! Fields that the operator once wrote by another way than apply become fields that it has applied, so that they go with the
-//! spec that asked for them: server-side apply takes away only what an earlier apply of the same manager holds
+//! Converts fields that the operator once wrote by an update into applied fields, so that they are removed with their spec.
+//!
+//! Server-side apply removes only fields of an earlier apply of the same manager
 //! (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply>).
 
 use flaskblog_api::{Child, children::MANAGER};
@@ -17,7 +18,7 @@ use crate::{
     model::{blog_meta::BlogMeta, error::Error, managed_fields::is_own},
 };
 
-/// Turns the operator's updates of a child into applies (client required). The apply after it takes away what isn't wanted.
+/// Turns the operator's updates of a child into applies (client required). The next apply removes unwanted fields.
 ///
 /// # Errors
 /// [`Error::Read`], or [`Error::Write`] if the object has changed meanwhile. Another refusal leaves only a field behind.
@@ -49,8 +50,9 @@ fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_conflict())
 }
 
-/// The patch that turns the operator's updates into applies; nothing if there are none. It fails with a conflict if the object
-/// has changed since it was read.
+/// The patch that turns the operator's updates, if any, into applies.
+///
+/// It fails with a conflict if the object has changed since it was read.
 fn as_applied(object: &DynamicObject) -> Option<Value> {
     let entries = merged(object.managed_fields())?;
     Some(json!([
@@ -78,7 +80,7 @@ fn merged(entries: &[ManagedFieldsEntry]) -> Option<Vec<ManagedFieldsEntry>> {
     Some(others)
 }
 
-/// Sets of fields are objects whose keys are the fields.
+/// Merges two field sets, which are objects keyed by field.
 fn unite(fields: &mut Value, more: Value) {
     if let (Value::Object(fields), Value::Object(more)) = (fields, more) {
         for (field, below) in more {

@@ -1,4 +1,4 @@
-//! Step 4 (client required): brings the cluster to what is desired, in apply order, then prunes. Writes only differences.
+//! Step 4 (client required): applies the desired objects in apply order, then prunes. Writes only differences.
 
 pub mod contests;
 mod database_pod;
@@ -52,22 +52,25 @@ use crate::{
     telemetry::metrics::Metrics,
 };
 
-/// A version that no object has. An apply that names it makes an object or fails with a conflict; it never changes one that
-/// is there, which nobody may have looked at yet.
+/// A resourceVersion that no object has.
+///
+/// An apply with it creates an object or fails with a conflict. It never changes an existing object, which may not have been
+/// validated yet.
 const NONEXISTENT_RESOURCE_VERSION: &str = "1";
 
-/// The API server releases the node port of a deleted Service a moment after the watch event. So often it is requested again
-/// before the Service gets another one.
+/// Attempts to request a recorded node port, before another is used.
+///
+/// The API server releases the node port of a deleted Service shortly after the watch event.
 const PORT_ATTEMPTS: u32 = 3;
 const PORT_DELAY: Duration = Duration::from_millis(100);
 
-/// Writes what differs and returns every object as the API server now has it.
+/// Writes differing objects. Returns all objects as the API server has them.
 ///
-/// `changes` lists what was done, also when an error ends the work halfway. An object that is `held` keeps its state, except
-/// for the number of replicas. A refused object goes to `refusals`; the objects that don't need it are applied all the same.
+/// `changes` lists the writes, also when an error ends the work halfway. An object that is `held` keeps its state, except
+/// for the number of replicas. A refused object goes to `refusals`, and the objects that don't need it are still applied.
 ///
 /// # Errors
-/// [`Error::Write`] for a failure that concerns every object: the API server is away, or the observed state is stale.
+/// [`Error::Write`] for a failure that concerns every object: the API server is unreachable, or the observed state is stale.
 pub async fn apply(
     ctx: &Context,
     plan: &Plan,
@@ -105,7 +108,7 @@ pub async fn apply(
         }
     }
     for (role, live) in &observed.children {
-        // Secrets are never pruned, whatever a spec says: two of them hold the keys to data.
+        // Secrets are never pruned, whatever the spec contains: two of them hold the keys to data.
         let is_going = live.metadata.deletion_timestamp.is_some();
         if desired.get(*role).is_none() && role.kind() != OwnedKind::Secret && !is_going {
             refusals.collect(writer.prune(ctx, *role, live, changes).await)?;
@@ -130,7 +133,7 @@ pub async fn delete_stuck_pod(
     writer.replace_pod(pod, changes).await
 }
 
-/// What is sent: the wanted object, with metadata of its own and without a copy of the rest.
+/// The request body: own metadata, and the desired object's data by reference.
 #[derive(Debug, Serialize)]
 struct Body<'a> {
     #[serde(flatten)]
@@ -175,7 +178,7 @@ impl Writer<'_> {
         Ok(Some(Arc::new(written)))
     }
 
-    /// The way in which an object comes to be as wanted.
+    /// Writes one object by the method that fits its kind and state.
     async fn bring_about(
         &self,
         role: Child,
@@ -207,8 +210,8 @@ impl Writer<'_> {
         }
         let keeps_foreign_item =
             live.is_some_and(|live| shares_data(wanted, live) || moves_port(wanted, live));
-        // With the uid of what was observed, so that an object that is gone by now isn't made anew without its data,
-        // and one that took its name meanwhile isn't taken over.
+        // With the observed uid: an object that was deleted meanwhile isn't recreated without its data, and another object
+        // of its name isn't taken over.
         let wanted = Body {
             types: &wanted.types,
             metadata: ObjectMeta {
@@ -228,7 +231,7 @@ impl Writer<'_> {
             take_over(self.client, self.id, role).await?;
         }
         if keeps_foreign_item {
-            // Nothing but a merge patch removes what another manager added to a list.
+            // Only a merge patch removes list entries of another manager.
             self.reset_lists(&api, &name, &wanted).await;
             take_over(self.client, self.id, role).await?;
         }
@@ -251,9 +254,9 @@ impl Writer<'_> {
         Ok(object)
     }
 
-    /// Deletes a StatefulSet without its pod; the next reconcile creates it around the pod.
+    /// Deletes a StatefulSet without its pod. The next reconcile recreates it around the pod.
     ///
-    /// The pod gets another owner first: with the FlaskBlog it would go even if the operator ended right here.
+    /// The pod gets another owner first. With the FlaskBlog as owner it is still collected if the operator stops right here.
     async fn orphan(
         &self,
         role: Child,
@@ -267,9 +270,11 @@ impl Writer<'_> {
         Ok(live.clone())
     }
 
-    /// Somebody has changed a key of a list, a port's number for example: apply then adds our entry beside theirs, which
-    /// the API server refuses as a duplicate. A merge patch replaces lists as a whole; ports that the cluster has chosen
-    /// are kept by their names. If it fails too, the apply after it tells why.
+    /// Resets lists with a merge patch, which replaces whole lists.
+    ///
+    /// If another client changed a list's key, such as a port's number, apply adds a second entry. The API server refuses
+    /// it as a duplicate. Ports that the cluster has chosen are kept by name. If the patch fails too, the apply after it
+    /// returns the error.
     async fn reset_lists(&self, api: &Api<ObjectWithoutManagedFields>, name: &str, wanted: &Body<'_>) {
         let Some(spec) = wanted.data.get("spec") else { return };
         let patch = json!({"metadata": {"uid": wanted.metadata.uid}, "spec": spec});
@@ -279,9 +284,12 @@ impl Writer<'_> {
         }
     }
 
-    /// Secrets are made by POST, which fails if one is there, and never written again: a password that is in use must
-    /// survive two operators at once, stale reads and every bug but this function's. What server-side apply would add is
-    /// in it from the start, so no second write is needed.
+    /// Creates a Secret by POST, and never writes it again.
+    ///
+    /// POST fails if the Secret exists.
+    ///
+    /// A password in use must survive two operators at once, stale reads and any other bug. The fields that server-side apply
+    /// would add are present from the start, so no second write is needed.
     async fn create_secret(
         &self,
         role: Child,
@@ -300,7 +308,7 @@ impl Writer<'_> {
         Ok(created)
     }
 
-    /// Deletes an object that isn't wanted, unless another program has just created it again several times.
+    /// Deletes an unwanted object, unless another manager keeps recreating it.
     async fn prune(
         &self,
         ctx: &Context,
@@ -335,14 +343,14 @@ impl Writer<'_> {
     }
 }
 
-/// Whether nothing is to be written.
+/// Whether no write is needed.
 fn is_unchanged(role: Child, wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let is_stopped = role == Child::App && is_stopped_for_autoscaler(wanted, live);
     let is_foreign = holds_by_update(role.kind(), live) || shares_data(wanted, live);
     matches_desired(wanted, live) && !is_stopped && !is_foreign
 }
 
-/// Deletes this very object and not one that took its name since it was read.
+/// Deletes exactly this object, and not a later one of its name.
 fn exactly(uid: Option<String>) -> DeleteParams {
     DeleteParams {
         preconditions: Some(Preconditions { uid, resource_version: None }),

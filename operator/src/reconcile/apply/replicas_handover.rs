@@ -1,4 +1,4 @@
-//! The number of replicas of the Deployment where its owner changes or nothing else of the Deployment may.
+//! The Deployment's replicas while their manager changes or while nothing else of the Deployment may change.
 
 use flaskblog_api::{Child, children::MANAGER};
 use kube::{
@@ -17,8 +17,7 @@ use crate::{
     },
 };
 
-/// Field manager that holds the number of replicas while it passes from us to the autoscaler, or while nothing else of the
-/// Deployment may change.
+/// Field manager that holds the number of replicas meanwhile.
 const HANDOVER: &str = "flaskblog-operator-replicas";
 
 /// The autoscaler's bounds.
@@ -29,8 +28,10 @@ pub(super) fn bounds(desired: &Objects<Desired>) -> (i64, i64) {
 }
 
 impl Writer<'_> {
-    /// Lets go of the number of replicas. If it simply went from what we apply, the API server would set its default of 1:
-    /// so the present number passes to another field manager first, from which the autoscaler takes it by its first change
+    /// Applies the Deployment and releases its number of replicas to the autoscaler.
+    ///
+    /// Without the field in the apply, the API server would set its default of 1. So another field manager gets the present
+    /// number first, and the autoscaler takes it over with its first change
     /// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership>).
     pub(super) async fn write_without_replicas(
         &self,
@@ -44,15 +45,16 @@ impl Writer<'_> {
             return self.hand_over(&created, fewest).await;
         };
         let present = live.data.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(0);
-        // A Deployment at 0 is off limits for an autoscaler; it starts at its lower bound.
+        // An autoscaler ignores a Deployment with 0 replicas, so it starts at the lower bound.
         if present == 0 || owns_replicas(&self.read(Child::App).await?) {
             self.hand_over(live, present.clamp(fewest, most.max(fewest))).await?;
         }
         self.write(Child::App, wanted, Some(live), changes).await
     }
 
-    /// Of a Deployment that waits for approval the number of replicas is as wanted all the same: that restarts nothing. By
-    /// the other field manager, as an apply of ours that named nothing else would take away everything else.
+    /// Scales a Deployment that waits for approval, which restarts nothing.
+    ///
+    /// It uses the other field manager, since an apply of the operator's own with only this field would remove all others.
     pub(super) async fn scale_alone(
         &self,
         role: Child,
@@ -71,7 +73,7 @@ impl Writer<'_> {
         Ok(scaled)
     }
 
-    /// The object with everything that the API server knows of it.
+    /// Reads the object with its managed fields.
     async fn read(&self, role: Child) -> Result<DynamicObject, Error> {
         let name = role.name(&self.id.name);
         let read = child_api::<DynamicObject>(self.client, self.id, role.kind()).get(&name).await;
@@ -98,7 +100,7 @@ impl Writer<'_> {
     }
 }
 
-/// Whether the number of replicas is among the fields that we have applied.
+/// Whether the operator has applied the number of replicas.
 fn owns_replicas(live: &DynamicObject) -> bool {
     let ours = live.managed_fields().iter().find(|entry| {
         entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
