@@ -25,18 +25,24 @@ use crate::model::{
 /// Name of the volume.
 const SESSION: &str = "session";
 
-/// The uid of the image; a number, so that `runAsNonRoot` can be checked.
+/// The uid of the image, numeric so that `runAsNonRoot` can be checked.
 const USER: i64 = 65532;
-/// After this long a rollout that makes no progress is called failed. Migrations count as progress only when done.
+/// Seconds after which a rollout without progress counts as failed.
+///
+/// Migrations count as progress only when done.
 const PROGRESS_DEADLINE_SECONDS: i32 = 600;
-/// How long a stopping replica still takes requests: on a busy node it takes seconds until every proxy has heard that it
-/// is leaving.
+/// How long a stopping replica still accepts requests.
+///
+/// On a busy node kube-proxy takes seconds to remove its endpoint everywhere.
 const DRAIN_SECONDS: &str = "10";
-/// Longer than the blog's own end: the drain, at most 20 s in which visitors still come, at most 20 s for requests in
-/// flight, 2 s for the database, and some to spare.
+/// Longer than the blog's own shutdown.
+///
+/// It adds up the drain, 20 s of late connections, 20 s for requests in flight, 2 s for the database, and a margin.
 const TERMINATION_SECONDS: i64 = 60;
 
-/// The blog: a migration as init container, then the server. No old replica stops before a new one serves.
+/// The blog's Deployment: a migration as init container, then the server.
+///
+/// No old replica stops before a new one serves.
 pub(super) fn app_deployment(plan: &Plan) -> Deployment {
     Deployment {
         metadata: ObjectMeta {
@@ -49,7 +55,7 @@ pub(super) fn app_deployment(plan: &Plan) -> Deployment {
         },
         spec: Some(DeploymentSpec {
             replicas: plan.app.replicas,
-            // A paused one would never roll out, without a word in its own status.
+            // A paused Deployment would never roll out, and its status doesn't report it.
             paused: Some(false),
             selector: pod_selector(plan, Component::App),
             revision_history_limit: Some(3),
@@ -68,7 +74,7 @@ pub(super) fn app_deployment(plan: &Plan) -> Deployment {
     }
 }
 
-/// The user's labels and annotations, and ours over them.
+/// The user's labels and annotations, overridden by the operator's.
 fn pod_metadata(plan: &Plan) -> ObjectMeta {
     let mut metadata = template_metadata(plan, Component::App);
     let mut labels = plan.app.pod_template.labels.clone();
@@ -105,7 +111,7 @@ fn pod_spec(plan: &Plan) -> PodSpec {
 
 fn migrate_container(plan: &Plan) -> Container {
     let mut variables = database_access::variables(plan);
-    // A wrong host is reported soon; the blog's own MySQL is waited for, as it starts at the same time.
+    // A wrong host is reported soon. The managed MySQL starts at the same time, so the blog waits for it.
     if plan.database.managed().is_none() {
         variables.push(env("BLOG_MIGRATE_PATIENCE", "20"));
     }
@@ -118,7 +124,7 @@ fn migrate_container(plan: &Plan) -> Container {
         resources: Some(app_resources(plan)),
         security_context: Some(restricted()),
         volume_mounts: Some(vec![database_access::mount()]),
-        // The schema version that it reports, or the end of its log if it fails, becomes part of the blog's status.
+        // The blog's status shows the reported schema version, or the end of the log after a failure.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
     }
@@ -132,7 +138,7 @@ fn serve_container(plan: &Plan) -> Container {
         env("BLOG_SESSION_KEY_FILE", format!("{SESSION_KEYS}/current")),
         env("BLOG_SESSION_PREVIOUS_KEY_FILE", format!("{SESSION_KEYS}/previous")),
     ]);
-    // The blog can't see the scheme in front of an ingress controller that it wasn't told to trust.
+    // The blog doesn't trust the forwarded scheme of an ingress controller unless configured to.
     if let Some(ingress) = plan.app.ingress.as_ref().filter(|ingress| !ingress.host.starts_with("*.")) {
         variables.push(env("BLOG_ADDRESS", ingress.url()));
     }
@@ -154,17 +160,17 @@ fn serve_container(plan: &Plan) -> Container {
         security_context: Some(restricted()),
         volume_mounts: Some(vec![database_access::mount(), read_only(SESSION, SESSION_KEYS)]),
         startup_probe: Some(probe("/healthz", 1, 60)),
-        // Not /readyz, which follows the database: when that is away, every replica would leave the Service, and readers
-        // would get a refused connection instead of the page that says so. A new replica still proves itself first.
+        // Not /readyz, which follows the database: during an outage every replica would leave the Service, and readers would
+        // get a refused connection instead of the error page. A new replica is still checked before it gets traffic.
         readiness_probe: Some(probe("/serving", 2, 2)),
-        // Never the database's state: restarting the blog doesn't bring a database back.
+        // Never the database's state: restarting the blog doesn't repair a database.
         liveness_probe: Some(probe("/healthz", 10, 3)),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         ..Container::default()
     }
 }
 
-/// Two Argon2 computations at once take 38 MiB; the rest is headroom.
+/// The replicas' resources. Two concurrent Argon2 computations take 38 MiB, the rest is headroom.
 fn app_resources(plan: &Plan) -> ResourceRequirements {
     resources(plan.app.resources.as_ref(), &[("cpu", "25m"), ("memory", "64Mi")], &[("memory", "256Mi")])
 }

@@ -6,8 +6,9 @@ use k8s_openapi::{
 
 use crate::model::plan::Plan;
 
-/// The Service that people reach. `nodePort` is named only if the user pinned one: otherwise the cluster's choice is
-/// not ours to repeat, and so it stays.
+/// The Service in front of the replicas.
+///
+/// `nodePort` is set only if the user pinned one. Otherwise the cluster's choice is not applied, and so it stays.
 pub(super) fn app_service(plan: &Plan) -> Service {
     let wanted = &plan.app.service;
     Service {

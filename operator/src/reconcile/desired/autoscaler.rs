@@ -6,8 +6,9 @@ use k8s_openapi::api::autoscaling::v2::{
 
 use crate::model::plan::Plan;
 
-/// Sets the Deployment's replicas by the use of the CPU that each asks for. The cluster's default behaviour applies: up at
-/// once, down after five quiet minutes.
+/// Scales the Deployment by CPU utilization.
+///
+/// The cluster's default behaviour applies: up at once, down after five quiet minutes.
 pub(super) fn autoscaler(plan: &Plan) -> Option<HorizontalPodAutoscaler> {
     let wanted = plan.app.autoscaling.as_ref()?;
     Some(HorizontalPodAutoscaler {

@@ -1,4 +1,4 @@
-//! How the blog's containers reach their database: variables, and files with what is secret.
+//! Database access of the blog's containers: variables, and files for secrets.
 
 use flaskblog_api::{Child, TlsMode};
 use k8s_openapi::api::core::v1::{
@@ -11,12 +11,12 @@ use crate::model::plan::{DatabasePlan, Plan};
 /// Name of the volume.
 const VOLUME: &str = "database";
 const FOLDER: &str = "/etc/blog/database";
-/// Whose certificates are believed. It follows its Secret, so that an authority may be replaced without a restart.
+/// File of the trusted CAs. It follows its Secret, so a CA can be replaced without a restart.
 const AUTHORITY: &str = "ca.crt";
-/// There only while a new password is being introduced.
+/// Exists only while a new password is being introduced.
 const PREVIOUS: &str = "previous-password";
 
-/// Where the server is, who asks, and where the passwords lie.
+/// Variables with the server, the account and the paths of the passwords.
 pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
     let secret = secret(plan);
     let password = env("BLOG_DATABASE_PASSWORD_FILE", format!("{FOLDER}/password"));
@@ -51,7 +51,9 @@ pub(super) fn variables(plan: &Plan) -> Vec<EnvVar> {
     }
 }
 
-/// The files. Never a whole Secret: the blog has no use for the administrator's password, nor for anybody's private key.
+/// The secret files.
+///
+/// Never a whole Secret: the blog needs neither the administrator's password nor a private key.
 pub(super) fn volume(plan: &Plan) -> Volume {
     let needed: &[&str] = match &plan.database {
         DatabasePlan::External(server) if server.tls.verifies() => &["password", AUTHORITY],
@@ -69,7 +71,7 @@ pub(super) fn volume(plan: &Plan) -> Volume {
     }
 }
 
-/// Where the files lie in a container.
+/// Mounts the files in a container.
 pub(super) fn mount() -> VolumeMount {
     read_only(VOLUME, FOLDER)
 }

@@ -9,8 +9,8 @@ use crate::model::plan::Plan;
 
 /// Headless Service: gives the MySQL pod its stable DNS name.
 ///
-/// Addresses are published before readiness, so that a name lookup doesn't fail while MySQL starts; who connects too
-/// early gets a refused connection, which clients retry, instead of a negative DNS answer, which they cache.
+/// Addresses are published before readiness, so that a name lookup doesn't fail while MySQL starts. An early connection is
+/// refused, which clients retry, while they cache a negative DNS answer.
 pub(super) fn database_service(plan: &Plan) -> Option<Service> {
     plan.database.managed()?;
     Some(Service {

@@ -34,24 +34,26 @@ const SECRETS: &str = "/etc/mysql-credentials";
 /// MySQL's certificate and its key.
 pub(super) const CERTIFICATES: &str = "/etc/mysql-tls";
 pub(super) const CERTIFICATE_VOLUME: &str = "certificates";
-/// The image runs what lies here at the end of its first initialisation.
+/// Directory of scripts that end the image's first initialisation.
 const INIT_SCRIPTS: &str = "/docker-entrypoint-initdb.d";
 /// uid and gid of `mysql` in the official image.
 const USER: i64 = 999;
-/// InnoDB flushes at shutdown; a kill in the middle costs a crash recovery, not data.
+/// Time for InnoDB's flush at shutdown. A kill costs a crash recovery, not data.
 const TERMINATION_SECONDS: i64 = 120;
-/// Where the whole volume is mounted; MySQL's own directory is a folder in it.
+/// Mount path of the whole volume. MySQL's data directory is a directory in it.
 const VOLUME: &str = "/var/lib/flaskblog";
-/// The image initialises an empty directory in several steps, and takes any directory with something in it for a finished
-/// one. If the first start is interrupted (out of memory, a lost node), what is left would never work. So a marker lies
-/// beside the directory from before the first step until the last one, which removes it; where it is found, MySQL has never
-/// served anything, and the initialisation starts over. A directory without the marker is never touched.
+/// The script of the init container.
 ///
-/// The account gets the right to have two passwords for a while, which is what a rotation without interruption needs. The
-/// keeper would give it too, some seconds later: a rotation that is asked for right away needs it from the start.
+/// The image initialises an empty directory in several steps, and treats any non-empty directory as initialised. An interrupted
+/// first start (out of memory, a lost node) would leave a directory that never works. So a marker lies beside the directory
+/// until the last step removes it. If the marker is found, MySQL has never served, and the initialisation starts over. A
+/// directory without the marker is never touched.
 ///
-/// The Secret names the volume that has served. A volume without data is never initialised then: it has taken the place of
-/// the one with the data.
+/// The account gets permission for dual passwords, which a rotation without interruption needs. The keeper grants it too, but
+/// some seconds later, and a rotation that is requested at once needs it from the start.
+///
+/// The Secret names the volume that has served. An empty volume is not initialised then, since it replaced the one with the
+/// data.
 const PREPARE: &str = "set -eu
 cd /var/lib/flaskblog
 if [ -e /etc/mysql-volume/data-volume ] && { [ -e mysql.initialising ] || [ -z \"$(ls -A mysql 2>/dev/null)\" ]; }; then
@@ -67,10 +69,12 @@ if [ -z \"$(ls -A mysql)\" ]; then : >mysql.initialising; fi
 echo \"GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO '$MYSQL_USER'@'%';\" >/docker-entrypoint-initdb.d/rotation.sql
 echo 'rm -f /var/lib/flaskblog/mysql.initialising' >/docker-entrypoint-initdb.d/zz-initialised.sh
 ";
-/// Crash recovery of a large redo log may take long, and a liveness kill would start it over: 30 minutes.
+/// Probe failures before a restart: 30 minutes.
+///
+/// Crash recovery of a large redo log may take long, and a liveness kill would start it over.
 const STARTUP_FAILURES: i32 = 900;
 
-/// MySQL: one pod with one volume. More than one primary is where users of comparable operators lost data.
+/// MySQL: one pod with one volume. Several primaries caused data loss with comparable operators.
 pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
     let database = plan.database.managed()?;
     Some(StatefulSet {
@@ -84,8 +88,8 @@ pub(super) fn database_statefulset(plan: &Plan) -> Option<StatefulSet> {
                 ..StatefulSetUpdateStrategy::default()
             }),
             persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
-                // Never with the StatefulSet: somebody may delete that by mistake, and it is made again. Under the policy
-                // Delete the claim belongs to the FlaskBlog itself, see `claim.rs`.
+                // Never with the StatefulSet, which may be deleted by mistake and is recreated. Under the policy Delete the
+                // FlaskBlog itself owns the PVC, see `actions/owner_references.rs`.
                 when_deleted: Some("Retain".into()),
                 when_scaled: Some("Retain".into()),
             }),
@@ -104,7 +108,7 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     let secret = |role: Child| role.name(&plan.id.name);
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
-        // MySQL first: what else is asked about this pod is asked about its first container.
+        // MySQL comes first, since kubectl defaults to the first container.
         containers: vec![mysql_container(plan, database), keeper::container(database)],
         volumes: Some(vec![
             secret_volume("credentials", secret(Child::DatabaseSecret), &["root-password", "password"], None),
@@ -139,7 +143,7 @@ fn prepare_container(plan: &Plan, database: &ManagedPlan) -> Container {
     }
 }
 
-/// What MySQL and its preparation have in common.
+/// The common parts of MySQL's container and its init container.
 fn database_container(database: &ManagedPlan) -> Container {
     Container {
         image: Some(database.spec.image.clone()),
@@ -162,7 +166,7 @@ fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
         args: Some(arguments(database)),
         env: Some(vec![
             env("MYSQL_ROOT_PASSWORD_FILE", format!("{SECRETS}/root-password")),
-            // root is for people inside the pod and is never reachable over the network.
+            // root is for administrators inside the pod and is never reachable over the network.
             env("MYSQL_ROOT_HOST", "localhost"),
             env_from_secret("MYSQL_DATABASE", &secret, "database"),
             env_from_secret("MYSQL_USER", &secret, "username"),
@@ -175,9 +179,9 @@ fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
             ..ContainerPort::default()
         }]),
         volume_mounts: Some(vec![
-            // A folder of the volume: a fresh ext4 volume holds lost+found, and MySQL wants an empty data directory.
+            // A subdirectory: a fresh ext4 volume holds lost+found, and MySQL requires an empty data directory.
             mount("data", "/var/lib/mysql", Some("mysql")),
-            // For the last step of the initialisation only.
+            // Only for the last step of the initialisation.
             mount("data", VOLUME, None),
             mount("initdb", INIT_SCRIPTS, None),
             mount("credentials", SECRETS, None),
@@ -192,8 +196,10 @@ fn mysql_container(plan: &Plan, database: &ManagedPlan) -> Container {
     }
 }
 
-/// `mysqladmin ping` over TCP needs no password: it succeeds as soon as the server answers at all. The server that the
-/// image starts for its first initialisation listens on no port, so it never counts as ready.
+/// `mysqladmin ping` over TCP, which needs no password.
+///
+/// It succeeds as soon as the server answers. The image's temporary server of the first initialisation listens on no port, so
+/// it never counts as ready.
 fn ping(period_seconds: i32, failures: i32) -> Probe {
     let command = ["mysqladmin", "ping", "--protocol=tcp", "--host=127.0.0.1", "--user=probe", "--silent"];
     Probe {

@@ -6,7 +6,7 @@ use k8s_openapi::{
 
 use crate::model::plan::Plan;
 
-/// Lets one replica go at a time. Below two replicas there is none: it would block every node drain.
+/// Allows one unavailable replica. With a single replica it would block every node drain, so there is none.
 pub(super) fn disruption_budget(plan: &Plan) -> Option<PodDisruptionBudget> {
     (plan.app.fewest_replicas() >= 2).then(|| PodDisruptionBudget {
         spec: Some(PodDisruptionBudgetSpec {
@@ -15,7 +15,7 @@ pub(super) fn disruption_budget(plan: &Plan) -> Option<PodDisruptionBudget> {
                 match_labels: Some(selector(&plan.id.name, Component::App)),
                 ..LabelSelector::default()
             }),
-            // A pod that is broken anyway must not keep a node from being drained (KEP-3017).
+            // An unhealthy pod must not block a node drain (KEP-3017).
             unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
             ..PodDisruptionBudgetSpec::default()
         }),

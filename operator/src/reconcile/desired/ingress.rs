@@ -9,7 +9,7 @@ use k8s_openapi::{
 
 use crate::model::plan::Plan;
 
-/// Leads every path of the host to the blog's Service.
+/// Routes every path of the host to the blog's Service.
 pub(super) fn ingress(plan: &Plan) -> Option<Ingress> {
     let wanted = plan.app.ingress.as_ref()?;
     let backend = IngressBackend {

@@ -1,4 +1,4 @@
-//! The second container of MySQL's pod: what only MySQL's administrator can set, and root logs in nowhere else.
+//! The second container of MySQL's pod. It applies settings that need root, which can log in only inside the pod.
 
 use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::{Container, ExecAction, Probe, Volume};
@@ -12,24 +12,29 @@ use crate::model::{
     plan::{ManagedPlan, Plan},
 };
 
-/// Its program. MySQL's own image runs it, so another image of the blog changes nothing here, and no second one is pulled.
+/// Its script. MySQL's own image runs it, so a new image of the blog doesn't restart MySQL and no second image is pulled.
 const SCRIPT: &str = include_str!("keeper.sh");
-/// A folder as a whole: only then a kubelet brings changed files to a container that runs.
+/// Directory of the credentials, mounted whole: the kubelet updates no single-file mount.
 const CREDENTIALS: &str = "/etc/mysql-keeper";
 const VOLUME: &str = "keeper";
 const KEYS: [&str; 6] =
     ["root-password", "previous-root-password", "username", "password", "previous-password", "database"];
-/// Prints what failed last, for the kubelet's Event.
+/// Prints the last failure, for the kubelet's Event.
 pub const KEEPER_PROBE: [&str; 3] = ["bash", "-c", "! cat /dev/shm/keeper-failure 2>/dev/null"];
 
-/// Without its comments: another word in one of those must not restart every MySQL.
+/// The script without its comments.
+///
+/// So editing a comment doesn't restart every MySQL.
 fn program() -> String {
     let is_code = |line: &&str| !line.is_empty() && !line.trim_start().starts_with('#');
     SCRIPT.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Not ready while it fails, which the status names; the Service leads to MySQL all the same. Without other probes: it never
-/// hangs, as each call of its has a limit. It takes 3 MiB, and 12 while MySQL's client runs.
+/// The keeper's container, which isn't ready while it fails.
+///
+/// The Service publishes MySQL's address all the same.
+///
+/// It needs no other probe, since each of its calls has a timeout. It takes 3 MiB, and 12 MiB while MySQL's client runs.
 pub(super) fn container(database: &ManagedPlan) -> Container {
     Container {
         name: KEEPER.into(),
@@ -47,7 +52,7 @@ pub(super) fn container(database: &ManagedPlan) -> Container {
         security_context: Some(restricted()),
         volume_mounts: Some(vec![
             read_only(VOLUME, CREDENTIALS),
-            // MySQL's own volume: what is new here is new there.
+            // MySQL's own volume, so both see the same update.
             read_only(CERTIFICATE_VOLUME, CERTIFICATES),
             read_only("run", "/var/run/mysqld"),
         ]),
@@ -56,7 +61,9 @@ pub(super) fn container(database: &ManagedPlan) -> Container {
     }
 }
 
-/// The passwords of root and of the account, and its names. Earlier passwords are there from the first rotation on only.
+/// The passwords of root and the account, and the account's names.
+///
+/// Earlier passwords exist only from the first rotation on.
 pub(super) fn volume(plan: &Plan) -> Volume {
     let secret = Child::DatabaseSecret.name(&plan.id.name);
     secret_volume(VOLUME, secret, &KEYS, Some(true))
@@ -74,7 +81,7 @@ mod tests {
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 
-    /// `$$` and `$(NAME)` of a command are Kubernetes' own: they would reach bash as something else.
+    /// Kubernetes expands `$$` and `$(NAME)` in a command before bash runs it.
     #[test]
     fn kubernetes_changes_nothing_in_the_keepers_script() {
         let program = program();

@@ -1,4 +1,4 @@
-//! Step 3 (no client required): every object of a blog, complete and the same for the same plan.
+//! Step 3 (no client required): every object of a blog, complete and deterministic for a plan.
 
 mod app_deployment;
 mod app_service;
@@ -35,7 +35,7 @@ use crate::model::{
     plan::Plan,
 };
 
-/// Everything that the plan asks for. A role that is absent here is pruned.
+/// All objects of the plan. A role that is absent here is pruned.
 #[must_use]
 pub fn desired(plan: &Plan) -> Objects<Desired> {
     let mut by_role = BTreeMap::new();
@@ -74,7 +74,9 @@ fn value<T: Serialize>(object: &T) -> Value {
     serde_json::to_value(object).expect("a Kubernetes object serializes")
 }
 
-/// Adds what all children share: type, name, labels, owner and the hash of the whole.
+/// Adds the common parts of all children.
+///
+/// These are type, name, labels, owner reference and content hash.
 fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
     let extra_annotations = body["metadata"]["annotations"].take();
     let extra_labels: BTreeMap<String, String> =
@@ -115,8 +117,10 @@ pub fn metadata(id: &BlogMeta, role: Child) -> ObjectMeta {
     }
 }
 
-/// First 16 hex digits of the SHA-256 of the object as JSON. Maps are sorted, so equal content has an equal hash. The
-/// owner's uid is left out: a blog that adopts what an earlier one left changes nothing but the owner.
+/// First 16 hex digits of the SHA-256 of the object as JSON.
+///
+/// Maps are sorted, so equal content has an equal hash. The owner's uid is left out: a blog that adopts objects of an earlier
+/// one changes only the owner reference.
 fn content_hash(object: &DynamicObject) -> String {
     let mut metadata = object.metadata.clone();
     for owner in metadata.owner_references.iter_mut().flatten() {

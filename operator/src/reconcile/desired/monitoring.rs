@@ -11,7 +11,9 @@ fn subject(plan: &Plan) -> Subject<'_> {
     Subject { namespace: &plan.id.namespace, name: &plan.id.name }
 }
 
-/// Leads Prometheus to the port of figures of every replica. Not by the Service, which may be open to the world.
+/// Scrapes the metrics port of every replica.
+///
+/// The Service doesn't expose that port, since it may be public.
 pub(super) fn monitor(plan: &Plan) -> Option<Value> {
     let wanted = &plan.monitoring.wanted;
     wanted.service_monitor.then(|| {
@@ -26,7 +28,7 @@ pub(super) fn monitor(plan: &Plan) -> Option<Value> {
     })
 }
 
-/// Alerts of a blog that is meant to serve: one that sleeps, or has no replica, wakes nobody.
+/// Alerts of a running blog. A hibernated one, or one without replicas, has none.
 pub(super) fn alerts(plan: &Plan) -> Option<Value> {
     let wanted = &plan.monitoring.wanted;
     let replicas = plan.app.fewest_replicas();
@@ -37,7 +39,7 @@ pub(super) fn alerts(plan: &Plan) -> Option<Value> {
     })
 }
 
-/// A dashboard where Grafana's sidecar looks for it.
+/// A dashboard as Grafana's sidecar discovers it.
 pub(super) fn dashboard(plan: &Plan) -> Option<ConfigMap> {
     let wanted = &plan.monitoring.wanted;
     wanted.dashboard.then(|| {

@@ -1,26 +1,29 @@
-//! The arguments of `mysqld`: what the operator sets, and what the user adds. As part of the pod's template, any change of
-//! them rolls MySQL, and nothing else does.
+//! The arguments of `mysqld`: the operator's defaults and the user's settings.
+//!
+//! They are part of the pod template, so any change of them restarts MySQL, and nothing else does.
 
 use std::collections::BTreeMap;
 
 use super::{database_statefulset::CERTIFICATES, pods::literal};
 use crate::model::{plan::ManagedPlan, semantic_eq::units};
 
-/// Memory limit of MySQL where the user names none.
+/// Memory limit of MySQL unless the user sets one.
 pub(super) const DEFAULT_MEMORY: &str = "1Gi";
-/// InnoDB rounds its buffer pool up to a multiple of this, so it is rounded down before.
+/// Granularity of InnoDB's buffer pool.
+///
+/// InnoDB rounds the pool up to a multiple of this, so it is rounded down before.
 /// Source: MySQL manual, `innodb_buffer_pool_chunk_size`.
 const CHUNK: u64 = 128 << 20;
 
-/// `--name=value`, sorted by name; the user's over the operator's.
+/// `--name=value`, sorted by name. The user's settings override the operator's.
 pub(super) fn arguments(plan: &ManagedPlan) -> Vec<String> {
-    // 50 replicas, each with a pool of ten, and one more during a roll-out; MySQL's default of 151 is enough for 15.
+    // 50 replicas with a pool of ten each, and one more during a rollout. MySQL's default of 151 is enough for 15.
     let mut settings = BTreeMap::from([("max_connections".to_owned(), "600".to_owned())]);
-    // MySQL takes no new certificate that it can't verify itself.
+    // MySQL accepts no new certificate that it can't verify itself.
     settings.insert("ssl_ca".into(), format!("{CERTIFICATES}/ca.crt"));
     settings.insert("ssl_cert".into(), format!("{CERTIFICATES}/tls.crt"));
     settings.insert("ssl_key".into(), format!("{CERTIFICATES}/tls.key"));
-    // Over the network, that is; the socket in the pod stays open.
+    // Applies to the network only. The socket in the pod stays open.
     settings.insert("require_secure_transport".into(), "ON".into());
     if let Some(bytes) = buffer_pool(plan) {
         settings.insert("innodb_buffer_pool_size".into(), bytes.to_string());
@@ -32,8 +35,10 @@ pub(super) fn arguments(plan: &ManagedPlan) -> Vec<String> {
         .collect()
 }
 
-/// Half of the memory that MySQL may use, in bytes: the rest is for connections, sorting and the server itself. Nothing
-/// where resources are named without a limit of memory: then MySQL's own default applies.
+/// Half of MySQL's memory limit, in bytes.
+///
+/// The rest is for connections, sorting and the server itself. Resources without a memory limit give `None`, so MySQL's own
+/// default applies.
 fn buffer_pool(plan: &ManagedPlan) -> Option<u64> {
     let limit = match &plan.spec.resources {
         None => DEFAULT_MEMORY.to_owned(),

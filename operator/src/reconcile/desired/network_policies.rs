@@ -17,7 +17,9 @@ use crate::model::plan::Plan;
 
 const COMPONENT: &str = "app.kubernetes.io/component";
 
-/// MySQL is reached by the pods of its own blog and of its backups, and connects to nobody.
+/// Allows connections from the blog's pods and backups to MySQL.
+///
+/// MySQL itself may open none.
 pub(super) fn database_policy(plan: &Plan) -> Option<NetworkPolicy> {
     plan.database.managed()?;
     plan.network_policy.then(|| NetworkPolicy {
@@ -37,8 +39,9 @@ pub(super) fn database_policy(plan: &Plan) -> Option<NetworkPolicy> {
     })
 }
 
-/// The blog is reached on its own port, and on the one of probes and metrics, by everybody: whoever may not reach a blog at
-/// all is better named by the cluster's owner. What it connects to (a database anywhere, DNS) is not restricted.
+/// Allows all connections to the ports of pages, probes and metrics.
+///
+/// A stricter policy is the administrator's choice. Egress (a database anywhere, DNS) is not restricted.
 pub(super) fn app_policy(plan: &Plan) -> Option<NetworkPolicy> {
     plan.network_policy.then(|| NetworkPolicy {
         spec: Some(NetworkPolicySpec {
@@ -54,7 +57,7 @@ pub(super) fn app_policy(plan: &Plan) -> Option<NetworkPolicy> {
     })
 }
 
-/// Pods of this blog that may speak with its database.
+/// Pods of this blog that may connect to its database.
 fn clients(plan: &Plan) -> LabelSelector {
     let mut labels: BTreeMap<String, String> = selector(&plan.id.name, Component::App);
     labels.remove(COMPONENT);

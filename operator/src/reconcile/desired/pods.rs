@@ -1,4 +1,4 @@
-//! What the pods of both halves share.
+//! Common parts of the blog's and MySQL's pods.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::model::plan::Plan;
 /// MySQL's port.
 pub(super) const MYSQL_PORT: i32 = 3306;
 
-/// What Pod Security `restricted` asks of a container, and a read-only root file system on top.
+/// Container settings of Pod Security `restricted`, with a read-only root file system.
 pub(super) fn restricted() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
@@ -32,12 +32,14 @@ pub(super) fn restricted() -> SecurityContext {
     }
 }
 
-/// What Pod Security `restricted` asks of a pod, as this user and group; no token and no view of the cluster.
+/// Pod settings of Pod Security `restricted`, with user and group.
+///
+/// The pod has no token and no Service variables.
 pub(super) fn restricted_pod(plan: &Plan, user: i64, termination_seconds: i64) -> PodSpec {
     PodSpec {
         service_account_name: Some(Child::ServiceAccount.name(&plan.id.name)),
         automount_service_account_token: Some(false),
-        // The variables of every Service in the namespace would be noise at best and clashes at worst.
+        // Variables of every Service in the namespace could clash with the blog's own.
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(termination_seconds),
         security_context: Some(PodSecurityContext {
@@ -57,7 +59,7 @@ pub(super) fn restricted_pod(plan: &Plan, user: i64, termination_seconds: i64) -
     }
 }
 
-/// The user's resources as they are, or the defaults given as (request, limit) texts.
+/// The user's resources, or the given defaults as (request, limit) texts.
 pub(super) fn resources(
     wanted: Option<&Resources>,
     requests: &[(&str, &str)],
@@ -81,7 +83,9 @@ fn quantities(amounts: BTreeMap<String, String>) -> Option<BTreeMap<String, Quan
         .then(|| amounts.into_iter().map(|(name, amount)| (name, Quantity(amount))).collect())
 }
 
-/// Kubernetes expands `$(NAME)` in values and arguments and makes `$` of `$$`; what a person wrote is nobody's program.
+/// Escapes a user's text.
+///
+/// Kubernetes expands `$(NAME)` and `$$` in values and arguments.
 pub(super) fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
@@ -91,8 +95,9 @@ pub(super) fn env(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value.into()), ..EnvVar::default() }
 }
 
-/// A variable from a Secret. Only names go this way; passwords are mounted as files, since environments show up in crash
-/// dumps and `/proc`.
+/// A variable from a Secret.
+///
+/// Only names are passed this way. Passwords are mounted as files, since environments appear in crash dumps and `/proc`.
 pub(super) fn env_from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     EnvVar {
         name: name.into(),
@@ -104,7 +109,7 @@ pub(super) fn env_from_secret(name: &str, secret: &str, key: &str) -> EnvVar {
     }
 }
 
-/// These keys of a Secret as files. A Secret that needn't be there, or not with all of them, is optional.
+/// These keys of a Secret as files. An optional Secret, or any of its keys, may be missing.
 pub(super) fn secret_volume(name: &str, secret: String, keys: &[&str], optional: Option<bool>) -> Volume {
     Volume {
         name: name.into(),
@@ -133,12 +138,12 @@ pub(super) fn read_only(volume: &str, path: &str) -> VolumeMount {
     }
 }
 
-/// Selector of a workload's pods.
+/// The selector of a workload's pods.
 pub(super) fn pod_selector(plan: &Plan, component: Component) -> LabelSelector {
     LabelSelector { match_labels: Some(selector(&plan.id.name, component)), ..LabelSelector::default() }
 }
 
-/// Metadata of a pod template: labels and nothing that changes with the operator's version.
+/// Metadata of a pod template: labels only, independent of the operator's version.
 pub(super) fn template_metadata(plan: &Plan, component: Component) -> ObjectMeta {
     ObjectMeta {
         labels: Some(flaskblog_api::children::labels(&plan.id.name, component)),

@@ -4,23 +4,24 @@ use flaskblog_api::{Child, children::KEEP};
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
-/// Key and value of a generated Secret. Values never implement `Debug`, so that no log can show one.
+/// Keys and values of a generated Secret. It doesn't implement `Debug`, so no log can show a value.
 pub struct SecretContent(pub Vec<(&'static str, String)>);
 
-/// Characters of generated passwords: letters and digits, safe in every shell, URL and option file.
+/// Characters of generated passwords: safe in every shell, URL and option file.
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 /// 32 characters of 62 are 190 bits.
 const PASSWORD_LENGTH: usize = 32;
-/// 64 characters of 62 are 381 bits, more than the 256 that a signing key needs.
+/// 64 characters of 62 are 381 bits. A signing key needs 256.
 const KEY_LENGTH: usize = 64;
 
-/// A Secret that no deployment tool prunes. Its data is generated where it is created.
+/// A Secret that no deployment tool prunes. Its data is generated on creation.
 pub(super) fn kept() -> Value {
     json!({"metadata": {"annotations": BTreeMap::from(KEEP)}})
 }
 
-/// What a new Secret of that role holds; none for other roles. `entropy` gives uniform numbers below its argument,
-/// drawn by the caller, since this step draws none itself.
+/// The generated content of a new Secret, if the role has any.
+///
+/// `entropy` returns uniform numbers below its argument. The caller provides it, since this step does no I/O.
 pub fn secret_content(role: Child, entropy: &mut dyn FnMut(usize) -> usize) -> Option<SecretContent> {
     let mut random = |length: usize| -> String {
         (0..length).map(|_| char::from(ALPHABET[entropy(ALPHABET.len())])).collect()
@@ -39,7 +40,7 @@ pub fn secret_content(role: Child, entropy: &mut dyn FnMut(usize) -> usize) -> O
     }
 }
 
-/// A Secret that is wanted, with its first content.
+/// A desired Secret with its first content.
 pub fn new_secret(
     role: Child,
     wanted: &DynamicObject,
