@@ -1,4 +1,4 @@
-//! MySQL's pod, container by container (no client required): MySQL serves whatever its second container is doing.
+//! MySQL's pod by container (no client required): MySQL serves whatever the state of its second container.
 
 use flaskblog_api::Child;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
@@ -9,8 +9,9 @@ use crate::model::{
     observed::Observed,
 };
 
-/// Whether MySQL itself is ready in a pod of the newest template. It is known where the pod was read, which is so while the pod
-/// as a whole isn't ready.
+/// Whether MySQL itself is ready in a pod of the newest template.
+///
+/// This is known where the pod was read, which is the case while the pod as a whole isn't ready.
 #[must_use]
 pub fn mysql_serves(observed: &Observed) -> bool {
     let (Some(pod), Some(set)) = (&observed.database_pod, observed.children.get(&Child::Database)) else {
@@ -23,8 +24,9 @@ pub fn mysql_serves(observed: &Observed) -> bool {
     current && newest && pod.metadata.deletion_timestamp.is_none() && is_ready(pod, MYSQL_CONTAINER)
 }
 
-/// What to do about a container that fails to bring credentials into MySQL. It runs and isn't ready then, see
-/// `desired/keeper.sh`; one that doesn't run is a failing pod.
+/// The command for a credential container that fails to change MySQL.
+///
+/// Such a container is running and isn't ready, see `desired/keeper.sh`. One that isn't running is a failing pod.
 #[must_use]
 pub fn keeper_failure(observed: &Observed) -> Option<String> {
     let pod = observed.database_pod.as_ref().filter(|_| mysql_serves(observed))?;

@@ -1,4 +1,4 @@
-//! Step 1 (client required): what exists and decides. Reads only, all by name or by the blog's own labels.
+//! Step 1 (client required): reads the objects that decide. All reads are by name or by the blog's own labels.
 
 pub mod database_pod;
 pub mod pod_warnings;
@@ -34,13 +34,14 @@ use kube::{
     api::{DynamicObject, ListParams, PartialObjectMeta},
 };
 
-/// More pods than this of one blog are never looked at; the spec allows 50 replicas, doubled in a rollout.
+/// Largest number of pods of one blog that are read.
+///
+/// The spec allows 50 replicas, doubled in a rollout.
 const POD_LIMIT: u32 = 128;
-/// Reads of one reconcile that are under way at once.
+/// Concurrent reads of one reconcile.
 const PARALLEL_READS: usize = 4;
 
-/// Reads everything that the next steps decide on. Pods are only looked at where they can tell something that the objects
-/// they belong to don't.
+/// Reads all input of the next steps. Pods are read only where their owners' status isn't enough.
 ///
 /// # Errors
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
@@ -92,7 +93,7 @@ pub async fn observe(ctx: &Context, id: &BlogMeta, blog: &FlaskBlog) -> Result<O
     })
 }
 
-/// What the replicas report of their database. The pods are listed only if they may be others than before.
+/// The replicas' reports of their database. Pods are listed only if they may have changed.
 async fn replica_report(
     ctx: &Context,
     id: &BlogMeta,
@@ -114,7 +115,7 @@ async fn replica_report(
     Ok(ctx.replicas.ask(&id.uid, deployment, pods.as_deref()).await)
 }
 
-/// Asked only for a blog that wants something of them; what is known of them otherwise is as good.
+/// Refreshes discovery for a blog that needs an optional kind. Otherwise the last result is good enough.
 async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
     let wanted = Child::ALL.into_iter().any(|role| role.kind().may_be_missing() && is_asked_for(blog, role));
     if wanted {
@@ -124,7 +125,7 @@ async fn look_for_kinds(ctx: &Context, blog: &FlaskBlog) -> Result<(), Error> {
     Ok(())
 }
 
-/// Only whether it is there: its data is for the pods.
+/// Whether the Secret is missing. Its data is only for the pods.
 async fn external_secret_missing(client: &Client, id: &BlogMeta, blog: &FlaskBlog) -> Result<bool, Error> {
     let Some(external) = &blog.spec.database.external else { return Ok(false) };
     let name = &external.credentials_secret;
@@ -132,15 +133,19 @@ async fn external_secret_missing(client: &Client, id: &BlogMeta, blog: &FlaskBlo
     found.map(|found| found.is_none()).map_err(|source| read_error("Secret", name.clone(), source))
 }
 
-/// Whether there are no pods, or all are well and the status has told so since: the version of the schema is known by then. A
-/// blog that is to sleep waits for the last one.
+/// Whether the blog's pods need no read.
+///
+/// There are none, or all are ready and the status has reported it, so the schema version is known. A blog that is being
+/// hibernated waits for its last pod.
 fn app_needs_no_look(deployment: Option<&Arc<DynamicObject>>, blog: &FlaskBlog) -> bool {
     let Some(deployment) = deployment else { return true };
     let told = ready(blog).is_some_and(|ready| !blog.spec.hibernate || of_this_spec(blog, ready));
     told && is_rolled_out(deployment)
 }
 
-/// Whether the status reports a state of the claim that may change: it grows, or the volume is lost.
+/// Whether the status reports a transient state of the PVC.
+///
+/// It is expanding, or the volume is lost.
 fn tells_of_claim(blog: &FlaskBlog) -> bool {
     let Some(status) = &blog.status else { return false };
     let degraded = find(&status.conditions, conditions::DEGRADED);
@@ -149,7 +154,7 @@ fn tells_of_claim(blog: &FlaskBlog) -> bool {
         || degraded.is_some_and(|degraded| of_volume.contains(&degraded.reason.as_str()))
 }
 
-/// Whether the status says that this very spec is ready.
+/// Whether the status reports this generation as ready.
 fn told_ready(blog: &FlaskBlog) -> bool {
     ready(blog).is_some_and(|ready| of_this_spec(blog, ready))
 }
@@ -175,14 +180,16 @@ async fn children(ctx: &Context, id: &BlogMeta, anew: bool) -> Result<ByRole, Er
         .await
 }
 
-/// Whether there is no such child of ours, as its watch says. A stranger of its name shows when we make ours, which fails then,
-/// see [`crate::reconcile::apply`].
+/// Whether the watch reports no such child of the blog.
+///
+/// An unmanaged object of that name makes the create fail with a conflict, see [`crate::reconcile::apply`].
 fn is_absent(ctx: &Context, id: &BlogMeta, role: Child) -> bool {
     ctx.children.is_absent(role.kind(), &id.namespace, &role.name(&id.name))
 }
 
-/// Reads the Secrets that aren't there, as their watch says: one that has lost the labels by which it is watched may be, and
-/// where there is data, or a blog that uses it, too much depends on that.
+/// Reads the Secrets that their watch reports as missing.
+///
+/// A Secret that has lost the labels of the watch may still exist. Data, or a blog that uses it, depends on it.
 async fn look_for_secrets(ctx: &Context, id: &BlogMeta, children: &mut ByRole) -> Result<(), Error> {
     for role in Child::ALL.into_iter().filter(|role| role.kind() == OwnedKind::Secret) {
         if !children.contains_key(&role)
@@ -194,7 +201,7 @@ async fn look_for_secrets(ctx: &Context, id: &BlogMeta, children: &mut ByRole) -
     Ok(())
 }
 
-/// Whether the spec asks for this child, as far as a field of its own says so.
+/// Whether the spec enables this child by a field of its own.
 fn is_asked_for(blog: &FlaskBlog, role: Child) -> bool {
     let monitoring = blog.spec.monitoring.as_ref();
     match role {
@@ -210,7 +217,9 @@ fn is_asked_for(blog: &FlaskBlog, role: Child) -> bool {
     }
 }
 
-/// One child: as it is known, or read. Of a Secret only the metadata: what the operator never reads it can't leak.
+/// One child from the cache or by a read.
+///
+/// Only the metadata of a Secret is read, so the operator can't leak its data.
 async fn child(
     ctx: &Context,
     id: &BlogMeta,
@@ -242,7 +251,7 @@ async fn child(
     Ok(read.map(Arc::new))
 }
 
-/// A Secret as far as the operator knows it.
+/// A Secret without its data.
 #[must_use]
 pub fn without_data(found: PartialObjectMeta<DynamicObject>) -> DynamicObject {
     DynamicObject {
@@ -264,8 +273,10 @@ async fn pod(client: &Client, id: &BlogMeta) -> Result<Option<Pod>, Error> {
     api.get_opt(&name).await.map_err(|source| read_error("Pod", name, source))
 }
 
-/// The blog's pods. For what the status tells the API server's cache is good enough, and its answer comes at once; `exactly`
-/// the pods there are takes it up to a tenth of a second, in which it asks etcd
+/// The blog's pods.
+///
+/// For the status the API server's cache is good enough and answers at once. With `exactly` it reads etcd, which takes up to a
+/// tenth of a second
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>).
 async fn app_pods(client: &Client, id: &BlogMeta, exactly: bool) -> Result<Vec<Pod>, Error> {
     let selector = selector_text(&id.name, Component::App);

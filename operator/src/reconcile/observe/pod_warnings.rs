@@ -1,4 +1,4 @@
-//! Why pods are missing or don't start, as the controllers and the kubelet report it in Events.
+//! Events of the controllers and the kubelet on why pods are missing or don't start.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use kube::{
 
 use crate::model::{blog_meta::BlogMeta, error::Error, objects::ByRole, observed::PodWarning};
 
-/// More Events of one object aren't read.
+/// Largest number of Events that are read of one object.
 const EVENTS: u32 = 50;
 
 /// An object whose Events explain a missing or waiting pod.
@@ -25,7 +25,7 @@ struct Subject {
     name: String,
 }
 
-/// Reads the Events of what keeps MySQL or the replicas from starting (client required).
+/// Reads the Events of pods that don't start (client required).
 ///
 /// # Errors
 /// [`Error::Read`] when the API server doesn't answer or forbids it.
@@ -54,7 +54,7 @@ fn subjects(id: &BlogMeta, children: &ByRole, database_pod: Option<&Pod>, app_po
     all.map(|(role, kind, name)| Subject { role, kind, name }).collect()
 }
 
-/// Whether the controller has seen that a pod is wanted and there is none.
+/// Whether a pod is missing after the controller observed the newest generation.
 fn lacks_pods(set: &Arc<DynamicObject>) -> bool {
     let status = &set.data["status"];
     let has_seen =
@@ -63,7 +63,7 @@ fn lacks_pods(set: &Arc<DynamicObject>) -> bool {
     has_seen && wants && status["replicas"].as_i64().unwrap_or(0) == 0
 }
 
-/// Whether the kubelet has the pod and starts none of its containers, without a reason in its status.
+/// Whether the kubelet has started no container and reports no reason.
 fn is_waiting(pod: &Pod) -> bool {
     let Some(status) = &pod.status else { return false };
     let containers = || status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
@@ -90,7 +90,7 @@ async fn list_events(client: &Client, id: &BlogMeta, subject: &Subject) -> Resul
     })
 }
 
-/// A later Normal Event means that the trouble is over.
+/// The newest Event, if it is a Warning. A later Normal Event means recovery.
 fn warning(subject: Subject, events: Vec<Event>) -> Option<PodWarning> {
     let newest = events.into_iter().max_by_key(time)?;
     let message = newest.note.filter(|_| newest.type_.as_deref() == Some("Warning"))?;
