@@ -1,4 +1,4 @@
-//! What keeps pods from running, in the kubelet's own words.
+//! Causes of failing pods, as the kubelet reports them.
 
 use flaskblog_api::{Child, children::database_pod, conditions::reasons};
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod};
@@ -22,25 +22,27 @@ use crate::{
     },
 };
 
-/// Longest message taken over from a pod, in characters.
+/// Longest quoted message of a pod, in characters.
 const MESSAGE_LIMIT: usize = 400;
 
-/// Longest part of it that is the end of a log; the rest names pod and container.
+/// Longest quoted end of a log. The rest of the message names pod and container.
 const LOG_LIMIT: usize = 280;
 
 /// The app's init container.
 pub(super) const MIGRATE: &str = "migrate";
 
-/// A pod that won't get well by waiting, or that has failed and is tried again.
+/// A pod that doesn't recover by waiting, or that is retried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     /// `MigrationFailed` or `PodFailing`.
     pub reason: &'static str,
-    /// Pod, container and what the kubelet says.
+    /// Pod, container and the kubelet's message.
     pub message: String,
 }
 
-/// The first failure, the database's before the app's: the app can't be well without it.
+/// The first failure, the database's before the app's.
+///
+/// The app depends on the database.
 pub(super) fn failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let of_pod = |pod| pod_failure(id, pod);
     let database = || observed.database_pod.as_ref().and_then(of_pod);
@@ -57,7 +59,9 @@ pub(super) fn failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
         .or_else(|| session_keys_failure(id, observed))
 }
 
-/// The replicas serve with the keys that they read before; their next start fails.
+/// The failure to read new session keys.
+///
+/// Running replicas use the old keys, and their next start fails.
 fn session_keys_failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let Some(ReplicaReport::Good { warning: Some((pod, cause)), .. }) = &observed.replica_report else {
         return None;
@@ -69,7 +73,9 @@ fn session_keys_failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     Some(Failure { reason: reasons::SESSION_KEYS_UNREADABLE, message })
 }
 
-/// A kubelet keeps an immutable Secret while any pod of its node uses it, so a rollout beside old pods doesn't help.
+/// The command for unusable session keys.
+///
+/// A kubelet caches an immutable Secret while any pod of its node uses it, so a rollout beside old pods doesn't help.
 fn session_keys_advice(id: &BlogMeta) -> String {
     format!(
         "to generate new keys, which ends all sessions: {}; a kubelet keeps an immutable Secret until all pods of its node \
@@ -79,18 +85,18 @@ fn session_keys_advice(id: &BlogMeta) -> String {
     )
 }
 
-/// The credential container fails; MySQL itself serves.
+/// The failure of the credential container, while MySQL itself serves.
 fn credentials_failure(observed: &Observed) -> Option<Failure> {
     let message = keeper_failure(observed)?;
     Some(Failure { reason: reasons::CREDENTIALS_NOT_SYNCED, message })
 }
 
-/// A migration fails while MySQL isn't there: that is the cause then.
+/// Whether a failure is the cause itself. An unavailable MySQL makes migrations fail.
 fn is_cause(observed: &Observed, failure: &Failure) -> bool {
     failure.reason != reasons::MIGRATION_FAILED || accepts_connections(observed)
 }
 
-/// Whether the blog's own MySQL answers; true for a database of others.
+/// Whether the managed MySQL accepts connections. Always true for an external database.
 fn accepts_connections(observed: &Observed) -> bool {
     let set = observed.children.get(&Child::Database);
     set.is_none_or(|set| set.data["status"]["readyReplicas"].as_i64().unwrap_or(0) > 0)
@@ -107,7 +113,9 @@ fn of_warning(id: &BlogMeta, warning: &PodWarning) -> Failure {
     Failure { reason: reasons::POD_FAILING, message }
 }
 
-/// A quota or a limit is met by asking for less; what a policy wants the spec can have too.
+/// The failure of a refused pod, with the field to change.
+///
+/// Smaller requests fit a quota or limit, and other fields satisfy a policy.
 fn refused(id: &BlogMeta, object: &str, cause: &str) -> Failure {
     let is_limit = ["quota", "usage per", "limit to request ratio"].iter().any(|words| cause.contains(words));
     let limits = if is_limit { format!("what is allowed: {}; ", describe_limits(id)) } else { String::new() };
@@ -115,7 +123,7 @@ fn refused(id: &BlogMeta, object: &str, cause: &str) -> Failure {
     Failure { reason: reasons::PODS_REFUSED, message }
 }
 
-/// Pods that the API server refuses, in the words of the Deployment's own condition.
+/// Pods that the API server refuses, by the Deployment's condition.
 fn refused_replicas(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let deployment = observed.children.get(&Child::App)?;
     let conditions = deployment.data["status"]["conditions"].as_array()?;
@@ -124,13 +132,13 @@ fn refused_replicas(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     Some(refused(id, &format!("Deployment {}", deployment.name_any()), &cause))
 }
 
-/// What a replica reports, while MySQL itself accepts connections: otherwise that is the cause.
+/// A replica's report while MySQL accepts connections. Otherwise MySQL is the cause.
 fn replica_failure(id: &BlogMeta, observed: &Observed) -> Option<Failure> {
     let message = unusable_database(id, observed)?;
     accepts_connections(observed).then_some(Failure { reason: reasons::DATABASE_UNUSABLE, message })
 }
 
-/// The cause that a replica reports, and what shows or ends it.
+/// The cause that a replica reports, with the next command.
 pub(super) fn unusable_database(id: &BlogMeta, observed: &Observed) -> Option<String> {
     let Some(ReplicaReport::Failing { pod, cause, schema }) = &observed.replica_report else { return None };
     let is_managed = observed.children.contains_key(&Child::Database);
@@ -144,7 +152,7 @@ pub(super) fn unusable_database(id: &BlogMeta, observed: &Observed) -> Option<St
 
 fn pod_failure(id: &BlogMeta, pod: &Pod) -> Option<Failure> {
     let status = pod.status.as_ref()?;
-    // An evicted pod was replaced by another one and stays only as a record.
+    // An evicted pod has been replaced and stays only as a record.
     let over = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
     if over || pod.metadata.deletion_timestamp.is_some() {
         return None;
@@ -162,15 +170,16 @@ fn pod_failure(id: &BlogMeta, pod: &Pod) -> Option<Failure> {
     })
 }
 
-/// Why a pod fails, and the next command.
+/// The cause of a failing pod, with the next command.
 struct Cause {
     reason: &'static str,
     text: String,
     next: String,
 }
 
-/// A container that waits for something that doesn't come, or that ended badly. An image that can't be pulled is no
-/// failed migration; only a migration that has ended is.
+/// The cause of a container that can't start or has failed.
+///
+/// An image that can't be pulled is no failed migration. Only a migration that has exited is.
 fn failure_of(id: &BlogMeta, pod: &str, container: &ContainerStatus) -> Option<Cause> {
     let state = container.state.as_ref()?;
     let name = &container.name;
@@ -200,7 +209,9 @@ fn start_advice(id: &BlogMeta, pod: &str, reason: &str) -> String {
     }
 }
 
-/// The next command for a container that ended: its log, or its memory limit, which no log names.
+/// The next command for a terminated container.
+///
+/// It shows the log, or the memory limit after an OOM kill.
 fn end_advice(id: &BlogMeta, pod: &str, container: &ContainerStatus, options: &str) -> String {
     if !was_out_of_memory(container) {
         return format!("its log: {}{options}", logs(id, pod, &container.name));
@@ -212,7 +223,7 @@ fn end_advice(id: &BlogMeta, pod: &str, container: &ContainerStatus, options: &s
     format!("raise {limits}: {}", edit_blog(id))
 }
 
-/// A container that was killed for its memory and isn't ready since: it is killed again.
+/// The message for an OOM-killed container that isn't ready since. It would be killed again.
 fn out_of_memory(container: &ContainerStatus) -> Option<String> {
     (!container.ready && was_out_of_memory(container))
         .then(|| end_of(container.last_state.as_ref()?))
@@ -224,16 +235,18 @@ fn was_out_of_memory(container: &ContainerStatus) -> bool {
     states.filter_map(|state| state.terminated.as_ref()).any(|end| end.reason.as_deref() == Some("OOMKilled"))
 }
 
-/// An init container that is tried again has failed until it ends well: while it runs nothing is better than before.
+/// The last failure of a retried init container, until it succeeds.
 fn failed_before(id: &BlogMeta, pod: &str, container: &ContainerStatus) -> Option<Cause> {
     container.state.as_ref()?.running.as_ref()?;
     let end = container.last_state.as_ref().and_then(end_of)?;
     let text = format!("container {} failed: {end}", container.name);
-    // The log of the container that runs is that of the new try.
+    // The current log belongs to the retry.
     Some(ended(id, pod, container, &text, " --previous"))
 }
 
-/// The cause of a container that ended badly. An error that names a file of the session Secret is about its keys.
+/// The cause of a container that exited with an error.
+///
+/// An error that names a file of the session Secret concerns its keys.
 fn ended(id: &BlogMeta, pod: &str, container: &ContainerStatus, text: &str, options: &str) -> Cause {
     let text = text.to_owned();
     if text.contains(SESSION_KEYS) {
@@ -243,7 +256,7 @@ fn ended(id: &BlogMeta, pod: &str, container: &ContainerStatus, text: &str, opti
     Cause { reason, text, next: end_advice(id, pod, container, options) }
 }
 
-/// Exit code and last words of a container that ended badly.
+/// Exit code and log end of a failed container.
 fn end_of(state: &ContainerState) -> Option<String> {
     let end = state.terminated.as_ref().filter(|end| end.exit_code != 0)?;
     let is_killed = end.reason.as_deref() == Some("OOMKilled");
@@ -251,11 +264,13 @@ fn end_of(state: &ContainerState) -> Option<String> {
     Some(format!("exit code {}: {}", end.exit_code, last_words(words)))
 }
 
-/// The lines of a log that name why it ended: those marked as errors, else lines for people, else all; of those the last ones.
+/// The last lines of a log that explain the exit.
+///
+/// Lines marked as errors are preferred, then plain text, then all lines.
 fn last_words(log: &str) -> String {
     let lines: Vec<&str> = log.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let marked = |line: &&str| line.contains("[ERROR]");
-    // A structured line is for machines, and the first one of a cut log lacks its beginning.
+    // A structured line isn't readable, and the first one of a truncated log lacks its start.
     let plain = |line: &&str| !(line.starts_with('{') || line.ends_with('}'));
     let of =
         |kind: &dyn Fn(&&str) -> bool| lines.iter().copied().filter(|line| kind(line)).collect::<Vec<_>>();
@@ -282,7 +297,7 @@ fn whole_lines(lines: &[&str]) -> String {
     kept.join("; ")
 }
 
-/// The beginning of a text, up to the end of a word.
+/// The start of a text, up to the end of a word.
 fn cut_at_word(text: &str, limit: usize) -> String {
     if text.chars().count() <= limit {
         return text.to_owned();
@@ -292,7 +307,7 @@ fn cut_at_word(text: &str, limit: usize) -> String {
     format!("{whole} …")
 }
 
-/// The end of a text, from the beginning of a word.
+/// The end of a text, from the start of a word.
 fn end_from_word(text: &str, limit: usize) -> String {
     let surplus = text.chars().count().saturating_sub(limit);
     let end: String = text.chars().skip(surplus).collect();
@@ -316,7 +331,7 @@ fn shortened(text: &str) -> String {
     cut_at_word(text.trim(), MESSAGE_LIMIT)
 }
 
-/// The schema version that a replica finds in the database, or else the newest migration left there.
+/// The schema version by a replica's report, else by the newest migration.
 pub(super) fn schema_version(observed: &Observed) -> Option<i64> {
     match &observed.replica_report {
         Some(
@@ -327,7 +342,9 @@ pub(super) fn schema_version(observed: &Observed) -> Option<i64> {
     }
 }
 
-/// The schema version that the newest successful migration reported as its termination message, `schema version N`.
+/// The schema version of the newest successful migration.
+///
+/// Its termination message is `schema version N`.
 fn migrated_version(observed: &Observed) -> Option<i64> {
     let mut pods: Vec<&Pod> = observed.app_pods.iter().collect();
     pods.sort_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
@@ -341,7 +358,9 @@ fn reported_version(pod: &Pod) -> Option<i64> {
     end.message.as_deref()?.trim().strip_prefix("schema version ")?.parse().ok()
 }
 
-/// The version of MySQL that serves, as its image's tag tells it. Where the pod needed no look it is of the newest template.
+/// The MySQL version by the image's tag.
+///
+/// A pod that wasn't read has the newest template.
 pub(super) fn database_version(observed: &Observed) -> Option<String> {
     let Some(pod) = &observed.database_pod else {
         let statefulset =

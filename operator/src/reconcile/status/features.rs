@@ -1,4 +1,4 @@
-//! Conditions that are there only while their feature is in use.
+//! Conditions that exist only while their feature is in use.
 
 use flaskblog_api::{
     Child, OwnedKind,
@@ -12,7 +12,7 @@ use crate::{
     reconcile::actions::{certificates::not_after, volume_expansion::VolumeExpansion},
 };
 
-/// The conditions of the features in use; the others are taken out of the status.
+/// The conditions of the features in use. The others are removed from the status.
 pub(super) fn of_features(done: &Reconciled) -> Vec<DesiredCondition> {
     [
         suspended(done),
@@ -35,7 +35,7 @@ fn suspended(done: &Reconciled) -> Option<DesiredCondition> {
     Some(condition(types::SUSPENDED, true, reasons::SUSPENDED, suspended_words(differing) + &until))
 }
 
-/// What a suspended blog would get if it weren't.
+/// The pending changes of a suspended blog.
 pub(super) fn suspended_words(differing: &[String]) -> String {
     match differing {
         [] => "nothing is changed while spec.suspend is true; everything is as the spec says".into(),
@@ -77,7 +77,7 @@ fn storage_resizing(growth: &VolumeExpansion) -> Option<DesiredCondition> {
     })
 }
 
-/// Whether what the spec asks for of monitoring is there. Readiness doesn't depend on it: who reads the blog doesn't.
+/// Whether the requested monitoring objects exist. Readiness doesn't depend on it.
 fn monitored(done: &Reconciled) -> Option<DesiredCondition> {
     let (plan, missing) = (&done.plan.monitoring.wanted, &done.plan.monitoring.missing);
     if !missing.is_empty() {
@@ -101,7 +101,7 @@ fn monitored(done: &Reconciled) -> Option<DesiredCondition> {
         let message = format!("not made while spec.suspend is true: {}", kinds(false).join(", "));
         return Some(condition(types::MONITORED, false, reasons::SUSPENDED, message));
     }
-    // A blog that sleeps has no alerts.
+    // A hibernated blog has no alerts.
     let message =
         format!("made: {}", if kinds(true).is_empty() { "nothing".into() } else { kinds(true).join(", ") });
     Some(condition(types::MONITORED, true, reasons::MONITORED, message))
@@ -112,7 +112,7 @@ fn missing_words(missing: &[OwnedKind]) -> String {
     without_kinds(missing, "the Prometheus operator", &definitions, "the field from spec.monitoring")
 }
 
-/// What a person is told where the cluster lacks kinds: who brings them, or which parts of it are enough, and what to remove.
+/// The message for missing kinds, with their source and the remedy.
 pub(super) fn without_kinds(missing: &[OwnedKind], whole: &str, parts: &str, field: &str) -> String {
     format!(
         "this cluster doesn't know {}, so none was made; the blog itself is unharmed: install {whole}, or its {parts}, and it \
@@ -121,7 +121,7 @@ pub(super) fn without_kinds(missing: &[OwnedKind], whole: &str, parts: &str, fie
     )
 }
 
-/// The name of its CustomResourceDefinition.
+/// The name of the kind's CustomResourceDefinition.
 pub(super) fn definition(kind: OwnedKind) -> String {
     let resource = kind.api_resource();
     format!("{}.{}", resource.plural, resource.group)

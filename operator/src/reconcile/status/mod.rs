@@ -1,5 +1,4 @@
-//! Step 5: what the user is told. Computed without a client; written on every path, errors included, and only if it
-//! differs from what is there.
+//! Step 5: the status. It is computed without a client, and written on every path, errors included, only if it differs.
 
 mod failures;
 mod features;
@@ -40,33 +39,33 @@ use crate::{
     reconcile::actions::volume_expansion::VolumeExpansion,
 };
 
-/// Everything that a reconcile found out and did; status and Events are computed from it.
+/// All results of a reconcile, from which status and Events are computed.
 #[derive(Debug)]
 pub struct Reconciled {
-    /// What was there before.
+    /// The observed state.
     pub observed: Observed,
-    /// What was meant.
+    /// The plan.
     pub plan: Plan,
-    /// What is there now.
+    /// The objects after the apply.
     pub applied: Objects<Applied>,
-    /// How the volume's growth stands.
+    /// State of the volume's expansion.
     pub growth: VolumeExpansion,
-    /// Restarts that wait for a person's approval, one line each.
+    /// Restarts that wait for approval, one line each.
     pub held: Vec<String>,
     /// Objects that could not be applied.
     pub refusals: Refusals,
-    /// Objects that another manager keeps changing back, one sentence each.
+    /// Objects that another manager keeps reverting, one sentence each.
     pub contested: Vec<String>,
-    /// Why the Service may not lead to the replicas.
+    /// Why the Service may not select the replicas.
     pub contested_service: Option<String>,
-    /// Nothing was done, as the spec asks, and this is what would have been, one line an object.
+    /// Pending changes of a suspended blog, one line per object.
     pub suspended: Option<Vec<String>>,
 }
 
-/// What one reconcile has to say. Conditions that it doesn't name stay as they are.
+/// The reported state of one reconcile. Conditions that it omits stay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Everything is as the spec says, and nothing is under way.
+    /// Whether the blog matches its spec and nothing is in progress.
     pub settled: bool,
     conditions: Vec<DesiredCondition>,
     facts: Option<Facts>,
@@ -141,7 +140,7 @@ fn report_of_state(blog: &FlaskBlog, id: &BlogMeta, done: &Reconciled, settings:
     }
 }
 
-/// The volume as its claim reports it; a claim that wasn't read has not changed.
+/// The volume as its PVC reports it. A PVC that wasn't read hasn't changed.
 fn storage(observed: &Observed, before: Option<&FlaskBlogStatus>) -> Option<StorageStatus> {
     if !observed.claim_was_read {
         return before.and_then(|status| status.storage.clone());
@@ -150,7 +149,9 @@ fn storage(observed: &Observed, before: Option<&FlaskBlogStatus>) -> Option<Stor
     Some(StorageStatus { requested: claim_request(claim)?, capacity: claim_capacity(claim) })
 }
 
-/// A refused object means that the spec isn't in effect, however well the replicas serve.
+/// Overrides Ready after a refusal.
+///
+/// The spec isn't in effect then, however well the replicas serve.
 fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &BlogMeta, refusals: &Refusals) {
     let Some(first) = refusals.first() else { return };
     let message = advice::messages(id, refusals.iter());
@@ -162,7 +163,7 @@ fn override_by_refusals(conditions: &mut Vec<DesiredCondition>, id: &BlogMeta, r
     );
 }
 
-/// Whether there is nothing to wait for that no watch would tell of.
+/// Whether every pending change triggers a watch event.
 fn is_settled(done: &Reconciled, ready: &DesiredCondition, problem: Option<&Failure>) -> bool {
     let calm = match done.plan.stage {
         HibernationPhase::Running => {
@@ -209,7 +210,7 @@ fn database_ready(database: &Database) -> DesiredCondition {
     DesiredCondition::new(types::DATABASE_READY, status, database.reason, database.message.clone())
 }
 
-/// A replica reports ready only if it understands the schema, so a ready one of the current template proves it.
+/// Whether the schema is ready. A ready replica of the current template proves it.
 fn schema_ready(app: &App, version: Option<i64>, problem: Option<&Failure>) -> DesiredCondition {
     if let Some(problem) = problem.filter(|problem| problem.reason == reasons::MIGRATION_FAILED) {
         return condition(types::SCHEMA_READY, false, problem.reason, &problem.message);
@@ -238,8 +239,10 @@ fn app_available(app: &App) -> DesiredCondition {
     }
 }
 
-/// After an error. If the API server merely didn't answer, what was true of this generation may well still be true, so
-/// Ready stays; every other error means that the blog isn't as the spec says.
+/// The report after an error.
+///
+/// An unreachable API server keeps Ready, since this generation may still be ready. Any other error means that the blog differs
+/// from its spec.
 #[must_use]
 pub fn report_of_error(blog: &FlaskBlog, id: &BlogMeta, error: &Error) -> Report {
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, types::READY));
@@ -259,7 +262,7 @@ pub fn report_of_error(blog: &FlaskBlog, id: &BlogMeta, error: &Error) -> Report
     }
 }
 
-/// The status to write, or nothing if it equals the one that is there. Transition times move only with the status.
+/// The status to write, or `None` if it is unchanged. Transition times change only with a condition's status.
 #[must_use]
 pub fn merged(blog: &FlaskBlog, report: &Report) -> Option<FlaskBlogStatus> {
     let before = blog.status.clone().unwrap_or_default();
@@ -287,16 +290,16 @@ pub fn merged(blog: &FlaskBlog, report: &Report) -> Option<FlaskBlogStatus> {
     (blog.status.is_none() || next != before).then_some(next)
 }
 
-/// How the writing of a status ended.
+/// The result of a status write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
-    /// It is as it should be.
+    /// The status is up to date.
     Done,
-    /// The blog has changed meanwhile: the status speaks of what no longer is, and was not written.
+    /// The blog has changed meanwhile, so the stale status wasn't written.
     Overtaken,
 }
 
-/// Writes the status, if there is one to write (client required). A blog that is gone needs none.
+/// Writes a changed status (client required). A deleted blog needs none.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it or doesn't answer.
@@ -309,8 +312,8 @@ pub async fn publish(
     let Some(next) = next else { return Ok(Published::Done) };
     let api: Api<FlaskBlog> = Api::namespaced(ctx.client.0.clone(), &id.namespace);
     ctx.metrics.api_writes.get_or_create(&("status", "FlaskBlog".to_owned()).into()).inc();
-    // The version makes the write fail with a conflict if the blog has changed meanwhile, or another one has taken its
-    // name.
+    // With the resourceVersion the write fails with a conflict if the blog has changed meanwhile, or if another blog has
+    // taken its name.
     let patch =
         json!({"metadata": {"resourceVersion": blog.metadata.resource_version}, "status": with_nulls(next)});
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
@@ -330,7 +333,7 @@ pub async fn publish(
     }
 }
 
-/// A merge patch keeps what it doesn't name, so what is unset has to be named.
+/// Names unset fields as null, since a merge patch keeps omitted ones.
 fn with_nulls(status: &FlaskBlogStatus) -> Value {
     let mut value = json!(status);
     for optional in ["selector", "url", "nodePort", "image", "schemaVersion", "databaseVersion", "storage"] {

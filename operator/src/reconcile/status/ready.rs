@@ -1,4 +1,4 @@
-//! The summary: whether every replica of the current spec serves and no other one is left.
+//! The condition Ready: whether every replica of the current spec serves and no other one is left.
 
 use flaskblog_api::{
     Child,
@@ -53,7 +53,7 @@ pub(super) fn ready(
     condition(types::READY, false, reason, message)
 }
 
-/// What a blog that is neither complete nor asleep waits for.
+/// The pending step of a blog that is neither complete nor hibernated.
 fn under_way(app: &App, database: &Database, problem: Option<&Failure>) -> (&'static str, String) {
     if let Some(problem) = problem {
         return (problem.reason, problem.message.clone());

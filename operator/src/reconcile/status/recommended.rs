@@ -1,4 +1,4 @@
-//! What the vertical autoscaler's recommender says of MySQL.
+//! MySQL's resources as the vertical autoscaler's recommender reports them.
 
 use flaskblog_api::{
     Child,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::model::{containers::MYSQL_CONTAINER, semantic_eq::units};
 
-/// What MySQL would need, next to what it asks for. Readiness doesn't depend on it.
+/// The recommended and the requested resources of MySQL. Readiness doesn't depend on them.
 pub(super) fn resources_recommended(done: &Reconciled) -> Option<DesiredCondition> {
     let database = done.plan.database.managed().filter(|managed| managed.spec.recommend_resources)?;
     let say = |status, reason, message| condition(types::RESOURCES_RECOMMENDED, status, reason, message);
@@ -46,12 +46,12 @@ pub(super) fn resources_recommended(done: &Reconciled) -> Option<DesiredConditio
 const PENDING: &str = "the recommender has said nothing yet: it needs some minutes of figures; if nothing comes, see whether \
     the vertical autoscaler's recommender and the metrics server run in this cluster";
 
-/// What a list says of MySQL's container.
+/// The entry of MySQL's container in a list.
 fn of_mysql<'a>(data: &'a Value, list: &str, name: &str) -> Option<&'a Value> {
     data.pointer(list)?.as_array()?.iter().find(|one| one[name] == MYSQL_CONTAINER)
 }
 
-/// Memory in whole Mi: the recommender counts bytes, and a few of them are no news.
+/// Formats memory in whole Mi, since the recommender's bytes change often.
 fn amounts(amounts: &Value) -> String {
     let amount = |name: &str| amounts.get(name).and_then(Value::as_str);
     let cpu = amount("cpu").map(|cpu| format!("{cpu} CPU"));

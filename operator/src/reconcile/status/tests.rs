@@ -104,7 +104,7 @@ fn starting_and_running_pods_are_no_failure() {
     {
         assert_eq!(failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", init, main)])), None);
     }
-    // The server itself, back after a fault.
+    // The server itself, recovered after a fault.
     let back = json!({"now": {"running": {}}, "before": {"terminated": {"exitCode": 1}}});
     assert_eq!(failure(&with_pods(vec![pod("2026-01-01T00:00:00Z", migrated(2), back)])), None);
 }
@@ -255,7 +255,7 @@ fn unusable_database_advises_by_its_cause() {
     assert!(advice(None, false).ends_with("no; its log: kubectl logs daily-1 -n press -c blog --tail=50"));
 }
 
-/// An immutable Secret stays in the kubelet's cache, so a new replica reads the keys that were replaced.
+/// The kubelet caches an immutable Secret, so new replicas read old keys.
 #[test]
 fn replica_that_ends_by_its_session_keys_advises_new_ones() {
     let end =

@@ -1,4 +1,4 @@
-//! How far Deployment and StatefulSet are, from the objects that the API server answered.
+//! Progress of Deployment and StatefulSet, by the objects that the API server returned.
 
 use flaskblog_api::{Child, Ingress, conditions::reasons};
 use k8s_openapi::api::{
@@ -29,29 +29,31 @@ use crate::{
 /// The blog's replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct App {
-    /// As many as the spec asks for.
+    /// Desired number.
     pub wanted: i32,
-    /// Those that exist, of whichever template.
+    /// Existing ones, of any template.
     pub replicas: i32,
-    /// Those that serve, of whichever template.
+    /// Ready ones, of any template.
     pub ready: i32,
-    /// At least so many of the current template serve.
+    /// Lower bound of the ready ones of the current template.
     pub updated_ready: i32,
-    /// All wanted replicas are of the current template and serve, and no other is left.
+    /// Whether the rollout of the current template is complete.
+    ///
+    /// All desired replicas are ready, and no other is left.
     pub complete: bool,
 }
 
 impl App {
-    /// `wanted` is nothing where an autoscaler says how many.
+    /// `wanted` is `None` with an autoscaler.
     pub(super) fn of(applied: &Objects<Applied>, wanted: Option<i32>) -> Self {
         let Some(deployment) = applied.get(Child::App) else {
             return Self { wanted: wanted.unwrap_or(1), ..Self::default() };
         };
         let in_spec = || i32::try_from(deployment.data.pointer("/spec/replicas")?.as_i64()?).ok();
-        // An autoscaler never wants none.
+        // An autoscaler never scales to zero.
         let wanted = wanted.or_else(|| in_spec().map(|count| count.max(1))).unwrap_or(1);
         let status: DeploymentStatus = part(deployment, "status").unwrap_or_default();
-        // What the controller says of an older spec says nothing of this one.
+        // The status of an older generation is stale.
         let current = status.observed_generation == deployment.metadata.generation;
         let count = |number: Option<i32>| number.unwrap_or(0);
         let (replicas, updated) = (count(status.replicas), count(status.updated_replicas));
@@ -66,27 +68,27 @@ impl App {
     }
 }
 
-/// Whether the database answers.
+/// Whether the database accepts connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DatabaseState {
     /// It does.
     Ready,
     /// It doesn't, or not yet.
     Away,
-    /// Nobody has tried.
+    /// It hasn't been tried.
     Unknown,
 }
 
-/// The blog's own MySQL, or what its replicas found out about somebody else's.
+/// The managed MySQL, or an external one as the replicas report it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Database {
-    /// Whether it answers.
+    /// Whether it accepts connections.
     pub state: DatabaseState,
-    /// It runs the current template.
+    /// Whether it runs the current template.
     pub settled: bool,
     /// Reason for the conditions.
     pub reason: &'static str,
-    /// Words for the conditions.
+    /// Message for the conditions.
     pub message: String,
 }
 
@@ -101,7 +103,9 @@ impl Database {
         server.confirmed_by_replicas(done)
     }
 
-    /// A server is ready only if the replicas can use it, with their own login over their own connections.
+    /// Makes Ready depend on the replicas.
+    ///
+    /// They use their own login over their own connections.
     fn confirmed_by_replicas(self, done: &Reconciled) -> Self {
         if self.state != DatabaseState::Ready {
             return self;
@@ -120,7 +124,7 @@ impl Database {
             self.message,
             describe_network_policies(id),
         );
-        // MySQL's own probe is what is left; of a server elsewhere nothing is known.
+        // Without a replica only MySQL's own probe is left. The state of an external server is unknown.
         let (state, reason) = match &done.plan.database {
             DatabasePlan::External(_) => (DatabaseState::Unknown, reasons::REPLICA_UNREACHABLE),
             DatabasePlan::Managed(_) => (self.state, self.reason),
@@ -128,12 +132,14 @@ impl Database {
         Self { state, reason, message, ..self }
     }
 
-    /// Whether nothing is known against posts being written and read.
+    /// Whether no report contradicts that posts can be written and read.
     pub(super) fn is_usable(&self) -> bool {
         self.state == DatabaseState::Ready || self.reason == reasons::SCALED_TO_ZERO
     }
 
-    /// The operator never connects to a database: a replica that serves has.
+    /// The state of an external database.
+    ///
+    /// The operator never connects to a database, but a ready replica does.
     fn external(id: &BlogMeta, server: &str, app: &App) -> Self {
         let (state, reason, message) = match (app.ready, app.wanted) {
             (0, 0) => (
@@ -157,7 +163,7 @@ impl Database {
 
     fn managed(done: &Reconciled, wanted: i32) -> Self {
         let (mut ready, mut settled) = progress(&done.applied, wanted);
-        // Its second container may keep the pod from being ready, but no client from MySQL.
+        // The second container may make the pod unready, while clients still reach MySQL.
         if wanted > 0 && mysql_serves(&done.observed) {
             (ready, settled) = (true, true);
         }
@@ -186,7 +192,7 @@ fn progress(applied: &Objects<Applied>, wanted: i32) -> (bool, bool) {
     (ready, runs_the_newest_template(statefulset))
 }
 
-/// Where the blog answers, and the port on every node if there is one.
+/// The blog's URL, and its node port if there is one.
 pub(super) fn url(done: &Reconciled, id: &BlogMeta, settings: &Settings) -> (Option<String>, Option<i32>) {
     let Some(service) = done.applied.get(Child::AppService) else { return (None, None) };
     let spec: ServiceSpec = part(service, "spec").unwrap_or_default();
@@ -203,14 +209,14 @@ pub(super) fn url(done: &Reconciled, id: &BlogMeta, settings: &Settings) -> (Opt
     (by_name.or(url), port.node_port)
 }
 
-/// Whether the Service asks for a load balancer that has given it no address.
+/// Whether the Service still waits for the address of its load balancer.
 pub(super) fn waits_for_address(applied: &Objects<Applied>) -> bool {
     let Some(service) = applied.get(Child::AppService) else { return false };
     let ingress = service.data.pointer("/status/loadBalancer/ingress").and_then(serde_json::Value::as_array);
     service.data["spec"]["type"] == "LoadBalancer" && ingress.is_none_or(Vec::is_empty)
 }
 
-/// One field of an object. The whole of it would be the larger part of a report's cost.
+/// Deserializes one field of an object. The whole object would take most of a report's time.
 fn part<'a, T: Deserialize<'a>>(object: &'a DynamicObject, field: &str) -> Option<T> {
     T::deserialize(object.data.get(field)?).ok()
 }
