@@ -1,4 +1,4 @@
-//! What may become of the data's server: which version, which size (no client required).
+//! Validates changes of MySQL's version and volume size (no client required).
 
 use flaskblog_api::{
     Child, FlaskBlog, Storage,
@@ -19,7 +19,7 @@ use crate::model::{
 #[must_use]
 pub fn tag_of(image: &str) -> Option<&str> {
     let name = image.split('@').next()?;
-    // A colon before the last slash belongs to a registry's port.
+    // A colon before the last slash separates a registry's port.
     name.rsplit('/').next()?.split_once(':').map(|(_, tag)| tag)
 }
 
@@ -30,25 +30,29 @@ fn with_tag(image: &str, tag: &str) -> String {
     format!("{}:{tag}", &name[..name.len() - old])
 }
 
-/// The numbers that a tag begins with: `9.7.1-oracle` has 9, 7 and 1; `latest` has none.
+/// The leading numbers of a tag.
+///
+/// `9.7.1-oracle` has 9, 7 and 1, `latest` has none.
 fn numbers(tag: &str) -> Vec<u32> {
     let end =
         tag.find(|character: char| !(character.is_ascii_digit() || character == '.')).unwrap_or(tag.len());
     tag[..end].split('.').map_while(|part| part.parse().ok()).collect()
 }
 
-/// What has last served the data.
+/// The server that the data was last used with.
 #[derive(Debug, PartialEq, Eq)]
 enum Served {
-    /// Nothing: the data is this blog's own, and MySQL has never been ready.
+    /// None: the data is this blog's own, and MySQL was never ready.
     Nothing,
     /// An image, or a version alone.
     By(String),
-    /// The data is older than the FlaskBlog, and no record names what has served it.
+    /// The data is older than the FlaskBlog and has no record.
     Unknown,
 }
 
-/// The record on the claim goes with the data; the status of a FlaskBlog goes with the FlaskBlog.
+/// Reads the record.
+///
+/// The PVC's annotation stays with the data, while the status is deleted with the FlaskBlog.
 fn served(blog: &FlaskBlog, observed: &Observed) -> Served {
     let claim = observed.data_claim.as_ref();
     let recorded = claim.and_then(|claim| claim.annotations().get(SERVED_IMAGE).cloned());
@@ -64,16 +68,17 @@ fn served(blog: &FlaskBlog, observed: &Observed) -> Served {
     }
 }
 
-/// The image of MySQL that a StatefulSet's template names.
+/// The MySQL image of a StatefulSet's template.
 #[must_use]
 pub fn mysql_image(statefulset: &DynamicObject) -> Option<&str> {
     let containers = statefulset.data.pointer("/spec/template/spec/containers")?.as_array()?;
     containers.iter().find(|one| one["name"] == MYSQL_CONTAINER)?["image"].as_str()
 }
 
-/// MySQL never runs on data of a newer MySQL, and an upgrade to another series can't be undone, so the user allows it first.
+/// Refuses an older MySQL, and another series unless the user allows it.
 ///
-/// Compared with the version that has served, so that a mistyped tag that never started can be corrected.
+/// MySQL can't use data of a newer MySQL, and an upgrade to another series is irreversible. The comparison uses the version
+/// that has served, so that a mistyped tag that never started can be corrected.
 ///
 /// Source: MySQL manual, chapters Downgrading MySQL and Upgrading MySQL.
 pub(super) fn check_version(
@@ -116,7 +121,7 @@ pub(super) fn check_version(
     Ok(())
 }
 
-/// What the annotation has to name: the series, or the tag or digest where it has no number.
+/// The annotation's value: the series, else the tag or digest.
 fn wanted_word(image: &str, numbers: &[u32]) -> String {
     if numbers.is_empty() {
         let digest = image.split_once('@').map(|(_, digest)| digest);
@@ -125,8 +130,9 @@ fn wanted_word(image: &str, numbers: &[u32]) -> String {
     numbers.iter().take(2).map(u32::to_string).collect::<Vec<_>>().join(".")
 }
 
-/// The size for the StatefulSet's template. That can't be changed in place, so it keeps its size until the claim has grown;
-/// then the StatefulSet is made anew around its running pod.
+/// The size for the StatefulSet's template.
+///
+/// It can't be changed in place, so it stays until the PVC has grown. Then the StatefulSet is recreated around its running pod.
 pub(super) fn template_size(observed: &Observed, wanted: &Storage) -> String {
     let live = observed
         .children
@@ -135,10 +141,10 @@ pub(super) fn template_size(observed: &Observed, wanted: &Storage) -> String {
         .and_then(|size| size.as_str());
     let claim = observed.data_claim.as_ref().and_then(claim_request);
     match (live, claim) {
-        // Unread means that nothing has changed since it was.
+        // A PVC that wasn't read hasn't changed.
         (Some(live), None) => live.to_owned(),
         (Some(live), Some(claim)) if !at_least(&claim, &wanted.size) => live.to_owned(),
-        // The claim is larger than the spec, and no template makes it smaller.
+        // The PVC is larger than the spec, and no template shrinks it.
         (Some(live), Some(claim)) if !at_least(&wanted.size, &claim) && at_least(live, &wanted.size) => {
             live.to_owned()
         }

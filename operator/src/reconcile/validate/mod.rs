@@ -1,4 +1,4 @@
-//! Step 2 (no client required): the spec and what exists become a [`Plan`], or a reason why not.
+//! Step 2 (no client required): turns the spec and the observed state into a [`Plan`], or an error.
 
 mod database;
 pub mod node_port;
@@ -83,7 +83,7 @@ pub fn validate(
     })
 }
 
-/// Without the kinds that the cluster lacks: the rest of the blog is none the worse for them.
+/// Omits the kinds that the cluster lacks. The rest of the blog doesn't depend on them.
 fn monitoring(blog: &FlaskBlog, observed: &Observed, settings: &Settings) -> MonitoringPlan {
     let mut wanted = blog.spec.monitoring.clone().unwrap_or_default();
     let mut missing = Vec::new();
@@ -98,7 +98,7 @@ fn monitoring(blog: &FlaskBlog, observed: &Observed, settings: &Settings) -> Mon
     MonitoringPlan { wanted, missing, runbooks: settings.runbooks.clone() }
 }
 
-/// The objects that must keep their state, with the reason that was found first.
+/// The objects that must keep their state, with the first reason found.
 fn refused(
     blog: &FlaskBlog,
     id: &BlogMeta,
@@ -120,7 +120,7 @@ fn refused(
     }
     let spec = blog.spec.database.managed.clone().unwrap_or_default();
     if let Err(why) = check_claim(id, observed, &spec.storage) {
-        // New passwords would not be those of the data.
+        // New passwords would not match the data.
         refuse(Child::DatabaseSecret, why.clone());
         refuse(Child::Database, why);
     }
@@ -172,9 +172,10 @@ fn approval(blog: &FlaskBlog) -> Approval {
     }
 }
 
-/// The image that the spec names; else the default one that this blog got when it was made, which its Deployment
-/// remembers, and where somebody has deleted that, its status; else the one of this release. So a new operator release
-/// restarts no blog by itself.
+/// The blog's image, and the default one to remember.
+///
+/// Without an image in the spec it is the default one at creation, as Deployment or status record it, else this release's. So a
+/// new operator release restarts no blog by itself.
 fn app_image(blog: &FlaskBlog, observed: &Observed, release: &str) -> (String, Option<String>) {
     if let Some(image) = &blog.spec.image {
         return (image.clone(), None);

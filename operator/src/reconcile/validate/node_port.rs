@@ -1,14 +1,16 @@
-//! The node port that a Service had before, as a Secret of the blog records it.
+//! The previous node port of a Service, as a Secret of the blog records it.
 
 use flaskblog_api::{Child, FlaskBlog, children::NODE_PORT};
 use kube::{ResourceExt, api::DynamicObject};
 
 use crate::model::observed::Observed;
 
-/// The Secret of sessions is the only one that every blog has.
+/// The session Secret, the only one that every blog has.
 pub const RECORD: Child = Child::SessionSecret;
 
-/// The node port that the Service had last, if the spec pins none (no client required). A Service of type ClusterIP takes none.
+/// The last node port, if the spec pins none (no client required).
+///
+/// A Service of type ClusterIP has none.
 #[must_use]
 pub fn remembered_node_port(blog: &FlaskBlog, observed: &Observed) -> Option<i32> {
     let service = &blog.spec.service;
@@ -23,7 +25,7 @@ fn recorded(secret: &DynamicObject) -> Option<i32> {
     recorded_text(secret)?.parse().ok()
 }
 
-/// As the annotation has it.
+/// The annotation's text.
 pub fn recorded_text(secret: &DynamicObject) -> Option<&String> {
     secret.annotations().get(NODE_PORT)
 }

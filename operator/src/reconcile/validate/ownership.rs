@@ -1,4 +1,4 @@
-//! Whose the objects are that bear the names of a blog's children (no client required).
+//! Ownership of objects with the names of a blog's children (no client required).
 
 use flaskblog_api::{
     Child, FlaskBlog, Storage,
@@ -18,7 +18,7 @@ use crate::model::{
     semantic_eq::same_quantity,
 };
 
-/// Moves the objects of other owners out of the blog's children.
+/// Moves unmanaged objects out of the blog's children.
 ///
 /// # Errors
 /// [`Invalid::WaitingForCleanup`] while an object of an earlier blog is being deleted: everything of this blog waits for it.
@@ -34,11 +34,11 @@ pub fn separate_foreign(id: &BlogMeta, observed: &mut Observed) -> Result<(), In
     Ok(())
 }
 
-/// Whether an object that bears a child's name is this blog's, on its way out, or a stranger's.
+/// Whether an object with a child's name is this blog's.
 ///
-/// Ours is what names this blog as its controller, or as its owner where nobody is its controller. What has neither is ours
-/// if it carries our labels: Secrets and whatever `kubectl delete --cascade=orphan` left behind are taken up again. Everything
-/// else is left alone.
+/// An object is the blog's if its controller is this blog, or if it has no controller and this blog is an owner. One without
+/// owners is the blog's if it carries the operator's labels. So Secrets and objects that `kubectl delete --cascade=orphan` left
+/// behind are adopted. Everything else is left alone.
 fn check_ownership(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     let kind = role.kind().api_resource().kind;
     let (name, namespace) = (role.name(&id.name), id.namespace.clone());
@@ -55,7 +55,7 @@ fn check_ownership(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result
     if ours {
         return Ok(());
     }
-    // Never advise to delete a Secret: it may hold the only copy of a password.
+    // Never advise to delete a Secret, since it may hold the only copy of a password.
     if role.outlives_the_blog() {
         let label = label_secret(id, &name);
         return Err(Invalid::UnmarkedSecret { name, label });
@@ -64,7 +64,7 @@ fn check_ownership(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result
     Err(Invalid::NameConflict { kind, name, delete })
 }
 
-/// Whether an object of this blog can be written: one that is being deleted goes all the same.
+/// Whether an object of this blog isn't being deleted.
 pub(super) fn check_deletion(id: &BlogMeta, role: Child, object: &DynamicObject) -> Result<(), Invalid> {
     if object.metadata.deletion_timestamp.is_none() {
         return Ok(());
@@ -75,7 +75,7 @@ pub(super) fn check_deletion(id: &BlogMeta, role: Child, object: &DynamicObject)
         held => format!(" and waits for its finalizers ({})", held.join(", ")),
     };
     let advice = match (role, object.finalizers()) {
-        // It goes without a way back, and the data's passwords with it.
+        // The deletion is irreversible and includes the data's passwords.
         (Child::DatabaseSecret, _) => format!("Keep a copy of its passwords now: {}", save_secret(id, role)),
         (_, []) => format!("Its pods end first: {}", get_object(id, role)),
         _ => format!("If the controller that set them is gone: {}", remove_finalizers(id, role)),
@@ -83,10 +83,10 @@ pub(super) fn check_deletion(id: &BlogMeta, role: Child, object: &DynamicObject)
     Err(Invalid::BeingDeleted { kind, name, finalizers, advice })
 }
 
-/// Whether the claim that MySQL would take is this blog's and of use.
+/// Whether the PVC that MySQL would mount is this blog's and usable.
 ///
-/// A stranger's database may have left one of just this name. And one of another class or size than the spec's that was
-/// never given a volume, usually since there is no such class, waits for ever: MySQL's pod would wait with it.
+/// An unmanaged database may have left one of the same name. An unbound PVC that differs from the spec's class or size usually
+/// names a missing class. It stays pending for ever, and MySQL's pod with it.
 pub(super) fn check_claim(id: &BlogMeta, observed: &Observed, wanted: &Storage) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
     if observed.children.contains_key(&Child::Database) {
@@ -109,10 +109,10 @@ pub(super) fn check_claim(id: &BlogMeta, observed: &Observed, wanted: &Storage) 
     Err(Invalid::UselessClaim { name, namespace: id.namespace.clone() })
 }
 
-/// Whether only the blog, its StatefulSet or its pod owns the claim.
+/// Whether only the blog, its StatefulSet or its pod owns the PVC.
 pub(super) fn check_claim_owners(id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
-    // A StatefulSet's retention policy makes it and its pods owners.
+    // A StatefulSet's retention policy sets it or its pods as owners.
     let is_foreign =
         |owner: &OwnerReference| !matches!(owner.kind.as_str(), "FlaskBlog" | "StatefulSet" | "Pod");
     let found = claim.owner_references().iter().enumerate().find(|(_, owner)| is_foreign(owner));
@@ -122,7 +122,9 @@ pub(super) fn check_claim_owners(id: &BlogMeta, observed: &Observed) -> Result<(
     Err(Invalid::OwnedClaim { owner: format!("{} {}", owner.kind, owner.name), name, remove })
 }
 
-/// Our labels; or, where somebody has changed those of a kept Secret, the hash that only we write.
+/// Whether it has the operator's labels or hash.
+///
+/// The hash identifies a retained Secret with changed labels.
 fn carries_our_mark(id: &BlogMeta, object: &DynamicObject) -> bool {
     object.annotations().contains_key(DESIRED_HASH) || carries_our_labels(id, object)
 }
@@ -134,7 +136,9 @@ fn carries_our_labels(id: &BlogMeta, object: &DynamicObject) -> bool {
         && label("instance") == Some(id.name.as_str())
 }
 
-/// Never makes a new password for old data: the server would refuse it, and the way back would be lost.
+/// Refuses a new password for existing data.
+///
+/// MySQL would reject it, and the old one would be lost.
 pub(super) fn check_credentials(blog: &FlaskBlog, id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     let Some(claim) = &observed.data_claim else { return Ok(()) };
     let name = data_claim(&id.name);
@@ -147,11 +151,11 @@ pub(super) fn check_credentials(blog: &FlaskBlog, id: &BlogMeta, observed: &Obse
         return Err(Invalid::WaitingForCleanup { kind, name, namespace });
     }
     let secret = Child::DatabaseSecret;
-    // A Secret of another owner is reported as such.
+    // A Secret of another owner has its own error.
     if observed.children.contains_key(&secret) || observed.foreign.contains_key(&secret) {
         return Ok(());
     }
-    // A claim that never served is empty: the user gives up nothing but what its predecessor held.
+    // A PVC that never served is empty: discarding it loses only an earlier volume's data.
     let has_served = claim.annotations().contains_key(SERVED_IMAGE);
     let is_given_up = claim.uid().is_some_and(|uid| blog.annotations().get(ALLOW_EMPTY) == Some(&uid));
     if !has_served && is_given_up {
@@ -166,12 +170,12 @@ pub(super) fn check_credentials(blog: &FlaskBlog, id: &BlogMeta, observed: &Obse
     })
 }
 
-/// The next of the steps that give up the data behind a lost Secret.
+/// The next command to discard the data of a lost Secret.
 fn discard_command(id: &BlogMeta, claim: &PersistentVolumeClaim, has_served: bool) -> String {
     if claim.metadata.deletion_timestamp.is_some() {
         return format!("{}, which the deleted claim waits for", delete_pod(id));
     }
-    // The deletion ends only with the next step, which ends the pod.
+    // The deletion completes only with the next command, which ends the pod.
     if has_served {
         delete_claim(id) + " --wait=false"
     } else {

@@ -1,11 +1,11 @@
-//! Which rotations the pods must have started after.
+//! The rotations after which the pods must have started.
 
 use flaskblog_api::{Child, children::ROTATION};
 use kube::ResourceExt;
 
 use crate::model::observed::Observed;
 
-/// The rotation that a Secret has seen last, for the pod template: every new one rolls the pods once.
+/// The last rotation of a Secret. As a pod template's annotation it rolls the pods once.
 #[must_use]
 pub fn last_rotation(observed: &Observed, role: Child) -> Option<String> {
     observed.children.get(&role)?.annotations().get(ROTATION).cloned()

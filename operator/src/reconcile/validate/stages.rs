@@ -1,5 +1,4 @@
-//! Going to sleep and waking, one thing after the other (no client required): replicas end before their database, and start
-//! after it.
+//! Hibernation and wake-up in order (no client required): replicas stop before their database, and start after it.
 
 use flaskblog_api::{Child, FlaskBlogSpec};
 use serde_json::Value;
@@ -9,7 +8,7 @@ use crate::{
     reconcile::observe::database_pod::mysql_serves,
 };
 
-/// How far it has come, from what is there: nothing is remembered, so an operator that starts in the middle goes on.
+/// The phase by the observed state. It isn't stored, so another operator instance can continue.
 pub(super) fn stage(spec: &FlaskBlogSpec, observed: &Observed) -> HibernationPhase {
     let replicas_are_gone = observed.app_pods.is_empty() && wants_no_replica(observed);
     if spec.hibernate {
@@ -34,13 +33,13 @@ fn wants_replicas(spec: &FlaskBlogSpec) -> bool {
     spec.autoscaling.is_some() || spec.replicas > 0
 }
 
-/// There is no Deployment, or it asks for no replica and its controller has seen that and has none left.
+/// Whether the Deployment is missing, or scaled to zero by its controller.
 fn wants_no_replica(observed: &Observed) -> bool {
     let Some(deployment) = observed.children.get(&Child::App) else { return true };
     let at = |path: &str| deployment.data.pointer(path).and_then(Value::as_i64);
     at("/spec/replicas") == Some(0)
         && at("/status/replicas").unwrap_or(0) == 0
-        // One that was made with none has never had any.
+        // A Deployment that was created with zero replicas has never had any.
         && (at("/status/observedGeneration") == deployment.metadata.generation || deployment.metadata.generation == Some(1))
 }
 

@@ -1,4 +1,4 @@
-//! Whether the volume with the data is still the one that MySQL's pod would mount (no client required).
+//! Whether MySQL's pod would still mount the volume with the data (no client required).
 
 use flaskblog_api::{
     Child, FlaskBlog,
@@ -14,21 +14,23 @@ use crate::model::{
     observed::Observed,
 };
 
-/// The volume that has served this blog's data, as the database's Secret records it.
+/// The volume of this blog's data, as the database's Secret records it.
 #[must_use]
 pub fn recorded_volume(observed: &Observed) -> Option<&String> {
     observed.children.get(&Child::DatabaseSecret)?.annotations().get(DATA_VOLUME)
 }
 
-/// The volume that a claim is bound to.
+/// The volume that a PVC is bound to.
 #[must_use]
 pub fn bound_volume(claim: &PersistentVolumeClaim) -> Option<&String> {
     claim.spec.as_ref()?.volume_name.as_ref().filter(|volume| !volume.is_empty())
 }
 
-/// Whether the record of the data's volume ends, so that MySQL may start on an empty one.
+/// Whether the record of the data's volume is removed.
 ///
-/// Either the user allows it, or a new FlaskBlog finds neither a claim nor a StatefulSet: then nothing is left to protect.
+/// MySQL may start on an empty volume then.
+///
+/// Either the user allows it, or a new FlaskBlog finds neither a PVC nor a StatefulSet, so there is no data to protect.
 #[must_use]
 pub fn forgets_volume(blog: &FlaskBlog, observed: &Observed) -> bool {
     let Some(volume) = recorded_volume(observed) else { return false };
@@ -40,7 +42,7 @@ pub fn forgets_volume(blog: &FlaskBlog, observed: &Observed) -> bool {
     is_new || blog.annotations().get(ALLOW_EMPTY) == Some(volume)
 }
 
-/// Refuses every write to MySQL while its data could end by it.
+/// Refuses every write to MySQL that could lose its data.
 pub(super) fn check_volume(blog: &FlaskBlog, id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     if let Some(claim) = &observed.data_claim
         && claim.metadata.deletion_timestamp.is_some()
@@ -59,10 +61,10 @@ pub(super) fn check_volume(blog: &FlaskBlog, id: &BlogMeta, observed: &Observed)
         None => Err(lost(id, recorded, "its PersistentVolumeClaim is gone".to_owned(), false)),
         Some(claim) if is_lost(claim) => Err(lost(id, recorded, "its claim has lost it".to_owned(), true)),
         Some(claim) if bound_volume(claim) == Some(recorded) => Ok(()),
-        // The claim has served this blog, so the Secret's record is the one that is wrong; and MySQL's pod refuses an
-        // empty volume. To advise to delete this claim would end the data.
+        // The PVC has served this blog, so the Secret's record is wrong, and MySQL's pod refuses an empty volume. Advice to
+        // delete this PVC would lose the data.
         Some(claim) if claim.annotations().contains_key(SERVED_IMAGE) => Ok(()),
-        // MySQL's pod refuses an empty volume, so a server that answers has data on the new one.
+        // MySQL's pod refuses an empty volume, so a server that accepts connections has data on the new one.
         Some(_) if database_answers(observed) => Ok(()),
         Some(claim) => {
             let other = bound_volume(claim).map_or("no volume", String::as_str);
@@ -71,7 +73,7 @@ pub(super) fn check_volume(blog: &FlaskBlog, id: &BlogMeta, observed: &Observed)
     }
 }
 
-/// A claim that has lost its volume before MySQL has served.
+/// Refuses a PVC that lost its volume before MySQL served.
 fn check_phase(id: &BlogMeta, observed: &Observed) -> Result<(), Invalid> {
     match &observed.data_claim {
         Some(claim) if is_lost(claim) => {
@@ -180,7 +182,9 @@ mod tests {
         assert_eq!(verdict(&blog(false, ""), &never_served), None);
     }
 
-    /// The record may be overwritten; the advice to delete this claim would end the data.
+    /// Advice to delete this PVC would lose the data.
+    ///
+    /// The record may have been overwritten.
     #[test]
     fn claim_that_has_served_outweighs_another_record() {
         let mut served = claim("pv-1", "Bound");
