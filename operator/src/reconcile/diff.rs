@@ -1,5 +1,6 @@
-//! What applying would change (no client required): for `operator plan`, for suspended blogs, and for restarts that wait for
-//! a person's word.
+//! The changes that an apply would make (no client required).
+//!
+//! They serve `operator plan`, suspended blogs, and restarts that wait for approval.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -18,22 +19,24 @@ use crate::model::{
     semantic_eq::{is_subset, matches_desired, shares_data},
 };
 
-/// What a change means for the people who use the blog.
+/// The effect of a change on the blog's users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Something new; nothing that runs is touched.
+    /// A new object, while running pods are untouched.
     Create,
-    /// A change in place; nothing is restarted.
+    /// A change in place without a restart.
     Update,
-    /// New replicas replace the old ones one by one; no request fails.
+    /// New replicas replace the old ones one by one. No request fails.
     RollingRestart,
-    /// MySQL ends and starts again: for some seconds pages are the last known ones, and writes are asked to come back.
+    /// MySQL restarts.
+    ///
+    /// For some seconds pages are served from the cache, and writes fail with a request to retry.
     DatabaseRestart,
-    /// A container of another program loses MySQL's volume. The edit that added it restarts MySQL, approved or not.
+    /// A container of another manager loses MySQL's volume. The edit that added it restarts MySQL, approved or not.
     RemoveContainer,
-    /// The StatefulSet is made anew around its running pod; nothing is restarted.
+    /// The StatefulSet is recreated around its running pod. Nothing is restarted.
     Recreate,
-    /// The object goes.
+    /// The object is deleted.
     Delete,
 }
 
@@ -51,14 +54,14 @@ impl fmt::Display for Effect {
     }
 }
 
-/// One object that isn't as the spec says.
+/// One object that differs from the spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectDiff {
-    /// Which one.
+    /// Its role.
     pub role: Child,
     /// Its name.
     pub name: String,
-    /// What applying it means.
+    /// The effect of applying it.
     pub effect: Effect,
 }
 
@@ -68,7 +71,7 @@ impl fmt::Display for ObjectDiff {
     }
 }
 
-/// Every object that differs, in apply order, then those that go.
+/// Every differing object in apply order, then the deletions.
 #[must_use]
 pub fn pending(plan: &Plan, wanted: &Objects<Desired>, observed: &Observed) -> Vec<ObjectDiff> {
     let one = |role: Child, effect| ObjectDiff { role, name: role.name(&plan.id.name), effect };
@@ -99,7 +102,7 @@ fn effect(role: Child, wanted: &DynamicObject, live: Option<&DynamicObject>) -> 
     })
 }
 
-/// Whether the pod template changes. What was removed from it shows in the hash.
+/// Whether the pod template changes. The hash reveals removed fields.
 fn restarts(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let hash = |object: &DynamicObject| object.annotations().get(TEMPLATE_HASH).cloned();
     let template = |object: &DynamicObject| object.data["spec"]["template"].clone();
@@ -107,8 +110,9 @@ fn restarts(wanted: &DynamicObject, live: &DynamicObject) -> bool {
         || !is_subset(&template(live), &template(wanted))
 }
 
-/// Whether the volume's size in the StatefulSet's template differs, which can't be changed in place
-/// (kubernetes/kubernetes#68737).
+/// Whether the volume's size in the StatefulSet's template differs.
+///
+/// It can't be changed in place (kubernetes/kubernetes#68737).
 #[must_use]
 pub fn needs_recreation(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     let templates = |object: &DynamicObject| {
@@ -117,20 +121,20 @@ pub fn needs_recreation(wanted: &DynamicObject, live: &DynamicObject) -> bool {
     !is_subset(&templates(live), &templates(wanted))
 }
 
-/// Restarts that wait.
+/// Restarts that wait for approval.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BlockedRollouts {
-    /// The objects that are left as they are.
+    /// The objects that keep their state.
     pub roles: BTreeSet<Child>,
-    /// What a person is told, one line an object.
+    /// The lines of the status, one per object.
     pub lines: Vec<String>,
 }
 
-/// The restarts that nobody has approved yet, under `rolloutPolicy: Manual`.
+/// The unapproved restarts under `rolloutPolicy: Manual`.
 #[must_use]
 pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[ObjectDiff]) -> BlockedRollouts {
     let Approval::Given(approved) = &plan.approval else { return BlockedRollouts::default() };
-    // A blog that sleeps, or is about to, has nobody to disturb; and held objects couldn't be put to sleep.
+    // A hibernating blog has no users to disturb, and held objects couldn't be scaled to zero.
     if plan.stage != HibernationPhase::Running {
         return BlockedRollouts::default();
     }
@@ -154,7 +158,7 @@ pub fn held(plan: &Plan, wanted: &Objects<Desired>, pending: &[ObjectDiff]) -> B
     }
 }
 
-/// Names exactly these restarts: a change that comes after the approval isn't approved by it.
+/// A token for exactly these restarts. The approval doesn't cover later changes.
 fn token(wanted: &Objects<Desired>, restarts: &[&ObjectDiff]) -> String {
     let hashes: Vec<Value> = restarts
         .iter()

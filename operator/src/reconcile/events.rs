@@ -1,4 +1,4 @@
-//! What `kubectl describe fb` tells: every object made or changed (those of one reconcile together), every failure, every turn of Ready.
+//! Events of a reconcile: changed objects grouped by kind of change, failures, and Ready transitions.
 
 use flaskblog_api::{
     FlaskBlog, FlaskBlogStatus,
@@ -20,10 +20,10 @@ use crate::{
     },
 };
 
-/// Why a blog isn't ready right after a change.
+/// Reasons of a blog that isn't ready right after a change.
 const BEGINNINGS: [&str; 2] = [reasons::DATABASE_STARTING, reasons::ROLLING_OUT];
 
-/// Publishes what happened in one reconcile. A failure to do so is logged and changes nothing else.
+/// Publishes the Events of one reconcile. A failure is only logged.
 pub async fn publish(
     ctx: &Context,
     blog: &FlaskBlog,
@@ -58,13 +58,13 @@ pub fn events(
             .filter_map(|reason| changed(reason, changes))
             .collect();
     match error {
-        // Told once: while it lasts there is nothing new to tell, and a thousand blogs would tell it often.
+        // Published once: the state has no news while it lasts, and a thousand blogs would repeat it often.
         Some(Error::Invalid(Invalid::WaitingForCleanup { .. } | Invalid::BeingDeleted { .. }))
             if next.is_none() => {}
         Some(error) => events.push(event(EventType::Warning, error.reason(), words(blog, error))),
         None => {
             let turn = next.and_then(|next| turn_of_ready(blog, next));
-            // That a blog whose objects were just made or changed isn't ready yet goes without saying.
+            // An Event of changed objects implies that the blog isn't ready yet.
             events.extend(turn.filter(|turn| changes.is_empty() || !BEGINNINGS.contains(&&*turn.reason)));
             events.extend(next.into_iter().flat_map(|next| kinds_missed(blog, next)));
         }
@@ -72,12 +72,14 @@ pub fn events(
     events
 }
 
-/// As the conditions have it.
+/// The message of the conditions.
 fn words(blog: &FlaskBlog, error: &Error) -> String {
     BlogMeta::of(blog).map_or_else(|_| error.to_string(), |id| advice::message(&id, error))
 }
 
-/// One Event for all objects that went the same way: the API server has to store each Event.
+/// One Event for all objects with the same change.
+///
+/// The API server stores each Event, so fewer are better.
 fn changed(reason: &str, changes: &[Change]) -> Option<Event> {
     let objects: Vec<String> = changes
         .iter()
@@ -88,7 +90,7 @@ fn changed(reason: &str, changes: &[Change]) -> Option<Event> {
         .then(|| event(EventType::Normal, reason, format!("{reason} {}", objects.join(", "))))
 }
 
-/// An Event when Ready changed its status or its reason.
+/// An Event for a Ready transition or a new reason.
 fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
     let before = blog.status.as_ref().and_then(|status| find(&status.conditions, conditions::READY));
     let now = find(&next.conditions, conditions::READY)?;
@@ -98,13 +100,13 @@ fn turn_of_ready(blog: &FlaskBlog, next: &FlaskBlogStatus) -> Option<Event> {
     changed.then(|| event(type_, &now.reason, now.message.clone()))
 }
 
-/// Reasons that say that the cluster lacks a kind that the spec asks for.
+/// Reasons for a kind that the spec needs and the cluster lacks.
 const LACKS: [(&str, &str); 2] = [
     (conditions::MONITORED, reasons::MONITORING_UNAVAILABLE),
     (conditions::RESOURCES_RECOMMENDED, reasons::RECOMMENDER_UNAVAILABLE),
 ];
 
-/// Events when the cluster turned out to lack what the spec asks for.
+/// Events for kinds that the spec needs and the cluster lacks.
 fn kinds_missed(blog: &FlaskBlog, next: &FlaskBlogStatus) -> impl Iterator<Item = Event> {
     LACKS.into_iter().filter_map(|(condition, reason)| {
         let missed = |status: &FlaskBlogStatus| {

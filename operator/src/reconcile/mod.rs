@@ -1,4 +1,4 @@
-//! The story of one reconcile: observe → validate → desired → diff → actions → apply → status.
+//! One reconcile: observe → validate → desired → diff → actions → apply → status.
 
 pub mod actions;
 pub mod apply;
@@ -34,7 +34,7 @@ use crate::{
     model::{blog_meta::BlogMeta, change::Change, error::Error, refusals::Refusals},
 };
 
-/// Brings one blog closer to its spec. What was done is in `changes`, also after an error.
+/// Brings one blog closer to its spec. `changes` lists the writes, also after an error.
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.

@@ -1,4 +1,4 @@
-//! A reconcile's limits, metrics and report.
+//! Timeout, metrics and report of a reconcile.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -21,20 +21,20 @@ use crate::{
     telemetry::metrics::Outcome as ResultLabel,
 };
 
-/// A status that was computed for a version of the blog that isn't the newest any more is computed anew this soon.
+/// Requeue delay after a status for a stale version of the blog.
 const REQUEUE_AFTER_CONFLICT: Duration = Duration::from_secs(1);
-/// While a watch fails, changes may go unseen.
+/// Requeue delay while a watch fails, since changes may be missed.
 const REQUEUE_WHILE_WATCH_FAILING: Duration = Duration::from_secs(30);
-/// While the cluster lacks a kind that the blog asks for.
+/// Requeue delay while the cluster lacks a kind that the blog needs.
 const REQUEUE_WHILE_KIND_MISSING: Duration = Duration::from_secs(60);
 
-/// What is left of a reconcile when its objects are made: what there is to tell.
+/// The result of the apply phase, which [`report`] publishes.
 pub struct Outcome {
     blog: Arc<FlaskBlog>,
     id: BlogMeta,
     changes: Vec<Change>,
     status: Option<FlaskBlogStatus>,
-    /// Why it failed, if it did.
+    /// The error, if it failed.
     pub outcome: Result<(), Error>,
     settled: bool,
     growing: bool,
@@ -42,7 +42,7 @@ pub struct Outcome {
     started: Instant,
 }
 
-/// The first part: from what is there to what is wanted. Nothing for a blog that is being deleted.
+/// The apply phase: from the observed to the desired state. `None` for a blog that is being deleted.
 ///
 /// # Errors
 /// [`Error`] for a blog without a name, namespace or uid.
@@ -51,7 +51,7 @@ pub async fn reconcile_objects(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Op
     let blog = ctx.status_writes.newest(blog);
     let id = BlogMeta::of(&blog)?;
     if blog.metadata.deletion_timestamp.is_some() {
-        // No finalizer: owner references and the claim retention policy do the rest, also without an operator.
+        // No finalizer: owner references and the PVC retention policy clean up, also without an operator.
         ctx.forget(&id.uid);
         ctx.forget_readiness(&id.namespace, &id.name);
         return Ok(None);
@@ -75,7 +75,7 @@ pub async fn reconcile_objects(blog: Arc<FlaskBlog>, ctx: &Context) -> Result<Op
     }))
 }
 
-/// The second part: status, Events and log, and when to look again.
+/// The status phase: status, Events and log. Returns when to requeue.
 ///
 /// # Errors
 /// [`Error`], after it was written to the status and published as an Event.
@@ -93,7 +93,7 @@ pub async fn report(worked: Outcome, ctx: &Context) -> Result<Action, Error> {
     ctx.metrics.reconciles.get_or_create(&ResultLabel { result: label }).inc();
     let published = result.inspect_err(|_| ctx.children.invalidate(&id.uid))?;
     ctx.forget_failures(&id.uid);
-    // The StatefulSet follows the claim, which is not watched.
+    // After a changed PVC request the next reconcile follows at once, to update the StatefulSet.
     let changed = next.is_some() || !changes.is_empty();
     let is_unsettled = matches!(published, Published::Done) && !worked.settled && !worked.growing;
     let next = match published {
@@ -121,7 +121,7 @@ fn log(id: &BlogMeta, changes: &[Change]) {
     }
 }
 
-/// When to look again though nobody tells of a change.
+/// Requeue delay without a watch event.
 fn requeue_after(ctx: &Context, published: Published) -> Duration {
     match published {
         Published::Overtaken => REQUEUE_AFTER_CONFLICT,
@@ -130,7 +130,7 @@ fn requeue_after(ctx: &Context, published: Published) -> Duration {
     }
 }
 
-/// Converges, a second time if the first one turned out to be based on what no longer is.
+/// Converges, and retries once after a result from stale state.
 async fn converged(
     blog: &FlaskBlog,
     id: &BlogMeta,
@@ -145,8 +145,10 @@ async fn converged(
     with_timeout_and_panic_guard(converge(blog, id, ctx, changes)).await
 }
 
-/// Neither a panic nor a hang of one reconcile harms another: both are errors of this blog. Nothing that a panic leaves half
-/// done is used afterwards, since the next reconcile looks anew; the panic hook has logged where it was.
+/// Turns a panic or a timeout into an error of the blog.
+///
+/// State that a panic leaves half done isn't used again, since the next reconcile reads again. The panic hook has logged the
+/// location.
 async fn with_timeout_and_panic_guard<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     match timeout(RECONCILE_LIMIT, AssertUnwindSafe(work).catch_unwind()).await {
         Ok(Ok(outcome)) => outcome,
@@ -160,7 +162,9 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
     Error::Panicked(words.unwrap_or("no message").to_owned())
 }
 
-/// Up to a tenth more, so that blogs made together aren't all looked at together.
+/// Adds up to a tenth.
+///
+/// So blogs that were created together aren't all reconciled together.
 fn with_jitter(interval: Duration) -> Duration {
     interval.mul_f64(rand::rng().random_range(1.0..1.1))
 }

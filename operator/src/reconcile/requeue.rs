@@ -1,4 +1,4 @@
-//! When a blog is reconciled again without a watch event.
+//! Requeue delays of a blog without a watch event.
 
 use std::time::Duration;
 
@@ -8,12 +8,14 @@ use tokio::time::Instant;
 
 use crate::{context::Context, k8s::api::child_api, model::blog_meta::BlogMeta};
 
-/// Deployment and StatefulSet are read at least this often: a lost event of theirs is made good in one minute.
+/// Longest interval between reads of Deployment and StatefulSet.
+///
+/// It bounds the effect of a lost watch event.
 const LONGEST_UNREAD: Duration = Duration::from_secs(60);
-/// The children whose status decides on `Ready`.
+/// The children whose status determines `Ready`.
 const WORKLOADS: [Child; 2] = [Child::App, Child::Database];
 
-/// When to reconcile a blog again that isn't as its spec wants it.
+/// Requeue delay of a blog that doesn't match its spec yet.
 pub fn requeue_while_progressing(ctx: &Context, id: &BlogMeta, changed: bool) -> Duration {
     if changed {
         ctx.pace.reset(&id.namespace, &id.name);
@@ -21,8 +23,12 @@ pub fn requeue_while_progressing(ctx: &Context, id: &BlogMeta, changed: bool) ->
     ctx.pace.next_delay(&id.namespace, &id.name)
 }
 
-/// When to wake up for an unsettled blog whose next reconcile is due after that time. After the quick ones its workloads are
-/// read again, since an event of theirs may have been lost: by the reconcile, or alone if that comes late.
+/// Requeue delay of a progressing blog.
+///
+/// Its next reconcile is due after `reconcile_in`.
+///
+/// After the quick reconciles its workloads are read again, since their watch events may be lost. The reconcile reads them, or
+/// a separate wake-up does if the reconcile is late.
 pub fn next_wake_up(ctx: &Context, id: &BlogMeta, reconcile_in: Duration) -> Duration {
     if reconcile_in > LONGEST_UNREAD {
         ctx.pace.plan_read(id, Instant::now() + reconcile_in);
@@ -34,8 +40,9 @@ pub fn next_wake_up(ctx: &Context, id: &BlogMeta, reconcile_in: Duration) -> Dur
     reconcile_in
 }
 
-/// Reads the versions of a blog's workloads, if this wake-up was planned for that (client required). Returns when to wake up
-/// next if no event of theirs was lost.
+/// Reads the versions of a blog's workloads, if planned (client required).
+///
+/// Returns the next delay if no watch event was lost.
 pub async fn read_workloads(ctx: &Context, id: &BlogMeta) -> Option<Duration> {
     let reconcile_at = ctx.pace.take_read(id)?;
     for role in WORKLOADS {
@@ -45,7 +52,7 @@ pub async fn read_workloads(ctx: &Context, id: &BlogMeta) -> Option<Duration> {
         }
         let known = ctx.children.current(kind, &id.namespace, &name)?;
         let read = child_api::<DynamicObject>(&ctx.client.0, id, kind).get_metadata_opt(&name).await;
-        // What can't be read is the reconcile's to report.
+        // The reconcile reports a failed read.
         if read.ok().flatten().and_then(|read| read.metadata.resource_version)
             != known.metadata.resource_version
         {

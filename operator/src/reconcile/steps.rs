@@ -1,4 +1,4 @@
-//! Steps of the story that are made of smaller ones.
+//! Steps of a reconcile that consist of smaller ones.
 
 use flaskblog_api::FlaskBlog;
 use k8s_openapi::jiff::Timestamp;
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Rotations and certificates have deadlines of their own, so they depend on nothing but their Secrets.
+/// Takes due rotations and renewals, which depend only on their Secrets.
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.
@@ -50,7 +50,7 @@ pub async fn maintain_secrets(
     Ok(())
 }
 
-/// Brings the objects to the plan; also returns the restarts that wait for approval.
+/// Applies the plan. Also returns the restarts that wait for approval.
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.
@@ -76,7 +76,7 @@ pub async fn apply_plan(
     Ok((applied, held))
 }
 
-/// A suspended blog: what there is, and what would be changed.
+/// The state and the pending changes of a suspended blog.
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.
