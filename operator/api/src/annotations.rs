@@ -1,29 +1,41 @@
-//! The annotations that the operator writes and reads, and the keys of Secrets that go with them.
+//! Annotations of the operator, and the keys of Secrets that belong to them.
 
-/// On each child: hash of what the operator last wanted, so that a field that it no longer wants is noticed.
+/// On each child: hash of the last desired state.
+///
+/// It changes when the operator no longer wants a field.
 pub const DESIRED_HASH: &str = "flaskblog.dev/desired-hash";
-/// On the Deployment: the default image that a blog without `spec.image` was first given.
+/// On the Deployment: the first default image of a blog without `spec.image`.
 pub const DEFAULT_IMAGE: &str = "flaskblog.dev/default-image";
 
-/// On Deployment and StatefulSet: hash of the pod template that the operator last wanted; another one means a restart.
+/// On Deployment and StatefulSet: hash of the last desired pod template.
+///
+/// Another hash means a restart.
 pub const TEMPLATE_HASH: &str = "flaskblog.dev/template-hash";
-/// On the FlaskBlog, by a person: the token of the restarts that may go ahead under `rolloutPolicy: Manual`.
+/// On the FlaskBlog, by a user: the token of approved restarts.
+///
+/// It applies under `rolloutPolicy: Manual`.
 pub const APPROVE: &str = "flaskblog.dev/approve";
-/// On the FlaskBlog, by a person: the MySQL series, such as `9.7`, that the data may be upgraded to.
+/// On the FlaskBlog, by a user: the MySQL series allowed for upgrades.
+///
+/// For example `9.7`.
 pub const ALLOW_UPGRADE: &str = "flaskblog.dev/allow-database-upgrade";
 
-/// On the FlaskBlog, by a user: the lost volume without which the database may start empty.
+/// On the FlaskBlog, by a user: the lost volume to give up.
+///
+/// The database may start empty without it.
 pub const ALLOW_EMPTY: &str = "flaskblog.dev/allow-empty-database";
-/// On the PersistentVolumeClaim: the image that has last served its data.
+/// On the PVC: the image that has last served its data.
 pub const SERVED_IMAGE: &str = "flaskblog.dev/served-by-image";
-/// On the database's Secret: the PersistentVolume that holds the data.
+/// On the database's Secret: the PersistentVolume of the data.
 pub const DATA_VOLUME: &str = "flaskblog.dev/data-volume";
-/// On the Secret of sessions: the node port of the blog's Service, for a Service that is created again.
+/// On the session Secret: the node port for a recreated Service.
 pub const NODE_PORT: &str = "flaskblog.dev/node-port";
-/// The key of the database's Secret with the same value, for MySQL's pod.
+/// The same value, as a key of the database's Secret.
+///
+/// MySQL's pod reads it.
 pub const DATA_VOLUME_KEY: &str = "data-volume";
 
-/// On the Secrets and the PersistentVolumeClaim: deployment tools that prune by label keep them.
+/// On the Secrets and the PVC: keeps deployment tools from pruning them.
 ///
 /// Sources: Argo CD "Sync Options", Flux "Kustomization", Helm "Chart Tips and Tricks".
 pub const KEEP: [(&str, &str); 4] = [
@@ -33,32 +45,38 @@ pub const KEEP: [(&str, &str); 4] = [
     ("helm.sh/resource-policy", "keep"),
 ];
 
-/// On the FlaskBlog, by a person: any new value gives the database's account a new password.
+/// On the FlaskBlog, by a user: rotates the account's password when changed.
 pub const ROTATE_PASSWORD: &str = "flaskblog.dev/rotate-password";
-/// On the FlaskBlog, by a person: any new value gives MySQL's root a new password.
+/// On the FlaskBlog, by a user: rotates root's password when changed.
 pub const ROTATE_ROOT_PASSWORD: &str = "flaskblog.dev/rotate-root-password";
-/// On the FlaskBlog, by a person: any new value makes a new key for signing sessions; nobody is logged out.
+/// On the FlaskBlog, by a user: rotates the session key when changed.
+///
+/// All sessions stay valid.
 pub const ROTATE_SESSION_KEYS: &str = "flaskblog.dev/rotate-session-keys";
-/// On a Secret: the rotation that it has seen last, by its person's word or, if its age was the reason, its time.
+/// On a Secret: its last rotation.
+///
+/// The value is the user's request or, for a rotation by age, the time.
 pub const ROTATION: &str = "flaskblog.dev/rotation";
-/// On a Secret: the word of a person that was heard last. Without it, that of the last rotation.
+/// On a Secret: the last handled request. Without it, the last rotation counts.
 pub const ROTATION_HEARD: &str = "flaskblog.dev/rotation-heard";
-/// On a Secret: when it was rotated last.
+/// On a Secret: the time of its last rotation.
 pub const ROTATED_AT: &str = "flaskblog.dev/rotated-at";
-/// On a Secret: that rotation isn't finished.
+/// On a Secret: the rotation in progress.
 pub const ROTATION_UNDER_WAY: &str = "flaskblog.dev/rotation-under-way";
-/// On the database's Secret: the word of a person that was heard last about root.
+/// On the database's Secret: the last handled request for root.
 pub const ROOT_ROTATION_HEARD: &str = "flaskblog.dev/root-rotation-heard";
-/// On the database's Secret: when root was given a new password last.
+/// On the database's Secret: the time of root's last rotation.
 pub const ROOT_ROTATED_AT: &str = "flaskblog.dev/root-rotated-at";
 
-/// On the FlaskBlog, by a person: any new value gives MySQL a new authority and a new certificate; no connection fails.
+/// On the FlaskBlog, by a user: rotates CA and certificate when changed.
+///
+/// No connection fails.
 pub const ROTATE_CERTIFICATES: &str = "flaskblog.dev/rotate-certificates";
-/// On the Secret of certificates: when MySQL's certificate is to be signed anew (RFC 3339).
+/// On the certificates' Secret: when to renew MySQL's certificate (RFC 3339).
 pub const RENEW_CERTIFICATE: &str = "flaskblog.dev/renew-certificate-after";
-/// On the Secret of certificates: until when MySQL's certificate is good (RFC 3339).
+/// On the certificates' Secret: when MySQL's certificate expires (RFC 3339).
 pub const CERTIFICATE_NOT_AFTER: &str = "flaskblog.dev/certificate-not-after";
-/// On the Secret of certificates: when its authority is to be followed by a new one (RFC 3339).
+/// On the certificates' Secret: when to replace its CA (RFC 3339).
 pub const RENEW_AUTHORITY: &str = "flaskblog.dev/renew-authority-after";
-/// On the Secret of certificates: when the last step of a rotation was taken (RFC 3339).
+/// On the certificates' Secret: time of the last rotation step (RFC 3339).
 pub const ROTATION_STEP_TAKEN: &str = "flaskblog.dev/rotation-step-taken";

@@ -1,14 +1,16 @@
-//! Kubernetes' own types within a CRD: without their long descriptions, and with bounds and rules that they lack.
+//! Kubernetes' own types within a CRD: without their long descriptions, and with additional bounds and rules.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-/// Longest text, as Kubernetes bounds label values and names (DNS subdomain, and a prefix for keys).
+/// Longest text, the Kubernetes limit of label keys and names.
+///
+/// That is a DNS subdomain, with a prefix for keys.
 const TEXT: u64 = 316;
-/// Most entries of a list or map.
+/// Largest number of entries of a list or map.
 const ENTRIES: u64 = 32;
 
-/// The schema of a Kubernetes type as part of ours.
+/// The bounded schema of a Kubernetes type.
 pub(crate) fn bounded<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     let mut schema = generator.subschema_for::<T>();
     if let Some(object) = schema.as_object_mut() {
@@ -17,7 +19,7 @@ pub(crate) fn bounded<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema 
     schema
 }
 
-/// Of an affinity, what the API server would refuse in the pods later.
+/// Rejects affinities that the API server would refuse in the pods.
 pub(crate) fn constrain_affinity(schema: &mut Schema) {
     let Some(parts) = schema.as_object_mut().and_then(|schema| schema.get_mut("properties")) else { return };
     for (name, part) in parts.as_object_mut().into_iter().flatten() {
@@ -62,7 +64,7 @@ fn constrain(schema: &mut Value, operators: &[&str]) {
 
 fn bound(schema: &mut Map<String, Value>) {
     schema.remove("description");
-    // A list of one type is how schemars spells an optional field; the API server takes a single type only.
+    // schemars writes an optional field as a list of one type, while the API server accepts only a single type.
     let is = |schema: &Map<String, Value>, wanted: &str| match schema.get("type") {
         Some(Value::String(type_)) => type_ == wanted,
         Some(Value::Array(types)) => types.iter().any(|type_| type_ == wanted),

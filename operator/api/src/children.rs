@@ -1,4 +1,4 @@
-//! Everything that is made for one blog: one list that drives watches, apply order, prune and the RBAC test.
+//! The objects of one blog: one list that drives watches, apply order, prune and the RBAC test.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,11 @@ use kube::core::{ApiResource, GroupVersionKind};
 
 pub use crate::annotations::*;
 
-/// Who writes: the field manager of server-side apply and the value of `managed-by`.
+/// The field manager of server-side apply and the value of `managed-by`.
 pub const MANAGER: &str = "flaskblog-operator";
 /// The value of `app.kubernetes.io/name` and `part-of`.
 pub const APP_NAME: &str = "flaskblog";
-/// Selects every object that the operator made, whoever it is for.
+/// Selects all objects of the operator, of every blog.
 pub const MANAGED_SELECTOR: &str = "app.kubernetes.io/managed-by=flaskblog-operator";
 /// The API group of the Prometheus operator.
 pub const MONITORING_GROUP: &str = "monitoring.coreos.com";
@@ -18,12 +18,12 @@ pub const MONITORING_GROUP: &str = "monitoring.coreos.com";
 /// The API group of the vertical autoscaler.
 pub const AUTOSCALER_GROUP: &str = "autoscaling.k8s.io";
 
-/// The kinds that the operator owns, in the order in which they are applied.
+/// The kinds that the operator owns, in apply order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OwnedKind {
     /// `v1` ServiceAccount.
     ServiceAccount,
-    /// `v1` Secret; only its metadata is ever read.
+    /// `v1` Secret. Only its metadata is cached.
     Secret,
     /// `v1` Service.
     Service,
@@ -50,7 +50,7 @@ pub enum OwnedKind {
 }
 
 impl OwnedKind {
-    /// All of them, in apply order: what others need comes first.
+    /// All of them in apply order: dependencies come first.
     pub const ALL: [Self; 13] = [
         Self::ServiceAccount,
         Self::Secret,
@@ -67,7 +67,7 @@ impl OwnedKind {
         Self::VerticalPodAutoscaler,
     ];
 
-    /// Group, version, kind and plural, as the dynamic client wants them.
+    /// Group, version, kind and plural for the dynamic client.
     #[must_use]
     pub fn api_resource(self) -> ApiResource {
         let (group, version, kind, plural) = match self {
@@ -92,14 +92,17 @@ impl OwnedKind {
         ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
     }
 
-    /// Whether a cluster may lack this kind: it is the Prometheus operator's or the vertical autoscaler's, which not
-    /// everybody has.
+    /// Whether a cluster may lack this kind.
+    ///
+    /// It belongs to the Prometheus operator or the vertical autoscaler, which are optional.
     #[must_use]
     pub fn may_be_missing(self) -> bool {
         matches!(self, Self::PodMonitor | Self::PrometheusRule | Self::VerticalPodAutoscaler)
     }
 
-    /// Whether objects of this kind come and go with fields of the spec, so that the operator also deletes them.
+    /// Whether fields of the spec enable objects of this kind.
+    ///
+    /// The operator also deletes such objects.
     #[must_use]
     pub fn is_optional(self) -> bool {
         !matches!(self, Self::ServiceAccount | Self::Secret | Self::Deployment)
@@ -109,44 +112,44 @@ impl OwnedKind {
 /// One object of a blog, by its role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Child {
-    /// Identity of the blog's pods; no API rights, no token.
+    /// Identity of the blog's pods, without API permissions and without a token.
     ServiceAccount,
-    /// Database credentials; created once, lives as long as the data.
+    /// Database credentials, created once. They live as long as the data.
     DatabaseSecret,
     /// Cookie signing keys, current and previous.
     SessionSecret,
-    /// MySQL's certificate, and the authority that the blog knows it by.
+    /// MySQL's certificate and its CA.
     DatabaseCertificates,
     /// Headless Service of MySQL.
     DatabaseService,
-    /// The Service that people reach.
+    /// The Service in front of the replicas.
     AppService,
-    /// Lets only the blog reach MySQL.
+    /// Allows only the blog's connections to MySQL.
     DatabasePolicy,
-    /// Lets only the blog's two ports be reached.
+    /// Allows only connections to the blog's two ports.
     AppPolicy,
     /// MySQL.
     Database,
     /// The blog.
     App,
-    /// Keeps a replica up while nodes are drained; from two replicas on.
+    /// Keeps a replica available during node drains, with two replicas or more.
     DisruptionBudget,
-    /// Sets the number of replicas by load, where the spec asks for it.
+    /// Scales the replicas by load, if the spec asks for it.
     Autoscaler,
-    /// Leads a host name to the blog, where the spec asks for it.
+    /// Routes a host name to the blog, if the spec sets one.
     Ingress,
-    /// The Grafana dashboard, where the spec asks for it.
+    /// The Grafana dashboard, if the spec asks for it.
     Dashboard,
-    /// Leads Prometheus to the blog's figures, where the spec asks for it.
+    /// Makes Prometheus scrape the blog's metrics, if the spec asks for it.
     Monitor,
-    /// Alerts, where the spec asks for them.
+    /// Alerts, if the spec asks for them.
     Alerts,
-    /// Has somebody find out what MySQL needs, where the spec asks for it; it changes nothing by itself.
+    /// Recommends MySQL's resources, if the spec asks for it. It changes nothing by itself.
     Recommendation,
 }
 
 impl Child {
-    /// All of them, in apply order.
+    /// All of them in apply order.
     pub const ALL: [Self; 17] = [
         Self::ServiceAccount,
         Self::DatabaseSecret,
@@ -167,7 +170,7 @@ impl Child {
         Self::Recommendation,
     ];
 
-    /// What kind of object plays this role.
+    /// The kind of this object.
     #[must_use]
     pub fn kind(self) -> OwnedKind {
         match self {
@@ -187,7 +190,7 @@ impl Child {
         }
     }
 
-    /// Its name, for a blog called `blog`.
+    /// The object's name, for a blog called `blog`.
     #[must_use]
     pub fn name(self, blog: &str) -> String {
         match self {
@@ -197,7 +200,7 @@ impl Child {
             | Self::Database
             | Self::Recommendation => format!("{blog}-mysql"),
             Self::SessionSecret => format!("{blog}-session"),
-            // Not `-tls`, which people like to call the certificate of their Ingress.
+            // Not `-tls`, a common name for the certificate of an Ingress.
             Self::DatabaseCertificates => format!("{blog}-mysql-tls"),
             Self::Dashboard => format!("{blog}-dashboard"),
             Self::ServiceAccount
@@ -212,7 +215,7 @@ impl Child {
         }
     }
 
-    /// Which half of the blog it belongs to.
+    /// The component that it belongs to.
     #[must_use]
     pub fn component(self) -> Component {
         match self {
@@ -240,7 +243,7 @@ impl Child {
         }
     }
 
-    /// Whether it lives as long as the data rather than as long as the resource.
+    /// Whether it lives as long as the data instead of the FlaskBlog.
     #[must_use]
     pub fn outlives_the_blog(self) -> bool {
         matches!(self, Self::DatabaseSecret | Self::SessionSecret)
@@ -257,7 +260,7 @@ pub enum Component {
 }
 
 impl Component {
-    /// As it is written in the label.
+    /// The label's value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -267,13 +270,13 @@ impl Component {
     }
 }
 
-/// The PersistentVolumeClaim of the only MySQL pod of a blog.
+/// Name of the PVC of a blog's only MySQL pod.
 #[must_use]
 pub fn data_claim(blog: &str) -> String {
     format!("data-{blog}-mysql-0")
 }
 
-/// The only MySQL pod of a blog.
+/// Name of a blog's only MySQL pod.
 #[must_use]
 pub fn database_pod(blog: &str) -> String {
     format!("{blog}-mysql-0")
@@ -296,7 +299,7 @@ pub fn selector(blog: &str, component: Component) -> BTreeMap<String, String> {
         .into()
 }
 
-/// [`selector`] as the text that `kubectl -l` and the scale subresource take.
+/// [`selector`] as text for `kubectl -l` and the scale subresource.
 #[must_use]
 pub fn selector_text(blog: &str, component: Component) -> String {
     selector(blog, component)
@@ -320,7 +323,7 @@ mod tests {
     #[test]
     fn prerequisites_come_earlier_in_the_apply_order() {
         for child in Child::ALL {
-            // A VerticalPodAutoscaler owns nothing that it measures, so its order is free; it is last anyway.
+            // A VerticalPodAutoscaler doesn't own the pods that it measures, so its order is free.
             assert!(child.prerequisites().iter().all(|needed| *needed < child), "{child:?}");
         }
     }
@@ -336,7 +339,8 @@ mod tests {
     #[test]
     fn the_longest_allowed_name_keeps_every_child_within_label_bounds() {
         let longest = "x".repeat(crate::v1alpha1::NAME_LIMIT);
-        // A StatefulSet's pods carry `controller-revision-hash: NAME-HASH`, ten characters of hash, in a label of 63.
+        // A StatefulSet's pods have a label `controller-revision-hash: NAME-HASH`, with ten characters of hash and a limit of
+        // 63.
         assert!(Child::Database.name(&longest).len() + 11 <= 63);
         assert!(data_claim(&longest).len() <= 63);
     }

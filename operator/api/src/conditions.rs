@@ -1,48 +1,48 @@
-//! Condition types and reasons, each spelled once. `docs/conditions.md` says of each reason what to do.
+//! Condition types and reasons, each defined once. `docs/conditions.md` documents the remedy for each reason.
 
-/// Summary: true only while the replicas of the current generation serve and the database is ready.
+/// Summary: true while the current generation's replicas and database are ready.
 pub const READY: &str = "Ready";
 /// MySQL accepts connections.
 pub const DATABASE_READY: &str = "DatabaseReady";
-/// The database's schema is one that the blog's image understands.
+/// The blog's image supports the database's schema.
 pub const SCHEMA_READY: &str = "SchemaReady";
-/// At least one replica serves, of whichever generation.
+/// At least one replica serves, of any generation.
 pub const APP_AVAILABLE: &str = "AppAvailable";
-/// The operator or Kubernetes is still bringing the blog to what the spec says.
+/// A change is still rolling out.
 pub const PROGRESSING: &str = "Progressing";
-/// Something needs a look: the message says what.
+/// The blog needs attention. The message names the cause.
 pub const DEGRADED: &str = "Degraded";
 
-/// Only while `spec.suspend` is true.
+/// Exists only while `spec.suspend` is true.
 pub const SUSPENDED: &str = "Suspended";
-/// Only while `spec.hibernate` is true, or while the blog wakes.
+/// Exists only while `spec.hibernate` is true or the blog wakes up.
 pub const HIBERNATED: &str = "Hibernated";
-/// Only while the volume grows, or where it can't.
+/// Exists only while the volume is expanding or its expansion is refused.
 pub const STORAGE_RESIZING: &str = "StorageResizing";
 
-/// Only while `spec.monitoring` asks for something.
+/// Exists only while `spec.monitoring` enables a part.
 pub const MONITORED: &str = "Monitored";
 
-/// Only while `spec.database.managed.recommendResources` is true.
+/// Exists only while `spec.database.managed.recommendResources` is true.
 pub const RESOURCES_RECOMMENDED: &str = "ResourcesRecommended";
 
-/// The conditions that are there only while their feature is in use.
+/// Conditions that exist only while their feature is in use.
 pub const OF_FEATURES: [&str; 5] =
     [SUSPENDED, HIBERNATED, STORAGE_RESIZING, MONITORED, RESOURCES_RECOMMENDED];
 
-/// Why a condition has its status; PascalCase, as the API conventions ask.
+/// Reasons of a condition's status, in PascalCase as the API conventions require.
 pub mod reasons {
-    /// Everything that the spec asks for is in place and serving.
+    /// Everything in the spec is in place and serves.
     pub const READY: &str = "Ready";
-    /// Replicas of the current generation are being started.
+    /// Replicas of the current generation are starting.
     pub const ROLLING_OUT: &str = "RollingOut";
-    /// The replicas are there and serve.
+    /// The replicas exist and serve.
     pub const AVAILABLE: &str = "Available";
     /// No replica serves.
     pub const UNAVAILABLE: &str = "Unavailable";
-    /// The blog was asked to have no replica.
+    /// The spec asks for no replica.
     pub const SCALED_TO_ZERO: &str = "ScaledToZero";
-    /// MySQL is being started.
+    /// MySQL is starting.
     pub const DATABASE_STARTING: &str = "DatabaseStarting";
     /// A replica of the current template passed its schema check.
     pub const MIGRATED: &str = "Migrated";
@@ -50,79 +50,81 @@ pub mod reasons {
     pub const MIGRATION_PENDING: &str = "MigrationPending";
     /// `blog-app migrate` failed in a pod.
     pub const MIGRATION_FAILED: &str = "MigrationFailed";
-    /// The cluster refuses to create a pod: a quota, a limit or a policy.
+    /// A quota, a limit or a policy refuses a pod.
     pub const PODS_REFUSED: &str = "PodsRefused";
     /// A pod can't be started or keeps failing.
     pub const POD_FAILING: &str = "PodFailing";
-    /// Nothing is wrong.
+    /// No failure is known.
     pub const HEALTHY: &str = "Healthy";
-    /// Nothing is left to do.
+    /// No change is pending.
     pub const SETTLED: &str = "Settled";
-    /// An object of that name belongs to somebody else and is left alone.
+    /// An object of that name is unmanaged and is left alone.
     pub const NAME_CONFLICT: &str = "NameConflict";
-    /// The database volume exists but the Secret with its passwords is gone.
+    /// The database volume exists but the Secret with its passwords is missing.
     pub const CREDENTIALS_MISSING: &str = "CredentialsMissing";
-    /// The PersistentVolumeClaim with the data is being deleted.
+    /// The PVC with the data is being deleted.
     pub const VOLUME_DELETING: &str = "VolumeDeleting";
-    /// The volume that holds the data is gone, or another one has taken its place.
+    /// The volume with the data is gone or was replaced.
     pub const VOLUME_LOST: &str = "VolumeLost";
-    /// The credential container fails to bring into MySQL what the Secrets hold.
+    /// The credential container fails to apply the Secret's credentials to MySQL.
     pub const CREDENTIALS_NOT_SYNCED: &str = "CredentialsNotSynced";
-    /// A replica can't read the keys that sign sessions.
+    /// A replica can't read the session keys.
     pub const SESSION_KEYS_UNREADABLE: &str = "SessionKeysUnreadable";
-    /// A claim without a volume asks for another storage class or size than the spec.
+    /// An unbound PVC differs from the spec in storage class or size.
     pub const STORAGE_MISMATCH: &str = "StorageMismatch";
     /// Objects of an earlier blog of this name are still being deleted.
     pub const WAITING_FOR_CLEANUP: &str = "WaitingForCleanup";
-    /// The spec says something that can't be done; the message says what to write instead.
+    /// The spec can't be applied. The message names the remedy.
     pub const INVALID_SPEC: &str = "InvalidSpec";
     /// The operator's service account lacks a permission.
     pub const FORBIDDEN: &str = "Forbidden";
     /// The API server refused an object as invalid.
     pub const REJECTED: &str = "Rejected";
-    /// The blog sleeps as asked: no replica, no database, the data kept.
+    /// The blog is hibernated: no replica, no database, the data kept.
     pub const HIBERNATED: &str = "Hibernated";
-    /// The replicas are ending; the database goes after them.
+    /// The replicas are terminating, and the database stops after them.
     pub const HIBERNATING: &str = "Hibernating";
-    /// The database is being started; the replicas come after it.
+    /// The database is starting, and the replicas start after it.
     pub const WAKING: &str = "Waking";
-    /// The operator leaves the blog alone, as asked.
+    /// Reconciliation is paused by the spec.
     pub const SUSPENDED: &str = "Suspended";
-    /// A restart waits for a person's approval, under `rolloutPolicy: Manual`.
+    /// A restart waits for a user's approval, under `rolloutPolicy: Manual`.
     pub const APPROVAL_PENDING: &str = "ApprovalPending";
-    /// The volume is growing.
+    /// The volume is expanding.
     pub const RESIZING: &str = "Resizing";
-    /// The cluster refused to let the volume grow; it stays as it is.
+    /// The cluster refused to expand the volume, which keeps its size.
     pub const EXPANSION_REFUSED: &str = "ExpansionRefused";
     /// No replica has reached the external database yet.
     pub const DATABASE_UNREACHABLE: &str = "DatabaseUnreachable";
     /// A replica can't read or write its database.
     pub const DATABASE_UNUSABLE: &str = "DatabaseUnusable";
-    /// The operator can't reach a replica to ask for its database.
+    /// The operator can't request a replica's report on its database.
     pub const REPLICA_UNREACHABLE: &str = "ReplicaUnreachable";
     /// The image's MySQL is older than the one that wrote the data.
     pub const DATABASE_DOWNGRADE: &str = "DatabaseDowngrade";
-    /// The image's MySQL is of a newer series, and nobody has said that a copy of the data exists.
+    /// The image's MySQL is of a newer series.
+    ///
+    /// The user hasn't confirmed a copy of the data.
     pub const UPGRADE_UNCONFIRMED: &str = "UpgradeUnconfirmed";
-    /// Another manager keeps changing an object back; it is written ever more rarely.
+    /// Another manager keeps reverting an object. The operator delays its writes.
     pub const CONTESTED: &str = "Contested";
-    /// A defect in the operator; other blogs are unharmed, and it is tried again.
+    /// A defect in the operator. Other blogs are unaffected, and the reconcile is retried.
     pub const PANICKED: &str = "Panicked";
-    /// The API server could not be reached, or answered with a passing error; it is tried again.
+    /// The API server is unreachable or returned a transient error. The reconcile is retried.
     pub const API_ERROR: &str = "ApiError";
-    /// A reconcile took longer than its limit; it is tried again.
+    /// A reconcile timed out and is retried.
     pub const TIMEOUT: &str = "Timeout";
-    /// No certificate could be made for the database.
+    /// Generating the database's certificate failed.
     pub const CERTIFICATE_FAILED: &str = "CertificateFailed";
-    /// What the spec asks for of monitoring is there.
+    /// The monitoring objects of the spec exist.
     pub const MONITORED: &str = "Monitored";
-    /// The cluster lacks the Prometheus operator's resource definitions.
+    /// The cluster lacks the Prometheus operator's CRDs.
     pub const MONITORING_UNAVAILABLE: &str = "MonitoringUnavailable";
-    /// It is known what MySQL would need.
+    /// The recommender has reported MySQL's resources.
     pub const RECOMMENDED: &str = "Recommended";
-    /// It isn't known yet what MySQL would need.
+    /// The recommender hasn't reported MySQL's resources yet.
     pub const RECOMMENDATION_PENDING: &str = "RecommendationPending";
-    /// The cluster lacks the vertical autoscaler's resource definition.
+    /// The cluster lacks the vertical autoscaler's CRD.
     pub const RECOMMENDER_UNAVAILABLE: &str = "RecommenderUnavailable";
 
     /// Every reason, for the test that finds each one in the documentation.

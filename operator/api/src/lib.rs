@@ -1,6 +1,6 @@
-//! The `FlaskBlog` resource: what a user writes, what the operator answers, and how everything made for it is named.
+//! The `FlaskBlog` resource: its spec, its status, and the names of all objects that belong to it.
 //!
-//! No client and no async runtime in here, so that a tool can use the types without either.
+//! This crate has no client and no async runtime, so that tools can use the types without either.
 
 pub mod annotations;
 mod bounded;

@@ -1,4 +1,4 @@
-//! Compute resources with a schema that the API server accepts and that explains itself.
+//! Compute resources with a documented schema that the API server accepts.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -36,7 +36,7 @@ impl JsonSchema for Quantity {
         json_schema!({
             "description": "A Kubernetes quantity, for example 500m, 2 or 256Mi.",
             "x-kubernetes-int-or-string": true,
-            // The pattern is for texts; a whole number could be negative.
+            // The pattern applies to texts, while an integer could be negative.
             "minimum": 0,
             "maxLength": 32,
             "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?$",
@@ -60,7 +60,7 @@ pub struct ResourceList {
 }
 
 impl ResourceList {
-    /// The amounts by their Kubernetes resource name; empty when none is set.
+    /// The amounts by their Kubernetes resource name, empty if none is set.
     #[must_use]
     pub fn amounts(&self) -> BTreeMap<String, String> {
         [("cpu", &self.cpu), ("memory", &self.memory), ("ephemeral-storage", &self.ephemeral_storage)]

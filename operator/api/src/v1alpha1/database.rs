@@ -16,7 +16,7 @@ use crate::quantity::Resources;
 #[x_kube(validation = Rule::new("has(self.external) == has(oldSelf.external)")
     .message("a blog can't change between a managed and an external database: its posts would be left behind; make a new \
         FlaskBlog, and move the posts with blog-app export and blog-app import"))]
-// Left out is the default class.
+// An omitted class means the default class.
 #[x_kube(validation = Rule::new(
     "(has(self.managed) && has(self.managed.storage.storageClassName) ? self.managed.storage.storageClassName : '') == \
      (has(oldSelf.managed) && has(oldSelf.managed.storage.storageClassName) ? oldSelf.managed.storage.storageClassName : '')")
@@ -37,7 +37,7 @@ pub struct Database {
 /// lets a claim's request return to any size above the capacity
 /// (<https://kubernetes.io/docs/concepts/storage/persistent-volumes/#recovering-from-failure-when-expanding-volumes>).
 pub(super) fn storage_size_rule() -> Rule {
-    // Left out is the default: otherwise leaving `managed` out later would shrink the volume.
+    // An omitted size means the default: otherwise removing `managed` later would shrink the volume.
     let size = |blog: &str| {
         let managed = format!("{blog}.spec.database.managed");
         format!(
