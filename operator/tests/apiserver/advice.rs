@@ -1,6 +1,6 @@
-//! The commands of the conditions' messages, run as they stand there with a real kubectl.
+//! The commands of the conditions' messages, run unchanged with a real kubectl.
 //!
-//! The tests stand in for the controllers that this API server lacks: they bind claims, and take finalizers and pods away.
+//! The tests replace the controllers that this API server lacks: they bind PVCs, and remove finalizers and pods.
 
 use flaskblog_api::{Child, OwnedKind};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod, Secret};
@@ -21,7 +21,7 @@ fn claims(house: &House) -> Api<PersistentVolumeClaim> {
     Api::namespaced(house.admin.clone(), &house.namespace)
 }
 
-/// What the controller of claims does when no pod uses one.
+/// Releases a PVC as its controller does when no pod uses it.
 async fn release_claim(house: &House) {
     let released = json!({"metadata": {"finalizers": null}});
     claims(house).patch(CLAIM, &PatchParams::default(), &Patch::Merge(released)).await.unwrap();
@@ -32,7 +32,7 @@ fn labels() -> Value {
         "app.kubernetes.io/managed-by": "flaskblog-operator"})
 }
 
-/// A claim as the StatefulSet's controller makes it, bound to that volume or to none.
+/// A PVC as the StatefulSet's controller creates it, bound or not.
 async fn claim(house: &House, size: &str, volume: Option<&str>, labels: Value) {
     let body = json!({"metadata": {"name": CLAIM, "labels": labels},
         "spec": {"accessModes": ["ReadWriteOnce"], "volumeName": volume, "storageClassName": "none",
@@ -151,7 +151,7 @@ async fn refused_growth_ends_by_its_command() {
     is_over(&house, "ExpansionRefused").await;
 }
 
-/// A deleted claim and its volume, up to the blog that serves the old data again.
+/// The blog serves the data of a deleted PVC again.
 #[tokio::test]
 async fn deleted_volume_is_kept_and_bound_again_by_commands() {
     let house = served("advice-volume", "advice-kept").await;
@@ -182,7 +182,7 @@ async fn lost_volume_is_given_up_by_its_command() {
     is_over(&house, "VolumeLost").await;
 }
 
-/// The way without MySQL's pod: the data is given up, step by step.
+/// Without MySQL's pod the data is discarded, step by step.
 #[tokio::test]
 async fn lost_credentials_are_given_up_by_commands() {
     let house = served("advice-credentials", "advice-locked").await;
@@ -213,7 +213,9 @@ async fn lost_credentials_are_given_up_by_commands() {
     house.child("blog", Child::DatabaseSecret).await;
 }
 
-/// That a contest ends with its cause takes more than a minute; `contests.rs` tests it with a clock of its own.
+/// The end of the contest is tested in `contests.rs`.
+///
+/// It takes more than a minute, and that test has a fake clock.
 #[tokio::test]
 async fn contest_is_explained_by_commands_that_work() {
     let house = House::with_settled_blog("advice-contest").await;

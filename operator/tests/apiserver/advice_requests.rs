@@ -1,4 +1,4 @@
-//! The commands of messages on objects that the API server or the operator refuses, run by the real kubectl.
+//! The commands for objects that the API server or the operator refuses, run by a real kubectl.
 
 use flaskblog_api::{Child, FlaskBlog, OwnedKind};
 use k8s_openapi::{
@@ -34,7 +34,7 @@ async fn rejected_object_is_accepted_after_its_command() {
     assert_eq!(service.data["spec"]["ports"][0]["nodePort"], 30071);
 }
 
-/// An operator without one of its permissions, as after an upgrade without its chart.
+/// The operator lacks a permission, as after an upgrade without its chart.
 #[tokio::test]
 async fn missing_permission_is_granted_by_its_commands() {
     let user = "operator-advice-forbidden";
@@ -56,7 +56,7 @@ async fn missing_permission_is_granted_by_its_commands() {
     is_over(&house, "Forbidden").await;
 }
 
-/// A field of another release, whose definition is still in the cluster: here a value that the definition allows too.
+/// The CRD of another release allows an additional value.
 #[tokio::test]
 async fn unparsable_blog_is_corrected_by_its_command() {
     let house = House::with_settled_blog("advice-unparsable").await;
@@ -79,7 +79,7 @@ async fn unparsable_blog_is_corrected_by_its_command() {
     house.settled("blog", 2).await;
 }
 
-/// The finalizer of another client holds a child.
+/// The finalizer of another client blocks the deletion of a child.
 #[tokio::test]
 async fn held_child_is_released_by_its_command() {
     let house = House::with_settled_blog("advice-held").await;
@@ -102,7 +102,7 @@ async fn missing_secret_of_a_database_is_created_by_its_command() {
     let house = House::open("advice-secret").await;
     let external = json!({"host": "db.example", "credentialsSecret": "theirs"});
     house.apply("blog", json!({"database": {"external": external}})).await.unwrap();
-    // The login is the user's to fill in.
+    // The user fills in the login.
     let message = reported(&house, "CredentialsMissing")
         .await
         .replace("USERNAME", "u")

@@ -1,7 +1,8 @@
-//! The commands of messages on pods, replicas and databases, run by the real kubectl.
+//! The commands for failing pods, replicas and databases, run by a real kubectl.
 //!
-//! No kubelet runs here, so a command that reads a log prints nothing. The API server still refuses it if the pod or the container
-//! isn't there, which is what these tests rest on. Pods and their statuses are the tests' own, the messages the operator's.
+//! No kubelet runs here, so a command that reads a log prints nothing. The API server still refuses it if the pod or the
+//! container doesn't exist, and the tests rely on that. Pods and their statuses are the tests' own, the messages the
+//! operator's.
 
 use std::net::IpAddr;
 
@@ -28,7 +29,7 @@ async fn with_mysql(namespace: &str, spec: Value) -> House {
     house
 }
 
-/// A blog with one replica on a database of others.
+/// A blog with one replica on an external database.
 async fn with_external_database(namespace: &str) -> House {
     let house = House::open(namespace).await;
     create::<Secret>(
@@ -42,14 +43,14 @@ async fn with_external_database(namespace: &str) -> House {
     house
 }
 
-/// Answers `/readyz` at an address of its own.
+/// Serves `/readyz` at its own address.
 async fn replica_at(address: IpAddr, code: StatusCode, body: &'static str) -> tokio::task::JoinHandle<()> {
     let listener = TcpListener::bind((address, ADMIN_PORT)).await.unwrap();
     let router = Router::new().route("/readyz", get(move || std::future::ready((code, body))));
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() })
 }
 
-/// A replica that Kubernetes finds ready.
+/// A replica that Kubernetes reports as ready.
 async fn ready_replica(house: &House, address: IpAddr) {
     try_pod(house, Child::App, "blog-1").await.unwrap();
     let status = json!({"phase": "Running", "podIP": address, "podIPs": [{"ip": address}],
@@ -58,7 +59,7 @@ async fn ready_replica(house: &House, address: IpAddr) {
     workload_becomes(house, Child::App, 1, 1).await;
 }
 
-/// Waits until the pods that the child's controller makes have that text.
+/// Waits until the child's pod template contains that text.
 async fn template_has(house: &House, role: Child, text: &str) {
     let found = async || {
         let template = house.child("blog", role).await.data["spec"]["template"].to_string();
@@ -80,7 +81,7 @@ async fn pod_with_a_wrong_image_is_fixed_by_its_command() {
     is_over(&house, "PodFailing").await;
 }
 
-/// Why MySQL's pod fails, and what the command prints or opens.
+/// Failures of MySQL's pod, each with the output of its command.
 fn failures() -> Vec<(Value, &'static str, &'static str)> {
     let unbound = json!([{"type": "PodScheduled", "status": "False", "message": "unbound immediate PersistentVolumeClaims"}]);
     let small = json!([{"type": "PodScheduled", "status": "False", "message": "Insufficient memory"}]);
@@ -153,7 +154,7 @@ async fn log_of_a_failed_migration_is_found_by_its_command() {
     is_over(&house, "MigrationFailed").await;
 }
 
-/// The API server's own refusal, as the StatefulSet's controller would publish it.
+/// The API server's own refusal, as the StatefulSet's controller publishes it.
 #[tokio::test]
 async fn refused_pods_are_created_after_their_commands() {
     let house = House::open("advice-refused").await;
@@ -219,7 +220,9 @@ async fn unreachable_database_is_corrected_by_its_commands() {
     is_over(&house, "DatabaseUnreachable").await;
 }
 
-/// A bare API server enforces no policy: the command shows the policies, and the test opens the port.
+/// The command shows the policies, and the test opens the port.
+///
+/// A bare API server enforces no policy.
 #[tokio::test]
 async fn unreachable_replica_is_explained_by_its_command() {
     let house = with_external_database("advice-silent").await;

@@ -28,7 +28,7 @@ fn authorities(secret: &Secret) -> Vec<String> {
     text(secret, "ca.crt").split_inclusive("-----END CERTIFICATE-----\n").map(str::to_owned).collect()
 }
 
-/// As if time had passed.
+/// Moves a recorded time into the past.
 async fn date_back(house: &House, annotation: &str) {
     let patch = json!({"metadata": {"annotations": {annotation: LONG_AGO}}});
     let api: Api<Secret> = Api::namespaced(house.admin.clone(), &house.namespace);

@@ -1,4 +1,4 @@
-//! The database: its volume grows, its settings change, and it may be somebody else's.
+//! The database: volume expansion, changed settings, and external servers.
 
 use flaskblog_api::Child;
 use k8s_openapi::api::{
@@ -17,7 +17,7 @@ pub fn sized(size: &str) -> Value {
     json!({"database": {"managed": {"storage": {"size": size}}}})
 }
 
-/// A bound claim as the controllers would leave it, of a class that may or may not expand.
+/// A bound PVC, of a class that may or may not expand.
 pub async fn bound_claim(house: &House, expands: bool) -> Api<PersistentVolumeClaim> {
     let class = format!("class-{}", house.namespace);
     let classes: Api<StorageClass> = Api::all(house.admin.clone());
@@ -39,7 +39,7 @@ fn template_size(set: &DynamicObject) -> String {
     size.and_then(Value::as_str).unwrap().to_owned()
 }
 
-/// The StatefulSet that follows one without its pod. The test stands in for the garbage collector, which takes the finalizer.
+/// The StatefulSet that replaces one without its pod. The test removes the finalizer as the garbage collector does.
 async fn recreated(house: &House, before: &DynamicObject) -> DynamicObject {
     let sets = house.objects(Child::Database.kind());
     house
@@ -57,7 +57,7 @@ async fn recreated(house: &House, before: &DynamicObject) -> DynamicObject {
         .await
 }
 
-/// The volume grows whatever state the database is in: nothing here says that MySQL is ready.
+/// The volume expands although MySQL isn't ready here.
 #[tokio::test]
 async fn a_larger_size_grows_the_claim_and_then_makes_the_statefulset_anew_as_an_orphan() {
     let house = House::open("grows").await;
@@ -113,7 +113,7 @@ async fn refused_growth_is_taken_back_and_a_real_shrink_is_not() {
     let refused = house.apply("blog", sized("512Mi")).await.unwrap_err().to_string();
     assert!(refused.contains("it can return to status.storage.requested"), "{refused}");
     house.apply("blog", sized("2Gi")).await.unwrap();
-    // Leaving it all out is the default, the size of the claim.
+    // An empty spec means the default, which is the size of the PVC.
     house.apply("blog", json!({})).await.unwrap();
     house.settled("blog", 2).await;
     let status = house.blogs().get("blog").await.unwrap().status.unwrap();

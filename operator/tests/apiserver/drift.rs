@@ -1,4 +1,4 @@
-//! What others change: ours comes back, theirs stays, and a settled blog causes no write.
+//! Changes by other clients: the operator's fields are restored, others stay, and a converged blog causes no write.
 
 use std::time::Duration;
 
@@ -54,7 +54,9 @@ async fn a_changed_field_of_ours_is_repaired_and_what_others_added_stays() {
     assert_eq!(repaired.data["spec"]["template"]["metadata"]["annotations"]["restarted"], "now");
 }
 
-/// Ports are keyed by number: an apply alone would put ours beside the changed one, which is refused as a duplicate name.
+/// Ports are keyed by number.
+///
+/// An apply alone would add a second one, which the API server refuses as a duplicate name.
 #[tokio::test]
 async fn a_changed_port_number_is_repaired_and_the_node_port_stays() {
     let house = House::open("ports").await;
@@ -80,7 +82,7 @@ async fn a_changed_port_number_is_repaired_and_the_node_port_stays() {
 #[tokio::test]
 async fn a_field_that_the_spec_no_longer_names_loses_its_effect() {
     let house = House::open("removed").await;
-    // Of the first 86 ports, which the API server gives to nobody who doesn't ask (KEP-3668).
+    // One of the first 86 ports, which the API server assigns only on request (KEP-3668).
     let spec = json!({"service": {"nodePort": 30077}, "resources": {"limits": {"cpu": "1"}}});
     house.blog("blog", spec).await;
     house.apply("blog", json!({"service": {"type": "ClusterIP"}})).await.unwrap();
@@ -101,10 +103,10 @@ async fn every_owned_object_is_applied_by_one_field_manager() {
     for role in Child::ALL {
         let object = house.child("blog", role).await;
         let fields = object.managed_fields();
-        // A Secret is created by POST, once; everything else is applied.
+        // A Secret is created by POST, once. Everything else is applied.
         let is_ours = |one: &ManagedFieldsEntry| {
             let operation = one.operation.as_deref();
-            // The number of replicas waits for the autoscaler to take it.
+            // The number of replicas waits for the autoscaler to take it over.
             let waiting = role == Child::App && one.manager.as_deref() == Some("flaskblog-operator-replicas");
             waiting
                 || one.manager.as_deref() == Some(MANAGER)
@@ -117,7 +119,9 @@ async fn every_owned_object_is_applied_by_one_field_manager() {
     }
 }
 
-/// Invariant 3: nothing is written when nothing changes, however often it is looked at, and the port never moves.
+/// Invariant 3: reconciles without a change write nothing.
+///
+/// The node port stays.
 #[tokio::test]
 async fn fifty_forced_reconciles_of_a_settled_blog_write_nothing_and_keep_the_node_port() {
     let house = House::open("quiet").await;
@@ -137,7 +141,7 @@ async fn fifty_forced_reconciles_of_a_settled_blog_write_nothing_and_keep_the_no
     };
     let before = writes();
     for number in 0..50 {
-        // A stranger's annotation on a child wakes the operator and gives it nothing to do.
+        // An unknown annotation on a child triggers a reconcile without a write.
         let patch = json!({"metadata": {"annotations": {"poke": number.to_string()}}});
         let seen = reconciles();
         service_accounts.patch("blog", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
@@ -147,7 +151,7 @@ async fn fifty_forced_reconciles_of_a_settled_blog_write_nothing_and_keep_the_no
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut now = house.versions("blog").await;
-    // The ServiceAccount is the one that the test itself wrote to.
+    // The test itself changed the ServiceAccount.
     now[1].clone_from(&quiet[1]);
     assert_eq!(now, quiet);
     assert_eq!(port(house.child("blog", Child::AppService).await), node_port);
@@ -171,7 +175,7 @@ async fn a_restarted_operator_writes_nothing_to_a_settled_blog() {
     assert!(!house.ctx.metrics.text().contains("api_writes_total{"), "{}", house.ctx.metrics.text());
 }
 
-/// Another client writes over the status once, and then at every change of it.
+/// Another client overwrites the status once, then at every change.
 #[tokio::test]
 async fn an_overwritten_status_is_written_again_without_a_loop() {
     let house = House::with_settled_blog("overwritten").await;
@@ -202,7 +206,7 @@ async fn an_overwritten_status_is_written_again_without_a_loop() {
     assert!((1..=5).contains(&repairs), "{repairs} writes");
 }
 
-/// A client that sets a label back at every change of the Service.
+/// A client that reverts a label at every change of the Service.
 async fn set_back(services: Api<DynamicObject>) {
     let theirs = json!({"metadata": {"labels": {"app.kubernetes.io/part-of": "theirs"}}});
     let params = PatchParams { field_manager: Some("policy".into()), ..PatchParams::default() };
@@ -234,7 +238,7 @@ async fn a_client_that_reverts_every_write_is_named_without_a_storm() {
     reverting.abort();
 }
 
-/// What a merge patch of the operator's has written goes with the spec, too.
+/// Fields of the operator's merge patch are removed with the spec, too.
 #[tokio::test]
 async fn a_field_that_a_reset_wrote_goes_with_the_spec() {
     let mut house = House::with_settled_blog("reset").await;

@@ -1,4 +1,4 @@
-//! Fields of the spec that come and go, each with its effect and its end.
+//! Optional fields of the spec, each with its effect and its removal.
 
 use flaskblog_api::{Child, children::MANAGER};
 use kube::{
@@ -157,7 +157,7 @@ async fn a_suspended_blog_is_not_touched_and_says_what_is_left_undone() {
     assert!(conditions.iter().all(|one| one.type_ != "Suspended"), "{conditions:?}");
 }
 
-/// What the controllers would write while replicas or MySQL end.
+/// The status that controllers write while replicas or MySQL terminate.
 async fn ends(house: &House, role: Child) {
     let object = house.child("blog", role).await;
     let status = json!({"status": {"observedGeneration": object.metadata.generation, "replicas": 0, "readyReplicas": 0,
@@ -225,7 +225,7 @@ async fn under_manual_a_restart_waits_for_exactly_its_approval() {
         json!({"metadata": {"annotations": {"flaskblog.dev/approve": token}}})
     };
     let first = approve(&message);
-    // Another change after the approval isn't approved by it.
+    // The approval doesn't cover a later change.
     house.apply("blog", json!({"rolloutPolicy": "Manual", "title": "Weekly"})).await.unwrap();
     house.blogs().patch("blog", &PatchParams::default(), &Patch::Merge(first)).await.unwrap();
     let second = house
@@ -264,7 +264,7 @@ async fn under_manual_replicas_come_and_go_while_a_restart_waits() {
     }
     let message = house.condition("blog", "Ready", "False", "ApprovalPending").await;
     assert!(message.contains("flaskblog.dev/approve="), "{message}");
-    // Whoever held the number meanwhile is in nobody's way afterwards.
+    // The temporary field manager must not cause a conflict afterwards.
     house.apply("blog", json!({"title": "Daily", "replicas": 4})).await.unwrap();
     house
         .eventually("all of it is applied", || async {
@@ -275,7 +275,9 @@ async fn under_manual_replicas_come_and_go_while_a_restart_waits() {
     house.settled("blog", 4).await;
 }
 
-/// Strict, so a field that the real definitions don't know would be refused.
+/// Uses strict field validation against the real CRDs.
+///
+/// The API server would refuse a field that they lack.
 #[tokio::test]
 async fn monitoring_makes_objects_that_the_real_definitions_take_and_goes_with_its_fields() {
     let house = House::open("monitored").await;
@@ -305,7 +307,7 @@ async fn monitoring_makes_objects_that_the_real_definitions_take_and_goes_with_i
     gone(&house, Child::Alerts).await;
 }
 
-/// The real definition, and a recommender that is played.
+/// The real CRD, with a recommender that the test plays.
 #[tokio::test]
 async fn what_mysql_would_need_is_told_and_never_applied() {
     let house = House::open("recommended").await;

@@ -1,4 +1,4 @@
-//! Follows the advice of conditions: the commands of their messages, run by the real kubectl.
+//! Runs the commands of the conditions' messages with a real kubectl.
 
 use std::process::Command;
 
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::{commands::commands, house::House};
 
-/// The exit code of `timeout` when it ends a command.
+/// The exit code of `timeout` after it ended a command.
 const TIMED_OUT: i32 = 124;
 
-/// Runs one command in a shell, as a user would, and returns what it prints. `editor` changes the file that kubectl opens.
+/// Runs one command in a shell, and returns its output. `editor` changes the file that kubectl opens.
 async fn run(command: String, editor: &str) -> String {
     let path = format!("{}:{}", std::env::var("KUBE_BIN_DIR").unwrap(), std::env::var("PATH").unwrap());
     let cache = std::env::temp_dir().join(format!("kubectl-{}", std::process::id()));
@@ -40,7 +40,7 @@ fn chosen(message: &str, words: &str) -> Vec<String> {
     chosen
 }
 
-/// Runs the commands of a message that contain these words, and returns what they print.
+/// Runs a message's commands with these words. Returns their output.
 pub async fn follow(message: &str, words: &str) -> String {
     let mut printed = String::new();
     for command in chosen(message, words) {
@@ -49,7 +49,7 @@ pub async fn follow(message: &str, words: &str) -> String {
     printed
 }
 
-/// Runs a message's `kubectl edit`, and replaces that text in what it opens.
+/// Runs a message's `kubectl edit`, and replaces that text in the file.
 pub async fn edit(message: &str, from: &str, to: &str) {
     for command in chosen(message, "edit fb") {
         assert_ne!(run(command, &format!("sed -i s|{from}|{to}|")).await, "", "nothing was edited");
@@ -82,7 +82,7 @@ where
     api.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
 }
 
-/// Disturbs the operator again and again until it names that.
+/// Causes conflicting changes until the operator reports the contest.
 pub async fn contest(house: &House, disturb: impl AsyncFn()) {
     house
         .eventually("the contest is named", || async {
@@ -102,14 +102,14 @@ fn pods(house: &House) -> Api<Pod> {
     Api::namespaced(house.admin.clone(), &house.namespace)
 }
 
-/// Creates a pod as the controller of that child does, and returns the API server's refusal if there is one.
+/// Creates a pod as the child's controller does. Returns a refusal.
 pub async fn try_pod(house: &House, role: Child, name: &str) -> Result<(), String> {
     let template = house.child("blog", role).await.data["spec"]["template"].clone();
     let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
     pod["metadata"]["name"] = name.into();
     pod["metadata"]["labels"]["controller-revision-hash"] = "r".into();
     if role == Child::Database {
-        // Its volume is that of a template of claims.
+        // A template of PVCs defines its volume.
         let claim = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data-blog-mysql-0"}});
         pod["spec"]["volumes"].as_array_mut().unwrap().push(claim);
     }
@@ -120,7 +120,7 @@ pub async fn try_pod(house: &House, role: Child, name: &str) -> Result<(), Strin
     })
 }
 
-/// The same with a status as a kubelet would report it, and no ready pod in the child's status.
+/// Creates a pod with that status, and marks the child unready.
 pub async fn failing_pod(house: &House, role: Child, name: &str, status: Value) {
     try_pod(house, role, name).await.unwrap();
     pod_becomes(house, name, status).await;
@@ -136,7 +136,7 @@ pub async fn delete_pod(house: &House, name: &str) {
     pods(house).delete(name, &DeleteParams::default().grace_period(0)).await.unwrap();
 }
 
-/// A Deployment or StatefulSet with so many pods, of which so many are ready.
+/// Sets the numbers of pods and ready pods in a workload's status.
 pub async fn workload_becomes(house: &House, role: Child, replicas: i32, ready: i32) {
     let generation = house.child("blog", role).await.metadata.generation;
     let mut status = json!({"observedGeneration": generation, "replicas": replicas, "updatedReplicas": replicas,
@@ -148,14 +148,14 @@ pub async fn workload_becomes(house: &House, role: Child, replicas: i32, ready: 
     house.patch_status(role, "blog", json!({"status": status})).await;
 }
 
-/// A container's status; `state` holds `state` and `lastState`.
+/// A container's status. `state` holds `state` and `lastState`.
 pub fn container(name: &str, ready: bool, state: Value) -> Value {
     let mut container = json!({"name": name, "image": "i", "imageID": "", "ready": ready, "restartCount": 0});
     container.as_object_mut().unwrap().extend(state.as_object().unwrap().clone());
     container
 }
 
-/// A container that ends with this message again and again.
+/// A container that exits with this message again and again.
 pub fn crashing(name: &str, message: &str) -> Value {
     let end = json!({"exitCode": 1, "message": message});
     container(
@@ -174,7 +174,7 @@ pub fn running(name: &str, ready: bool) -> Value {
     container(name, ready, json!({"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}))
 }
 
-/// Makes the operator reconcile the blog: no watch brings what a kubelet reports.
+/// Triggers reconciles of the blog, since no watch delivers a kubelet's report.
 pub async fn reconcile(house: &House, count: usize) {
     let patch = json!({"metadata": {"annotations": {"example.com/count": count.to_string()}}});
     house.blogs().patch("blog", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

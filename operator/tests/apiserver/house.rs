@@ -1,4 +1,4 @@
-//! A namespace, an operator in it, and the words that the tests are told in.
+//! Test harness: a namespace with an operator, and the helpers of the tests.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -27,14 +27,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, time::Instant};
 
-/// How long a test waits for what should come within seconds.
+/// Timeout of a test for results that should arrive within seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 pub const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
 
 static PREPARED: OnceCell<()> = OnceCell::const_new();
 static OPTIONAL_KINDS: OnceCell<()> = OnceCell::const_new();
 
-/// The administrator's configuration, or a message that says how to get one.
+/// The administrator's configuration, or a message on how to create one.
 async fn admin_config() -> Config {
     let path = std::env::var("API_TEST_KUBECONFIG")
         .expect("API_TEST_KUBECONFIG is not set: run these tests with dev/apiserver.sh cargo test …");
@@ -42,7 +42,7 @@ async fn admin_config() -> Config {
     Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap()
 }
 
-/// A namespace of its own for each test, under Pod Security `restricted`, with an operator that watches only it.
+/// A namespace per test, under Pod Security `restricted`, with its own operator.
 pub struct House {
     pub admin: Client,
     pub namespace: String,
@@ -58,7 +58,7 @@ impl House {
         house
     }
 
-    /// The same with a blog `blog` that serves.
+    /// A harness with a ready blog `blog`.
     pub async fn with_settled_blog(name: &str) -> Self {
         let house = Self::open(name).await;
         house.blog("blog", json!({})).await;
@@ -66,14 +66,14 @@ impl House {
         house
     }
 
-    /// The same without an operator yet; it is to have the rights of that user.
+    /// A harness without an operator yet, which will have that user's permissions.
     pub async fn without_operator(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         OPTIONAL_KINDS.get_or_init(|| install_optional_kinds(admin.clone())).await;
         Self::as_it_is(name, user).await
     }
 
-    /// In a cluster without the Prometheus operator's definitions, unless somebody has installed them.
+    /// A harness that installs no optional CRDs.
     pub async fn as_it_is(name: &str, user: &str) -> Self {
         let admin = Client::try_from(admin_config().await).unwrap();
         PREPARED.get_or_init(|| prepare(admin.clone())).await;
@@ -86,7 +86,7 @@ impl House {
         Self { ctx, admin, namespace: name.into(), user: user.into(), stop: None }
     }
 
-    /// Starts an operator with the rights of the chart and no others.
+    /// Starts an operator with exactly the permissions of the chart.
     pub async fn start_operator(&mut self) {
         let clients = operator_clients(&self.user).await;
         self.ctx = context(&clients);
@@ -111,7 +111,7 @@ impl House {
         Api::namespaced_with(self.admin.clone(), &self.namespace, &kind.api_resource())
     }
 
-    /// Creates a blog and waits until its objects are there.
+    /// Creates a blog and waits until its objects exist.
     pub async fn blog(&self, name: &str, spec: Value) {
         self.apply(name, spec).await.unwrap();
         for role in Child::ALL {
@@ -124,7 +124,7 @@ impl House {
         }
     }
 
-    /// Creates a blog whose spec asks for every child that there can be, and waits until they are there.
+    /// Creates a blog with every child, and waits until they exist.
     pub async fn blog_with_every_child(&self, name: &str) {
         let spec = json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
             "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true},
@@ -135,12 +135,12 @@ impl House {
         }
     }
 
-    /// The child of that role, if there is one now.
+    /// The child of that role, if it exists now.
     pub async fn child_now(&self, blog: &str, role: Child) -> Option<DynamicObject> {
         self.objects(role.kind()).get_opt(&role.name(blog)).await.unwrap()
     }
 
-    /// Creates or changes a blog as `kubectl apply` would.
+    /// Creates or changes a blog as `kubectl apply` does.
     pub async fn apply(&self, name: &str, spec: Value) -> kube::Result<FlaskBlog> {
         let blog = json!({"apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog",
             "metadata": {"name": name}, "spec": spec});
@@ -153,7 +153,7 @@ impl House {
         self.eventually(&format!("{role:?} exists"), || async { api.get_opt(&name).await.unwrap() }).await
     }
 
-    /// Writes the status that controllers would write once everything runs.
+    /// Writes the status of running workloads, as controllers do.
     pub async fn workloads_become_ready(&self, blog: &str, replicas: i32) {
         let deployment = self.child(blog, Child::App).await;
         let status = json!({"status": {"observedGeneration": deployment.metadata.generation, "replicas": replicas,
@@ -165,7 +165,7 @@ impl House {
         self.patch_status(Child::Database, blog, status).await;
     }
 
-    /// What the Events of this namespace say.
+    /// The messages of the Events in this namespace.
     pub async fn events(&self) -> Vec<String> {
         let api: Api<Event> = Api::namespaced(self.admin.clone(), &self.namespace);
         let events = api.list(&Default::default()).await.unwrap();
@@ -188,7 +188,7 @@ impl House {
         .await
     }
 
-    /// Waits until `probe` gives something; on a time-out shows what the namespace looks like.
+    /// Waits until `probe` returns a value. On a timeout it prints the namespace's state.
     pub async fn eventually<T, F, P>(&self, what: &str, probe: P) -> T
     where
         P: Fn() -> F,
@@ -207,14 +207,14 @@ impl House {
         }
     }
 
-    /// Settles a blog and waits until the operator has nothing more to write.
+    /// Makes a blog ready and waits until the operator stops writing.
     pub async fn settled(&self, blog: &str, replicas: i32) {
         self.workloads_become_ready(blog, replicas).await;
         self.condition(blog, "Ready", "True", if replicas == 0 { "ScaledToZero" } else { "Ready" }).await;
         self.condition(blog, "Progressing", "False", "Settled").await;
     }
 
-    /// Resource versions of everything in the namespace that a blog is made of, the blog included.
+    /// Resource versions of all objects of a blog, including the blog.
     pub async fn versions(&self, blog: &str) -> Vec<Option<String>> {
         let mut versions = vec![self.blogs().get(blog).await.unwrap().metadata.resource_version];
         for role in Child::ALL {
@@ -236,13 +236,13 @@ fn context(clients: &Clients) -> Arc<Context> {
     Arc::new(Context::new(clients.calls.clone(), "test", settings))
 }
 
-/// The rights that the chart gives.
+/// The permissions of the chart.
 pub fn chart_rules() -> Value {
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator/files/rules.yaml");
     serde_yaml::from_str(&std::fs::read_to_string(rules).unwrap()).unwrap()
 }
 
-/// The CRD from Rust, and the ClusterRole from the chart's own file.
+/// Installs the CRD from Rust, and the ClusterRole of the chart.
 async fn prepare(admin: Client) {
     let params = PatchParams::apply("tests").force();
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
@@ -269,7 +269,9 @@ async fn prepare(admin: Client) {
     }
 }
 
-/// The Prometheus operator's and the vertical autoscaler's own definitions, and nothing that acts on them. Returns once they are served.
+/// Installs the optional CRDs, without controllers. Returns once they are served.
+///
+/// They belong to the Prometheus operator and the vertical autoscaler.
 pub async fn install_optional_kinds(admin: Client) {
     let crds: Api<CustomResourceDefinition> = Api::all(admin.clone());
     for file in std::fs::read_dir(std::env::var("OPTIONAL_CRDS").unwrap()).unwrap() {

@@ -1,4 +1,4 @@
-//! Two operators, as processes of their own: one works, the other stands by.
+//! Two operator processes: one leads, the other stands by.
 
 use std::process::{Child, Command, Stdio};
 
@@ -12,7 +12,7 @@ use crate::house::House;
 struct Operator(Child);
 
 impl Operator {
-    /// With the administrator's rights: what is tested is who works, not what one may.
+    /// Uses the administrator's permissions, since the test is about leader election.
     fn start(identity: &str, namespace: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_operator"))
             .args(["run", "--listen", "127.0.0.1:0", "--watch-namespace", namespace])
@@ -46,8 +46,9 @@ async fn holds(house: &House, identity: &str) -> Instant {
         .await
 }
 
-/// Fault case 12: a leader that was killed is followed within 20 s, one that ends in order at once, and one that slept
-/// through its Lease writes nothing more.
+/// Fault case 12: a killed leader is replaced within 20 s.
+///
+/// One that shuts down in order is replaced at once. A leader that was paused past its Lease writes nothing more.
 #[tokio::test]
 async fn a_leader_that_is_killed_ends_or_sleeps_is_followed_by_the_one_that_stands_by() {
     let mut house = House::open("leaders").await;

@@ -1,4 +1,4 @@
-//! A blog's life: rollouts, mistakes, deletion and return.
+//! A blog's life cycle: rollouts, mistakes, deletion and recreation.
 
 use flaskblog_api::{Child, DeletionPolicy, OwnedKind};
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -45,7 +45,7 @@ async fn ready_speaks_of_the_current_generation_only() {
     assert_eq!(ready.observed_generation, blog.metadata.generation);
 }
 
-/// A status computed for one blog must never be written to another one that took its name.
+/// A status must never be written to a later blog.
 #[tokio::test]
 async fn a_status_of_an_older_version_of_the_blog_is_not_written() {
     let house = House::open("older").await;
@@ -96,7 +96,7 @@ async fn a_stranger_of_the_same_name_is_reported_and_after_it_goes_the_blog_is_m
     assert!(message.contains("Service blog exists and isn't this blog's"), "{message}");
     assert_eq!(services.get("blog").await.unwrap().resource_version(), stranger.resource_version());
     services.delete("blog", &DeleteParams::default()).await.unwrap();
-    // Nothing of ours was there to be watched, so the next try comes by back-off.
+    // No managed object was there to be watched, so the retry comes by backoff.
     house.child("blog", Child::App).await;
 }
 
@@ -114,7 +114,7 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
         })
         .await;
     for role in Child::ALL {
-        // Any change of a child tells the operator that the blog isn't there.
+        // The watch event of any child reveals that its blog is gone.
         let poke = json!({"metadata": {"annotations": {"poke": "1"}}});
         if house.child_now("blog", role).await.is_some() {
             let api = house.objects(role.kind());
@@ -132,7 +132,7 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
         if house.child_now("blog", role).await.is_none() {
             continue;
         }
-        // What the garbage collector does.
+        // Deletes as the garbage collector does.
         let gone = DeleteParams::background().grace_period(0);
         house.objects(role.kind()).delete(&role.name("blog"), &gone).await.unwrap();
     }
@@ -144,7 +144,7 @@ async fn a_blog_that_comes_back_takes_up_its_kept_password() {
     assert_eq!(service.data["spec"]["ports"][0]["nodePort"], json!(node_port.unwrap()));
 }
 
-/// The API server gives a deleted Service's node port free a moment after the watch event.
+/// The API server releases the node port after the watch event.
 #[tokio::test]
 async fn deleted_service_returns_with_its_node_port() {
     let house = House::open("service").await;
@@ -154,7 +154,7 @@ async fn deleted_service_returns_with_its_node_port() {
     let (services, first) =
         (house.objects(Child::AppService.kind()), house.child("blog", Child::AppService).await);
     let mut uid = first.uid();
-    // More of them would count as another program's.
+    // A third deletion would count as a contest.
     for _ in 0..2 {
         services.delete("blog", &DeleteParams::background()).await.unwrap();
         let next = house
@@ -200,7 +200,7 @@ async fn what_kubectl_left_as_orphans_is_adopted_without_a_new_revision() {
         if house.child_now("blog", role).await.is_none() {
             continue;
         }
-        // The garbage collector would remove the owner; a finalizer keeps the blog until then.
+        // The garbage collector would delete its dependents. A finalizer keeps the blog until then.
         let orphaned = json!({"metadata": {"ownerReferences": null}});
         house
             .objects(role.kind())
@@ -222,7 +222,7 @@ async fn what_kubectl_left_as_orphans_is_adopted_without_a_new_revision() {
     assert_eq!(after.owner_references().len(), 1);
 }
 
-/// The first 86 node ports are given to nothing that doesn't ask for them.
+/// The first 86 node ports are assigned only on request.
 #[tokio::test]
 async fn taken_node_port_is_reported_and_heals_with_the_spec() {
     let house = House::open("impossible").await;

@@ -1,7 +1,7 @@
-//! Against a real kube-apiserver and etcd (`dev/apiserver.sh`), with exactly the rights that the chart gives.
+//! Tests against a real kube-apiserver and etcd (`dev/apiserver.sh`), with exactly the chart's permissions.
 //!
-//! No controllers and no nodes run, so readiness is written through the status subresource, and what the garbage
-//! collector would do is done by the test.
+//! No controllers and no nodes run. So the tests write readiness through the status subresource, and delete objects as the
+//! garbage collector does.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 

@@ -54,7 +54,9 @@ fn operator(arguments: &[&str]) -> (bool, String) {
     )
 }
 
-/// A blog without an operator is the same blog, and an operator that comes later takes it over as it is.
+/// A blog without an operator has the same objects.
+///
+/// An operator that is installed later adopts them unchanged.
 #[tokio::test]
 async fn what_is_rendered_is_what_the_operator_applies_and_is_taken_over_without_a_restart() {
     let mut house = House::open("rendered").await;

@@ -1,8 +1,8 @@
-//! Values that the schema refuses, as the API server would refuse them later in an object of the blog.
+//! Values that the schema rejects early, since the API server would refuse them in an object of the blog.
 
 use serde_json::{Value, json};
 
-/// What the API server would refuse in a child.
+/// Values that the API server would refuse in a child.
 pub fn refused_later() -> Vec<(Value, &'static str)> {
     let pods = |field: &str, value: Value| json!({"podTemplate": {field: value}});
     let ingress = |field: &str, value: Value| {
@@ -58,7 +58,7 @@ pub fn refused_later() -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// The same for host names, classes and amounts.
+/// Host names, classes and amounts that are refused in a child.
 pub fn refused_amounts_and_names() -> Vec<(Value, &'static str)> {
     let ingress = |field: &str, value: Value| {
         let mut ingress = json!({"host": "a.example"});

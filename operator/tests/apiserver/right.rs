@@ -1,4 +1,4 @@
-//! What the chart lets the operator do, right by right.
+//! The chart's permissions, one by one.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub struct Right {
 }
 
 impl Right {
-    /// Every right that the chart gives.
+    /// Every permission of the chart.
     pub fn all() -> BTreeSet<Self> {
         let texts = |value: &Value| -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
         let mut all = BTreeSet::new();
@@ -43,7 +43,7 @@ impl Right {
         matches!(self.verb.as_str(), "list" | "watch") && !matches!(self.resource.as_str(), "pods" | "events")
     }
 
-    /// What the API server says, so what somebody must be able to read somewhere.
+    /// The API server's message, which must appear where users look for it.
     pub fn words(&self) -> String {
         format!("cannot {} resource \"{}\"", self.verb, self.resource)
     }
@@ -53,21 +53,21 @@ impl Right {
     }
 }
 
-/// A spec that asks for every child.
+/// A spec that enables every child.
 pub fn whole() -> Value {
     json!({"ingress": {"host": "blog.example.org"}, "autoscaling": {"minReplicas": 2, "maxReplicas": 4},
         "monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true},
         "database": {"managed": {"recommendResources": true}}})
 }
 
-/// The same, and the data goes with the blog.
+/// A spec that enables every child, with policy `Delete`.
 pub fn owned() -> Value {
     let mut spec = whole();
     spec["deletionPolicy"] = "Delete".into();
     spec
 }
 
-/// A spec that asks for no more than it must.
+/// A minimal spec.
 pub fn bare() -> Value {
     json!({"replicas": 1, "networkPolicy": {"enabled": false}})
 }

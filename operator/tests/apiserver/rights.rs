@@ -1,5 +1,6 @@
-//! Each right of the chart taken away in turn, as after an upgrade of the operator without its chart: what fails is said with
-//! verb and resource, nothing spins, and all is well once the right is given back.
+//! Removes each permission of the chart in turn, as after an upgrade of the operator without its chart.
+//!
+//! The failure is reported with verb and resource, nothing hot-loops, and the blog recovers once the permission is restored.
 
 use std::{
     collections::BTreeSet,
@@ -27,12 +28,14 @@ use crate::{
     right::{Right, bare, owned, whole},
 };
 
-/// So many operators live side by side, each in a namespace of its own.
+/// Number of operators that run concurrently, each in its own namespace.
 const SIDE_BY_SIDE: usize = 20;
-/// More reconciles than this within the first seconds of a lacking right are a loop without a back-off.
+/// Largest number of reconciles in the first seconds of a missing permission.
+///
+/// More of them mean a hot loop without a backoff.
 const BUSY: u64 = 25;
 
-/// What the operators log.
+/// The operators' logs.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -48,14 +51,14 @@ impl Write for Log {
 }
 
 impl Log {
-    /// The lines that name somebody.
+    /// The lines that contain a user's name.
     fn of(&self, user: &str) -> String {
         let all = String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned();
         all.lines().filter(|line| line.contains(user)).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// An operator that lacks one right.
+/// An operator that lacks one permission.
 struct Case {
     house: House,
     right: Right,
@@ -90,7 +93,7 @@ impl Case {
         roles.patch("operator", &PatchParams::apply("tests").force(), &Patch::Apply(role)).await.unwrap();
     }
 
-    /// The whole story of one right.
+    /// Runs all steps for one permission.
     async fn told_and_healed(mut self) {
         self.provoke().await;
         self.told().await;
@@ -105,7 +108,7 @@ impl Case {
         assert!(gone.is_empty(), "{:?} was no reason to make {gone:?} anew", self.right);
     }
 
-    /// Does what needs the right.
+    /// Triggers a request that needs the permission.
     async fn provoke(&mut self) {
         match (self.right.resource.as_str(), self.right.verb.as_str()) {
             ("events", "patch") => self.stranger().await,
@@ -132,7 +135,7 @@ impl Case {
         }
     }
 
-    /// A blog with somebody else's database, in whose way lies what is left of an own one.
+    /// An external database, and leftover objects of a managed one.
     async fn provoke_leftovers(&mut self) {
         let labels = json!({"app.kubernetes.io/managed-by": "flaskblog-operator",
             "app.kubernetes.io/name": "flaskblog", "app.kubernetes.io/instance": "blog"});
@@ -165,7 +168,9 @@ impl Case {
         self.house.apply("blog", spec).await.unwrap();
     }
 
-    /// What the watches tell needs no reading; what is looked at every ten minutes does, whatever they tell.
+    /// Triggers the periodic full read.
+    ///
+    /// Watch events need no reads, so only that one needs the permission.
     async fn periodic_look(&self) {
         let blog = self.house.blogs().get("blog").await.unwrap();
         self.house.ctx.children.invalidate(&blog.metadata.uid.unwrap());
@@ -177,14 +182,14 @@ impl Case {
         }
     }
 
-    /// Somebody else's object of a child's name, which fails again and again in the same words.
+    /// An unmanaged object with a child's name, whose error repeats unchanged.
     async fn stranger(&self) {
         let stranger = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "blog"}, "spec": {"ports": [{"port": 1}]}});
         let services = self.house.objects(OwnedKind::Service);
         services.create(&PostParams::default(), &serde_json::from_value(stranger).unwrap()).await.unwrap();
     }
 
-    /// MySQL's claim, as its StatefulSet would have made it.
+    /// MySQL's PVC, as its StatefulSet creates it.
     async fn claim(&self) {
         let labels = json!({"app.kubernetes.io/name": "flaskblog", "app.kubernetes.io/instance": "blog",
             "app.kubernetes.io/managed-by": "flaskblog-operator"});
@@ -195,7 +200,7 @@ impl Case {
         claims.create(&PostParams::default(), &serde_json::from_value(claim).unwrap()).await.unwrap();
     }
 
-    /// A pod whose StatefulSet is created again, as its volume grows.
+    /// A pod whose StatefulSet is recreated, as its volume expands.
     async fn growing_pod(&self) {
         self.every_child().await;
         self.database_pod().await;
@@ -205,14 +210,14 @@ impl Case {
         self.apply(spec).await;
     }
 
-    /// The controller has seen that MySQL's pod is wanted, and makes none.
+    /// The controller has observed the StatefulSet, and creates no pod.
     async fn missing_pod(&self) {
         let set = self.house.child("blog", Child::Database).await;
         let status = json!({"status": {"observedGeneration": set.metadata.generation, "replicas": 0}});
         self.house.patch_status(Child::Database, "blog", status).await;
     }
 
-    /// MySQL's pod, of a template before the newest and not ready.
+    /// MySQL's pod, not ready and with an older template than the newest.
     async fn stuck_pod(&self) {
         let set = self.database_pod().await;
         let status = json!({"status": {"observedGeneration": set.metadata.generation, "replicas": 1,
@@ -227,7 +232,7 @@ impl Case {
         let mut pod = json!({"metadata": template["metadata"], "spec": template["spec"]});
         pod["metadata"]["name"] = "blog-mysql-0".into();
         pod["metadata"]["labels"]["controller-revision-hash"] = "old".into();
-        // Its volume is that of a template of claims, which no controller fills in here.
+        // A template of PVCs defines its volume, and no controller fills it in here.
         let data = json!({"name": "data", "emptyDir": {}});
         pod["spec"]["volumes"].as_array_mut().unwrap().push(data);
         let pods: Api<Pod> = Api::namespaced(self.house.admin.clone(), &self.house.namespace);
@@ -235,7 +240,7 @@ impl Case {
         set
     }
 
-    /// The failure is said where somebody looks for it, with what is lacking.
+    /// Checks that every report of the failure names the missing permission.
     async fn told(&self) {
         let words = self.right.words();
         let what = format!("{words} is told");
@@ -254,7 +259,7 @@ impl Case {
             _ if self.right.is_of_a_watch() => "watch_errors_total{kind=",
             _ => "reconciles_total{result=\"Forbidden\"}",
         };
-        // Counted a moment after it is said.
+        // The counter follows shortly after the report.
         let counted = async || self.house.ctx.metrics.text().contains(series).then_some(());
         self.house.eventually(&format!("{words} is counted"), counted).await;
     }
@@ -281,7 +286,7 @@ impl Case {
         uids
     }
 
-    /// Whether the story ends with this object gone, or made anew.
+    /// Whether this object is deleted or recreated in the end.
     fn is_to_go(&self, role: Child) -> bool {
         let of_mysql = matches!(role, Child::Database | Child::DatabaseService);
         let goes = if self.is_of_leftovers() { of_mysql } else { role.kind().is_optional() && !of_mysql };
@@ -292,13 +297,13 @@ impl Case {
         self.right.is("services", "delete") || self.right.is("statefulsets", "delete")
     }
 
-    /// By itself: nobody touches the blog after the right is back.
+    /// Checks the recovery by the restored permission alone.
     async fn healed(&self) {
         let house = &self.house;
         match (self.right.resource.as_str(), self.right.verb.as_str()) {
             ("pods", "delete") => self.gone_pod().await,
             (_, "delete") => self.gone().await,
-            // A watch that works again is known to work once it receives something.
+            // A recovered watch counts as working once it receives an event.
             ("persistentvolumeclaims", "watch") => self.claim().await,
             ("events", "patch") => {
                 self.repeated().await;
@@ -318,7 +323,7 @@ impl Case {
             .await;
     }
 
-    /// What still fails.
+    /// Conditions and watches that still fail.
     async fn failing(&self) -> Vec<String> {
         let mut failing = self.house.ctx.watch_failures.failing();
         failing.extend(Some(self.ready_message().await).filter(|message| !message.is_empty()));
@@ -344,7 +349,7 @@ impl Case {
         self.house.eventually("the stuck pod is going", gone).await;
     }
 
-    /// The Event that comes again is told as a series.
+    /// Checks that a repeated Event becomes a series.
     async fn repeated(&self) {
         let api: Api<k8s_openapi::api::events::v1::Event> =
             Api::namespaced(self.house.admin.clone(), &self.house.namespace);
@@ -370,7 +375,7 @@ async fn without_any_one_of_its_rights_the_operator_says_which_and_heals_when_it
     stream::iter(stories).buffer_unordered(SIDE_BY_SIDE).collect::<Vec<()>>().await;
 }
 
-/// The same answer as when a storage class can't expand, but for its words.
+/// Only the message differs from that of an unexpandable storage class.
 #[tokio::test]
 async fn a_volume_that_the_operator_may_not_grow_is_no_refusal_of_the_storage_class() {
     let may_not = |right: &Right| right.is("persistentvolumeclaims", "patch");

@@ -27,7 +27,7 @@ impl Kept {
         data.get(key).map(|bytes| String::from_utf8(bytes.0.clone()).unwrap())
     }
 
-    /// Waits until a key isn't what it was; gives the new value.
+    /// Waits until a key's value has changed, and returns the new one.
     async fn changed(&self, house: &House, key: &str, old: &str) -> String {
         let what = format!("{key} changes");
         house.eventually(&what, || async { self.key(key).await.filter(|now| now != old) }).await
@@ -48,7 +48,7 @@ async fn rolled(house: &House, annotation: &str, word: &str) {
         .await;
 }
 
-/// Interrupted in the middle: another operator finishes it.
+/// Another operator finishes an interrupted rotation.
 #[tokio::test]
 async fn a_new_password_stands_beside_the_old_one_until_every_replica_has_started_since() {
     let mut house = House::with_settled_blog("rotates").await;
@@ -70,7 +70,7 @@ async fn a_new_password_stands_beside_the_old_one_until_every_replica_has_starte
         .await;
     assert_eq!((secret.key("password").await, secret.key("root-password").await), (Some(new.clone()), root));
     house.settled("blog", 2).await;
-    // The same word again asks for nothing.
+    // The same value again requests no rotation.
     ask(&house, "flaskblog.dev/other", "x").await;
     house.apply("blog", json!({"title": "Later"})).await.unwrap();
     house
@@ -103,7 +103,9 @@ async fn a_session_key_is_accepted_by_all_before_it_signs() {
         .await;
 }
 
-/// What the keeper in MySQL's pod reads. No pod is rolled, so nobody waits for a replica.
+/// Only the keeper in MySQL's pod reads it.
+///
+/// So no pod is rolled, and no step waits for replicas.
 #[tokio::test]
 async fn root_gets_a_new_password_beside_its_earlier_ones_and_no_pod_is_rolled() {
     let house = House::open("root").await;
@@ -144,7 +146,7 @@ async fn root_gets_a_new_password_beside_its_earlier_ones_and_no_pod_is_rolled()
     assert!(events.iter().any(|note| note == told), "{events:?}");
 }
 
-/// Both in one write: no version of the Secret has only one of them.
+/// Both change in one write of the Secret.
 #[tokio::test]
 async fn the_account_and_root_asked_for_together_are_rotated_together() {
     let house = House::with_settled_blog("together").await;
@@ -172,7 +174,7 @@ async fn what_is_older_than_the_spec_says_is_rotated_once_and_the_event_says_why
     house.settled("blog", 2).await;
     let secret = Kept::of(&house, "blog-mysql");
     let first = secret.key("password").await.unwrap();
-    // Rotated long ago, as the Secret says then.
+    // The Secret records a rotation of long ago.
     let past = json!({"flaskblog.dev/rotated-at": "2020-01-01T00:00:00Z", "flaskblog.dev/root-rotated-at": "2020-01-01T00:00:00Z"});
     let patch = json!({"metadata": {"annotations": past}});
     secret.secrets.patch("blog-mysql", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the API server accepts, refuses and shows.
+//! Values that the API server accepts, refuses and shows.
 
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     refused_later::{refused_amounts_and_names, refused_later},
 };
 
-/// One row a rule: a value that it refuses, and words of the message that says what to write instead.
+/// Refused values, one per rule, with the remedy of the message.
 fn refused() -> Vec<(Value, &'static str)> {
     let storage = |storage: Value| json!({"database": {"managed": {"storage": storage}}});
     vec![
@@ -44,7 +44,7 @@ fn refused() -> Vec<(Value, &'static str)> {
     ]
 }
 
-/// The same for fields that come and go.
+/// Refused values of optional fields.
 fn refused_features() -> Vec<(Value, &'static str)> {
     vec![
         (json!({"rolloutPolicy": "Never"}), "supported values: \"Immediate\", \"Manual\""),
@@ -219,7 +219,7 @@ async fn storage_never_shrinks_or_changes_its_class_and_the_message_says_so() {
         ),
         (managed(json!({"size": "2Gi"})), "storageClassName can't change"),
         (managed(json!({"size": "2Gi", "storageClassName": "slow"})), "storageClassName can't change"),
-        // Leaving it all out would be the default size.
+        // An empty spec would mean the default size.
         (json!({}), "storage.size can grow but never shrink"),
     ] {
         let error = house.apply("blog", spec).await.unwrap_err().to_string();
@@ -287,7 +287,7 @@ async fn every_field_is_explained() {
                 field["description"].as_str().is_some_and(|text| text.len() > 8),
                 "{path} has no description"
             );
-            // Kubernetes' own type, explained in its own reference.
+            // The reference of Kubernetes documents its own type.
             if path != ".status.conditions" && path != ".spec.podTemplate.affinity" {
                 check(&path, field);
             }
@@ -300,7 +300,9 @@ async fn every_field_is_explained() {
     check(".status", &schema["status"]);
 }
 
-/// The namespace enforces Pod Security `restricted`, so the API server itself judges the pods of the templates.
+/// The API server itself validates the templates' pods.
+///
+/// The namespace enforces Pod Security `restricted`.
 #[tokio::test]
 async fn pods_of_both_templates_pass_pod_security_restricted() {
     use flaskblog_api::Child;
@@ -312,7 +314,7 @@ async fn pods_of_both_templates_pass_pod_security_restricted() {
         let workload: DynamicObject = house.child("blog", role).await;
         let mut pod = workload.data["spec"]["template"].clone();
         pod["metadata"]["name"] = "probe".into();
-        // The claim's volume is added by the StatefulSet controller, which doesn't run here.
+        // The StatefulSet controller adds the PVC's volume and doesn't run here.
         let volumes = pod["spec"]["volumes"].as_array_mut().unwrap();
         if role == Child::Database {
             volumes

@@ -1,4 +1,4 @@
-//! Fault case 6: whatever came before, the last spec alone decides how the objects look.
+//! Fault case 6: only the last spec determines the objects, whatever came before.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::house::House;
 
-/// Specs that set what others leave out. Sleep isn't among them: its steps wait for what controllers report, and none runs here.
+/// Specs that set what others omit. Hibernation is left out, since its steps wait for controllers and none runs here.
 fn specs() -> Vec<Value> {
     vec![
         json!({"replicas": 4, "title": "One", "resources": {"limits": {"cpu": "1", "memory": "128Mi"}}}),
@@ -28,14 +28,14 @@ fn specs() -> Vec<Value> {
     ]
 }
 
-/// The specs of all children, without what the cluster chooses.
+/// The specs of all children, without the cluster's choices.
 async fn shape(house: &House, blog: &str) -> BTreeMap<String, Value> {
     let mut shape = BTreeMap::new();
     for role in Child::ALL {
         let Some(object) = house.child_now(blog, role).await else { continue };
         let mut spec = object.data["spec"].clone();
         if role == Child::App && house.child_now(blog, Child::Autoscaler).await.is_some() {
-            // The autoscaler's, whatever it was before.
+            // The autoscaler's field, whatever its value was before.
             spec.as_object_mut().unwrap().remove("replicas");
         }
         if role.kind() == flaskblog_api::OwnedKind::Service {
@@ -53,7 +53,7 @@ async fn shape(house: &House, blog: &str) -> BTreeMap<String, Value> {
     shape
 }
 
-/// As far as the operator gets while no controller runs: until the last spec's generation is reported.
+/// Waits until the last generation is reported, the furthest state without controllers.
 async fn reported(house: &House, blog: &str) {
     house
         .eventually("the newest spec is reported", || async {
@@ -68,7 +68,7 @@ async fn reported(house: &House, blog: &str) {
 async fn after_any_sequence_of_specs_the_objects_are_those_of_a_fresh_blog_with_the_last_one() {
     let house = House::open("sequences").await;
     let specs = specs();
-    // A fixed walk through pairs of specs, so that a failure is the same one again tomorrow.
+    // A fixed walk through pairs of specs, so that a failure is reproducible.
     let mut seed = 7_usize;
     house.apply("walker", json!({})).await.unwrap();
     for round in 0..12 {

@@ -1,4 +1,4 @@
-//! MySQL's volume has one server, whatever another client does to the StatefulSet.
+//! Only one server uses MySQL's volume, whatever another client changes in the StatefulSet.
 
 use flaskblog_api::Child;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -11,7 +11,7 @@ fn names(set: &DynamicObject, list: &str) -> Vec<String> {
     items.iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What decides which programs use the volume.
+/// The fields that determine which containers use the volume.
 fn layout(set: &DynamicObject) -> [Vec<String>; 3] {
     ["containers", "initContainers", "volumes"].map(|list| names(set, list))
 }
@@ -20,7 +20,7 @@ fn second_mysql(volume: &str) -> Value {
     json!({"name": "mysqlx", "image": "mysql:9.7", "volumeMounts": [{"name": volume, "mountPath": "/var/lib/mysql"}]})
 }
 
-/// Edits the StatefulSet, and follows the blog until it is ready without the edit.
+/// Edits the StatefulSet. Waits until the blog is ready without the edit.
 async fn edit_and_recover<P: serde::Serialize + std::fmt::Debug>(
     house: &House,
     params: PatchParams,
@@ -67,7 +67,7 @@ async fn renamed_mysql_container_does_not_stay_beside_ours() {
     edit_and_recover(&house, PatchParams::default(), json_patch(rename)).await;
 }
 
-/// By another name of the volume, and held by an apply of its own.
+/// The edit uses another volume name and its own field manager.
 #[tokio::test]
 async fn applied_container_on_the_claim_itself_is_removed() {
     let house = House::with_settled_blog("claim-mysql").await;
@@ -77,7 +77,9 @@ async fn applied_container_on_the_claim_itself_is_removed() {
     edit_and_recover(&house, PatchParams::apply("sidecars"), Patch::Apply(apply)).await;
 }
 
-/// The edit restarts MySQL already; waiting would leave two servers on the volume.
+/// The edit already restarts MySQL.
+///
+/// Waiting for an approval would leave two servers on the volume.
 #[tokio::test]
 async fn second_container_is_removed_without_an_approval() {
     let house = House::open("unapproved-mysql").await;
