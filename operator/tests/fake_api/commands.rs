@@ -1,4 +1,4 @@
-//! The kubectl commands in messages: each parses by a shell's rules, and names its namespace.
+//! The kubectl commands in messages: each is valid shell and names its namespace.
 
 use flaskblog_api::Child;
 use operator::model::{
@@ -18,7 +18,7 @@ const VERBS: [&str; 14] = [
     "annotate", "apply", "create", "delete", "describe", "edit", "exec", "get", "label", "logs", "patch",
     "rollout", "scale", "wait",
 ];
-/// What follows a command in a sentence, or in a pipe.
+/// Words that follow a command in a sentence or a pipe.
 const ENDS: [&str; 5] = ["|", "names", "shows", "and", "or"];
 
 /// The words of each command that a message advises.
@@ -26,7 +26,9 @@ fn commands(message: &str) -> Vec<Vec<String>> {
     message.match_indices("kubectl ").map(|(start, _)| words(&message[start..])).collect()
 }
 
-/// Up to where a person would stop copying: an unquoted sign of the sentence, or a word that goes on with it.
+/// Splits a command into words.
+///
+/// It ends at unquoted punctuation of the sentence or at a word of [`ENDS`].
 fn words(text: &str) -> Vec<String> {
     let mut lexer = Shlex::new(text);
     let mut words = Vec::new();
@@ -50,7 +52,7 @@ fn namespace(words: &[String]) -> Option<&str> {
     words.get(at + 1).map(String::as_str)
 }
 
-/// Every command in a message can be pasted.
+/// Checks that every command in a message can be pasted.
 pub fn check(message: &str) {
     for words in commands(message) {
         let verb = words.get(1).map(String::as_str).unwrap_or_default();
@@ -62,7 +64,7 @@ pub fn check(message: &str) {
     }
 }
 
-/// Every message of a FlaskBlog's status.
+/// Checks every message of a FlaskBlog's status.
 pub fn check_status(blog: &Value) {
     let status = &blog["status"];
     let conditions = status["conditions"].as_array().into_iter().flatten();
@@ -74,7 +76,7 @@ pub fn check_status(blog: &Value) {
     }
 }
 
-/// One refusal of every kind.
+/// One refusal of every variant.
 fn refusals(id: &BlogMeta) -> Vec<Invalid> {
     let (name, namespace) = ("daily-mysql".to_owned(), id.namespace.clone());
     let kind = "StatefulSet".to_owned();

@@ -1,4 +1,4 @@
-//! Others that change the blog's objects back, and blogs that don't get ready.
+//! Contested objects, and blogs that don't become ready.
 
 use kube::runtime::{controller::Action, watcher::Event};
 use operator::context::Context;
@@ -8,7 +8,9 @@ use super::*;
 const SERVICE: &str = "/api/v1/namespaces/press/services/daily";
 const AUTOSCALERS: &str = "/apis/autoscaling/v2/namespaces/press/horizontalpodautoscalers";
 
-/// Reconciles again and again while another client makes the same change before each time, and returns the writes.
+/// Reconciles after each of several equal changes by another client.
+///
+/// Returns the writes.
 async fn contested(fake: &FakeApi, ctx: &Arc<Context>, path: &str, change: fn(&mut Value)) -> Vec<String> {
     fake.take_writes();
     for _ in 0..20 {
@@ -48,7 +50,7 @@ async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
     assert!(fake.take_writes().contains(&"PATCH services/daily".to_owned()));
 }
 
-/// The Service may lead nowhere until the other client ends.
+/// The Service may select no pods until the other client stops.
 #[tokio::test]
 async fn contested_selector_of_the_service_ends_ready() {
     let fake = fake_with(json!({}));
@@ -98,7 +100,7 @@ async fn client_that_creates_what_is_deleted_is_named() {
     assert!(message.starts_with("backup-tool keeps creating Ingress daily"), "{message}");
     assert!(message.contains("kubectl get ingresses daily --namespace press"), "{message}");
     assert_eq!(condition(&fake, "Ready")["status"], "True", "the blog serves");
-    // A spec that asks for it ends the contest.
+    // A spec that enables it ends the contest.
     fake.edit(BLOG, |blog| blog["spec"] = json!({"ingress": {"host": "b.example"}}));
     look(&fake, &ctx).await;
     assert_eq!(fake.get(path).unwrap()["spec"]["rules"][0]["host"], "b.example");
@@ -133,7 +135,7 @@ async fn a_paused_deployment_goes_on() {
     fake.edit(&path, |deployment| deployment["spec"]["paused"] = json!(true));
     step(&fake).await.unwrap();
     assert_eq!(fake.get(&path).unwrap()["spec"]["paused"], false);
-    // The API server leaves out what is false.
+    // The API server omits false values.
     fake.edit(&path, |deployment| drop(deployment["spec"].as_object_mut().unwrap().remove("paused")));
     fake.take_writes();
     step(&fake).await.unwrap();
@@ -150,7 +152,9 @@ async fn unready() -> (FakeApi, Arc<Context>) {
     (fake, ctx)
 }
 
-/// Wakes up as the controller would; returns the seconds until the next time, at most those of the periodic reconcile.
+/// Wakes up as the controller does. Returns the next delay in seconds.
+///
+/// The periodic reconcile bounds it.
 async fn wake_up(fake: &FakeApi, ctx: &Arc<Context>) -> u64 {
     let action = look(fake, ctx).await;
     let is_next = |seconds: &u64| action == Action::requeue(Duration::from_secs(*seconds));
@@ -219,7 +223,7 @@ async fn lost_event_is_made_good_in_one_minute_at_any_time() {
     }
 }
 
-/// What the cluster stores while the watches stay silent.
+/// Changes the stored objects without a watch event.
 fn change_status(fake: &FakeApi) {
     workloads_become_ready(fake, 2);
     for path in [format!("{APPS}/deployments/daily"), format!("{APPS}/statefulsets/daily-mysql")] {

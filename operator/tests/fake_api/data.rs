@@ -1,4 +1,4 @@
-//! To whom data and credentials belong, whatever else happens.
+//! Owners of data and credentials under every fault.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ async fn a_strangers_volume_is_not_taken_and_nobody_is_advised_to_delete_it() {
     assert!(fake.get(&format!("{APPS}/statefulsets/daily-mysql")).is_none());
 }
 
-/// Fault case 7: a class that doesn't exist, then the right one. The claim of the first try waits for ever.
+/// Fault case 7: a missing class, then the right one. The PVC of the first attempt stays pending for ever.
 #[tokio::test]
 async fn a_claim_that_never_got_a_volume_and_asks_for_something_else_is_reported_with_the_command() {
     let spec = json!({"database": {"managed": {"storage": {"storageClassName": "standard"}}}});
@@ -50,7 +50,7 @@ async fn a_claim_that_never_got_a_volume_and_asks_for_something_else_is_reported
     assert_eq!(step(&fake).await.unwrap_err().reason(), "CredentialsMissing", "the same class and size");
 }
 
-/// Who says Retain must be able to rely on it, also while something else of the blog can't be applied.
+/// Users rely on `Retain`, also while another object is refused.
 #[tokio::test]
 async fn retain_takes_effect_though_the_rest_of_the_spec_fails() {
     for obstacle in ["a refused write", "a stranger's object"] {

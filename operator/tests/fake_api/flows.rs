@@ -1,5 +1,5 @@
-//! Fault case 1 for every flow: whatever write is the last before a crash, carried out or not, the next operator ends with
-//! the same objects.
+//! Fault case 1 for every flow: after a crash at any write, carried out or not, the next operator converges to the same
+//! objects.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
     support::fake::{FakeApi, Fault},
 };
 
-/// A change of the spec, and what the blog is like when it has come to rest.
+/// A change of the spec, and the blog's state once converged.
 struct Flow {
     name: &'static str,
     from: Value,
@@ -44,7 +44,7 @@ fn flows() -> Vec<Flow> {
     ]
 }
 
-/// What controllers and kubelets make of the objects that are there now.
+/// Updates statuses as controllers and kubelets do.
 fn the_cluster_follows(fake: &FakeApi) {
     let deployment = format!("{APPS}/deployments/daily");
     if fake.get(&deployment).is_some() {
@@ -68,7 +68,7 @@ fn the_cluster_follows(fake: &FakeApi) {
     });
 }
 
-/// Reconciles until nothing is written any more. An error is tried again, as the work queue does.
+/// Reconciles until no write is left. An error is retried, as by the work queue.
 async fn rest(fake: &FakeApi) {
     for _ in 0..30 {
         fake.take_writes();
@@ -89,7 +89,7 @@ async fn at_rest_with(spec: &Value) -> FakeApi {
     fake
 }
 
-/// The claim is there from the start, so its passwords have to be too.
+/// The PVC exists from the start, so its passwords must exist too.
 fn kept_secret() -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "stringData": {"password": "kept"},
         "metadata": {"name": "daily-mysql", "labels": {"app.kubernetes.io/managed-by": "flaskblog-operator",
@@ -133,7 +133,7 @@ async fn every_flow_that_is_interrupted_at_any_write_ends_as_an_undisturbed_one(
     }
 }
 
-/// Runs the flow until its write of that number, which fails as everything does after it. Says whether it came so far.
+/// Runs the flow with a crash at that write. Returns whether it got that far.
 async fn crash_at(fake: &FakeApi, at: usize, fault: Fault) -> bool {
     let mut done = 0;
     for _ in 0..10 {

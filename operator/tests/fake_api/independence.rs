@@ -1,4 +1,4 @@
-//! One fault stops nothing that doesn't depend on it.
+//! A fault blocks only the objects that depend on it.
 
 use flaskblog_api::{Child, OwnedKind};
 use serde_json::json;
@@ -13,10 +13,12 @@ fn refuse_service(fake: &FakeApi) {
     fake.disturb(|line, _| (line == "PATCH services/daily").then_some(Fault::Refused(422)));
 }
 
-/// So often that the node port is given up: another Service has it.
+/// Attempts after which the node port is given up.
+///
+/// Another Service has it then.
 const TAKEN: usize = 3;
 
-/// The node port that is requested isn't free at the first writes.
+/// Refuses the requested node port at the first writes.
 fn refuse_port(fake: &FakeApi, mut refusals: usize) {
     fake.disturb(move |line, _| {
         let refused = line == "PATCH services/daily" && refusals > 0;
@@ -25,7 +27,7 @@ fn refuse_port(fake: &FakeApi, mut refusals: usize) {
     });
 }
 
-/// F1: the periodic read of every child finds an object that this blog doesn't need.
+/// F1: the periodic read finds an unmanaged object that isn't needed.
 #[tokio::test]
 async fn a_foreign_object_that_is_not_needed_changes_nothing() {
     for path in [
@@ -60,7 +62,7 @@ async fn a_foreign_object_that_is_needed_stops_only_itself() {
     assert_eq!(condition(&fake, "Degraded")["reason"], "NameConflict");
 }
 
-/// Row 13: a node port that another Service has.
+/// Row 13: another Service has the node port.
 #[tokio::test]
 async fn a_refused_service_holds_back_no_other_object() {
     let fake = fake_with(json!({}));
@@ -91,7 +93,7 @@ async fn a_refused_object_does_not_keep_a_dropped_one() {
     assert!(fake.get(PDB).is_none());
 }
 
-/// F3: the certificate ends after 90 days, whatever else is wrong.
+/// F3: the certificate expires after 90 days, whatever else fails.
 #[tokio::test]
 async fn a_due_certificate_is_renewed_whatever_else_fails() {
     let tls = format!("{NS}/secrets/daily-mysql-tls");
@@ -209,7 +211,7 @@ async fn load_balancer_without_an_address_is_named() {
     assert_eq!(message(), "2 of 2 replicas serve");
 }
 
-/// Row 3: the Secret holds garbage, and nothing is due.
+/// Row 3: the Secret holds garbage, and no renewal is due.
 #[tokio::test]
 async fn broken_certificate_is_generated_again() {
     for (key, is_authority) in [("tls.crt", false), ("ca.crt", true)] {
@@ -239,7 +241,7 @@ async fn broken_certificate_is_generated_again() {
     }
 }
 
-/// A finalizer of another client holds it, perhaps for ever.
+/// The finalizer of another client may block its deletion for ever.
 #[tokio::test]
 async fn a_child_being_deleted_stops_only_itself() {
     let fake = fake_with(json!({}));

@@ -1,4 +1,4 @@
-//! One reconcile after another against a fake API server: order of calls, errors to status, crashes at every write.
+//! Reconciles against a fake API server: order of calls, errors in the status, crashes at every write.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
@@ -40,7 +40,7 @@ const PDB: &str = "/apis/policy/v1/namespaces/press/poddisruptionbudgets/daily";
 
 const CLAIM: &str = "/api/v1/namespaces/press/persistentvolumeclaims/data-daily-mysql-0";
 
-/// A claim as the StatefulSet's controller makes it.
+/// A PVC as the StatefulSet's controller creates it.
 fn claim(spec: &Value) -> Value {
     json!({
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": spec,
@@ -49,7 +49,7 @@ fn claim(spec: &Value) -> Value {
     })
 }
 
-/// The name of the blog and of its namespace differ on purpose: swapped ones would show.
+/// A FlaskBlog. Its name and namespace differ on purpose, so that swapped ones fail.
 fn blog(spec: Value) -> Value {
     json!({
         "apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog",
@@ -70,13 +70,13 @@ fn fake_with(spec: Value) -> FakeApi {
     fake
 }
 
-/// One reconcile, as the controller would start it: with the blog as it is stored now.
+/// One reconcile of the stored blog, as the controller starts it.
 async fn step(fake: &FakeApi) -> Result<(), Error> {
     let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
     alone(blog, context(fake)).await.map(|_| ())
 }
 
-/// The only reconcile of a process, which has a place for it.
+/// The only reconcile of a process, with a permit for it.
 async fn alone(blog: FlaskBlog, ctx: Arc<Context>) -> Result<Action, Error> {
     let (blogs, mut writer) = reflector::store();
     writer.apply_watcher_event(&Event::Apply(blog.clone()));
@@ -89,7 +89,7 @@ async fn look(fake: &FakeApi, ctx: &Arc<Context>) -> Action {
     alone(blog, Arc::clone(ctx)).await.unwrap()
 }
 
-/// The definitions of kinds arrive that a cluster may lack.
+/// Adds optional kinds to discovery.
 fn serve(fake: &FakeApi, group: &str, kinds: &[(&str, &str)]) {
     let resources: Vec<_> = kinds
         .iter()
@@ -102,7 +102,7 @@ fn serve(fake: &FakeApi, group: &str, kinds: &[(&str, &str)]) {
     fake.put(&format!("/apis/{group}"), list);
 }
 
-/// What controllers and kubelets would write once everything runs.
+/// Writes the statuses of running workloads, as controllers and kubelets do.
 fn workloads_become_ready(fake: &FakeApi, replicas: i32) {
     fake.edit(&format!("{APPS}/deployments/daily"), |deployment| {
         deployment["status"] = json!({"observedGeneration": deployment["metadata"]["generation"], "replicas": replicas,
@@ -179,7 +179,7 @@ async fn strangers_of_a_childs_name_are_left_alone_and_reported() {
     }
 }
 
-/// A reconcile whose watches have told that there is nothing yet.
+/// A reconcile whose watches have reported an empty cluster.
 async fn watched_step(fake: &FakeApi) -> Result<(), Error> {
     let ctx = context(fake);
     for kind in OwnedKind::ALL {
@@ -197,7 +197,7 @@ async fn of_a_new_blog_only_data_is_asked_for_and_where_there_is_some_its_secret
     assert_eq!(fake.take_reads(), [claim]);
     let fake = fake_with(json!({}));
     fake.put(CLAIM, json!({"metadata": {"name": "data-daily-mysql-0"}, "spec": {}}));
-    // What becomes of data without its Secrets is another test's.
+    // Data without its Secrets has its own test.
     let _ = watched_step(&fake).await;
     let mut reads = fake.take_reads();
     reads.sort();
@@ -223,8 +223,9 @@ async fn of_a_blog_with_a_database_of_others_a_session_secret_without_labels_is_
     assert!(told.contains("Secret daily-session: update in place"), "{told}");
 }
 
-/// The watches only tell of what bears our labels. So a stranger shows when ours is about to be made: that fails, and then
-/// everything is read.
+/// The watches select by labels, so they miss an unmanaged object.
+///
+/// The create fails, and then everything is read.
 #[tokio::test]
 async fn a_stranger_that_no_watch_tells_of_is_left_alone_too() {
     let secret = format!("{NS}/secrets/daily-mysql");
@@ -334,8 +335,9 @@ async fn fields_held_by_an_update_are_taken_over_once() {
     assert_eq!(fake.take_writes(), [""; 0]);
 }
 
-/// Fault case 1: whatever write is the last before a crash, carried out or not, the next run ends with the same objects
-/// and the same passwords.
+/// Fault case 1: after a crash at any write the blog converges.
+///
+/// The objects and passwords are the same, whether the write was carried out or not.
 #[tokio::test]
 async fn interrupted_at_every_write_it_converges_to_the_same_objects() {
     let undisturbed = fake_with(json!({}));

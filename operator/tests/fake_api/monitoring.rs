@@ -1,4 +1,4 @@
-//! A cluster with and without the kinds that monitoring needs.
+//! A cluster with and without the monitoring kinds.
 
 use std::time::Duration;
 

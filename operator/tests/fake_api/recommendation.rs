@@ -1,4 +1,4 @@
-//! What MySQL would need, in a cluster with and without the vertical autoscaler's kind.
+//! MySQL's resource recommendation, in a cluster with and without the vertical autoscaler's kind.
 
 use serde_json::json;
 

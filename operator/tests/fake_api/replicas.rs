@@ -1,4 +1,4 @@
-//! What the replicas report of their database decides on Ready.
+//! The replicas' reports on their database determine Ready.
 
 use std::{net::IpAddr, sync::Mutex};
 
@@ -13,7 +13,7 @@ type Answer = Arc<Mutex<(u16, &'static str)>>;
 
 const GOOD: (u16, &str) = (200, "ready\nschema version 3\n");
 
-/// A replica at a loopback address of its own, whose `/readyz` answers what a test sets.
+/// A replica at its own loopback address, with a settable `/readyz` response.
 async fn replica(address: IpAddr) -> Answer {
     let answer = Answer::new(Mutex::new(GOOD));
     let current = Arc::clone(&answer);
@@ -35,7 +35,7 @@ fn put_pod(fake: &FakeApi, name: &str, address: IpAddr) {
     );
 }
 
-/// A blog with one replica at that address, which Kubernetes finds ready.
+/// A blog with one ready replica at that address.
 async fn blog_at(address: IpAddr, spec: Value) -> FakeApi {
     let fake = fake_with(spec);
     step(&fake).await.unwrap();
@@ -54,7 +54,7 @@ async fn ready_follows_what_a_replica_reports() {
     assert_eq!(fake.get(BLOG).unwrap()["status"]["schemaVersion"], 3);
     assert_eq!(condition(&fake, "SchemaReady")["reason"], "Migrated");
     *answer.lock().unwrap() = (503, "the database's schema is version 0\nschema version 0\n");
-    // Without a change a new process trusts the status for some seconds; a changed Deployment ends that.
+    // Without a change a new process trusts the status for some seconds. A changed Deployment ends that.
     fake.edit(BLOG, |blog| blog["metadata"]["generation"] = 2.into());
     step(&fake).await.unwrap();
     for (type_, status) in [("Ready", "False"), ("DatabaseReady", "False"), ("Degraded", "True")] {
@@ -117,7 +117,9 @@ async fn unreachable_replica_leaves_an_external_database_unknown() {
     }
 }
 
-/// Posts can be written and read, so the blog stays ready; the next start of a replica would fail.
+/// Posts can be written and read, so the blog stays ready.
+///
+/// The next start of a replica would fail.
 #[tokio::test]
 async fn unreadable_session_keys_are_reported_with_the_way_out() {
     let address = [127, 81, 0, 9].into();

@@ -1,4 +1,4 @@
-//! What the user is told: conditions and Events.
+//! The reports to the user: conditions and Events.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ async fn a_spec_edit_makes_ready_false_until_the_new_generation_serves() {
     assert_eq!(condition(&fake, "Ready")["observedGeneration"], 2);
 }
 
-/// Between a changed template and the restart, Kubernetes still counts MySQL's old pod as ready.
+/// Before the restart, Kubernetes still counts MySQL's old pod as ready.
 #[tokio::test]
 async fn ready_is_false_while_mysql_still_runs_its_old_template() {
     let fake = fake_with(json!({}));

@@ -1,4 +1,4 @@
-//! A rotation that began twice would lose the password that MySQL has: it begins once, whatever is lost or late.
+//! A rotation begins exactly once, whatever is lost or late. A second one would lose the password that MySQL has.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn asked(word: &str) -> (FakeApi, Arc<Context>) {
     let ctx = context(&fake);
     assert!(step(&fake, &ctx).await);
     workloads_become_ready(&fake, 2);
-    // One replica is still on its way, so nothing is finished yet.
+    // One replica is still starting, so no rotation can finish yet.
     fake.edit(&format!("{APPS}/deployments/daily"), |app| app["status"]["availableReplicas"] = 1.into());
     let words: Value = BOTH.map(|annotation| (annotation.to_owned(), json!(word))).into_iter().collect();
     fake.edit(BLOG, |blog| blog["metadata"]["annotations"] = words);
@@ -58,7 +58,7 @@ async fn a_rotation_is_begun_once_though_the_watch_lags() {
     let begun = secret(&fake);
     assert_ne!(begun["data"], before["data"]);
     assert!(begun["data"]["password"].is_string() && begun["data"]["root-password"].is_string());
-    // The watch still tells of the Secret as it was.
+    // The watch still reports the stale Secret.
     for _ in 0..3 {
         assert!(step(&fake, &ctx).await);
         assert_eq!(secret(&fake)["data"], begun["data"]);

@@ -1,4 +1,4 @@
-//! Many blogs at once: what is decided when it is a blog's turn, and what is told when.
+//! Many blogs at once: which state a reconcile uses, and when it reports.
 
 use std::{future, sync::Arc};
 
@@ -24,7 +24,7 @@ use crate::{
     support::fake::{FakeApi, Fault},
 };
 
-/// A process with one place.
+/// A process with one permit.
 struct Process {
     ctx: Arc<Context>,
     scheduler: Scheduler,
@@ -50,7 +50,7 @@ impl Process {
     }
 }
 
-/// A reconcile that has to wait for its turn while the watch tells something else.
+/// A reconcile that waits while the watch delivers an event.
 async fn overtaken_by(fake: &FakeApi, event: impl FnOnce(FlaskBlog) -> Event<FlaskBlog>) -> Action {
     let mut process = Process::new(fake);
     let blog = process.tell(fake.get(BLOG).unwrap());
@@ -113,7 +113,7 @@ async fn a_blog_that_goes_while_its_reconcile_fails_is_not_counted_among_the_fai
     assert!(metrics.contains("backing_off 0") && !metrics.contains("name=\"daily\""), "{metrics}");
 }
 
-/// Both ask for their turn at once; the first one's data has lost its Secrets, which is an error.
+/// Both request a permit at once. The first one's data has lost its Secrets, which is an error.
 #[tokio::test]
 async fn objects_of_all_come_before_the_first_status_but_an_error_is_told_at_once() {
     for (first_fails, expected) in [(false, false), (true, true)] {

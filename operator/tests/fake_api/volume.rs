@@ -1,4 +1,4 @@
-//! What is recorded of data that has served, and what is refused because of it.
+//! Records of data that has served, and refusals that follow from them.
 
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn recorded(fake: &FakeApi) -> Value {
     fake.get(SECRET).unwrap()["metadata"]["annotations"]["flaskblog.dev/data-volume"].clone()
 }
 
-/// The FlaskBlog is deleted, the collector has done its work, and one of the same name is applied.
+/// Deletes the FlaskBlog with its dependents, and applies it again.
 pub fn start_over(fake: &FakeApi) {
     for path in ["deployments/daily", "statefulsets/daily-mysql"] {
         fake.remove(&format!("{APPS}/{path}"));
@@ -50,7 +50,7 @@ async fn served_data_is_recorded_once_on_claim_and_secret() {
     assert_eq!(fake.take_writes(), Vec::<String>::new());
 }
 
-/// A claim that was deleted and bound to its volume again, before MySQL serves.
+/// The PVC is recreated and bound again before MySQL serves.
 #[tokio::test]
 async fn claim_bound_again_is_marked_while_mysql_hibernates() {
     let fake = served().await;
@@ -142,7 +142,7 @@ async fn claim_being_deleted_freezes_mysql_and_nothing_else() {
 async fn empty_volume_in_place_of_the_data_needs_confirmation() {
     let fake = served().await;
     fake.put(CLAIM, claim(&json!({"volumeName": "pv-2"})));
-    // Another generation stands for the watch event: either of them has the claim read.
+    // Another generation replaces the watch event, since both cause a read of the PVC.
     fake.edit(BLOG, |blog| blog["metadata"]["generation"] = 2.into());
     fake.edit(&format!("{APPS}/statefulsets/daily-mysql"), |set| set["status"]["readyReplicas"] = 0.into());
     assert_eq!(step(&fake).await.unwrap_err().reason(), "VolumeLost");
@@ -158,7 +158,7 @@ async fn empty_volume_in_place_of_the_data_needs_confirmation() {
     assert_eq!(recorded(&fake), "pv-2");
 }
 
-/// Row 7: the claim is deleted as the message advises, and its successor is empty.
+/// Row 7: the PVC is deleted as advised, and its successor is empty.
 #[tokio::test]
 async fn lost_secret_can_be_given_up_step_by_step() {
     let fake = served().await;
@@ -187,7 +187,7 @@ async fn lost_secret_can_be_given_up_step_by_step() {
     assert!(fake.get(SECRET).is_some());
 }
 
-/// A claim that asks for 4Gi and has 1Gi, of which the cluster reports this.
+/// A PVC with request 4Gi, capacity 1Gi and this report.
 fn growing(report: Value) -> Value {
     let mut growing = claim(&json!({"volumeName": "pv-1", "resources": {"requests": {"storage": "4Gi"}}}));
     growing["status"] = json!({"phase": "Bound", "capacity": {"storage": "1Gi"}});
@@ -209,7 +209,7 @@ async fn failed_growth_is_taken_back_above_the_capacity_only() {
         (refused.clone(), "2Gi", "2Gi"),
         // Kubernetes refuses the capacity itself.
         (refused, "1Gi", "4Gi"),
-        // A growth that doesn't fail may be another program's.
+        // Another client may have requested an expansion that doesn't fail.
         (json!({}), "2Gi", "4Gi"),
     ] {
         let fake = fake_with(json!({"database": {"managed": {"storage": {"size": "4Gi"}}}}));
@@ -246,7 +246,9 @@ async fn refused_return_of_a_growth_is_reported_with_a_command() {
     assert!(message.ends_with(command), "{message}");
 }
 
-/// F10: the collector is behind, and the new blog would keep what the old one was to take along.
+/// F10: the new blog must not keep the old one's dependents.
+///
+/// The garbage collector is behind.
 #[tokio::test]
 async fn data_of_an_earlier_blog_is_left_to_the_collector() {
     let fake = fake_with(json!({"deletionPolicy": "Delete"}));
@@ -260,7 +262,7 @@ async fn data_of_an_earlier_blog_is_left_to_the_collector() {
         [CLAIM, SECRET].map(|path| fake.get(path).unwrap()["metadata"]["ownerReferences"].clone()),
         kept
     );
-    // The Secret goes first, the claim is still there.
+    // The Secret is deleted first, while the PVC still exists.
     fake.remove(SECRET);
     assert_eq!(step(&fake).await.unwrap_err().reason(), "WaitingForCleanup");
     fake.remove(CLAIM);
