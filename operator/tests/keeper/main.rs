@@ -1,4 +1,4 @@
-//! The script of the keeper against a real MySQL.
+//! The keeper's script against a real MySQL.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
 mod pod;
@@ -8,12 +8,14 @@ use std::{thread::sleep, time::Duration};
 use pod::{ACCOUNT, FIRST, MARK, Pod, eventually};
 
 const NEW: &str = "new-s3cret";
-/// Quotes and backslashes must neither end the statement nor the option file's line that it is in.
+/// A password with quotes and backslashes.
+///
+/// They must end neither the statement nor the option file's line.
 const BY_HAND: &str = r#"it's \' a \ "s3cret" # \n; 🍣 `$HOME` "#;
 const REFUSED: &str = "MySQL refuses root every password of the Secret";
 const MAY_HAVE_TWO: &str = "the account may have two passwords now";
 
-/// The account of another administrator's making.
+/// A password that another administrator sets.
 const OTHER: &str = "other-s3cret";
 /// Checks often enough for a test.
 const EAGER: &[&str] = &["CHECK_SECONDS=1", "RETAINED_SECONDS=4", "RETRY_SECONDS=1"];
@@ -25,19 +27,19 @@ fn root(pod: &Pod, statement: &str) -> String {
     pod.sql(FIRST, statement).unwrap()
 }
 
-/// A pod whose keeper has found the account good.
+/// A pod whose keeper has found the account valid.
 fn checked(name: &str, variables: &[&str]) -> Pod {
     let pod = Pod::new(name);
     pod.wants(FIRST, &[]);
     pod.wants_of_the_account(ACCOUNT, None);
-    // The first initialisation may take longer than what a test waits for.
+    // The first initialisation may take longer than a test's timeout.
     let _ = root(&pod, "DO 0");
     pod.start_keeper_with(variables);
     pod.hears(MAY_HAVE_TWO, 1);
     pod
 }
 
-/// Waits for a check of the account: only that ends a lock.
+/// Waits for a check of the account, which alone ends a lock.
 fn next_check(pod: &Pod, times: usize) {
     let _ = root(pod, "ALTER USER 'flaskr'@'%' ACCOUNT LOCK");
     pod.hears(UNLOCKED, times);
@@ -59,7 +61,7 @@ fn server_as_wanted_is_left_alone_between_checks() {
     sleep(Duration::from_secs(1));
     let before = number(&pod, "Connections");
     sleep(Duration::from_secs(3));
-    // Our own two: the client that asks, and the ping before it.
+    // The test's own two: the client of this query, and the ping before it.
     assert_eq!(number(&pod, "Connections"), before + 2);
     assert_eq!(number(&pod, "Com_alter_instance"), 0, "there is no certificate");
     for (times, certificate) in [(1, "one"), (2, "another")] {
@@ -79,7 +81,7 @@ fn a_new_password_of_root_is_told_to_mysql_and_the_old_one_ends() {
     let lines = pod.command_lines(8);
     pod.wants(NEW, &[FIRST]);
     pod.changes(NEW, FIRST);
-    // Only the one key, as a person edits it: the keeper remembers what MySQL took last.
+    // Only the one key, as a user edits it: the keeper remembers MySQL's last password.
     pod.wants(BY_HAND, &[FIRST]);
     pod.changes(BY_HAND, NEW);
     let lines = lines.join().unwrap();
@@ -88,7 +90,7 @@ fn a_new_password_of_root_is_told_to_mysql_and_the_old_one_ends() {
     pod.hears("root's previous password has ended", 2);
     let (_, state) = pod.stop_keeper();
     assert_eq!(state, "0 false", "exit code, killed for its memory");
-    // Nobody was there when these were asked for.
+    // No keeper was running when these were requested.
     pod.wants("third-s3cret", &["second-s3cret", BY_HAND, NEW]);
     pod.start_keeper();
     pod.changes("third-s3cret", BY_HAND);
@@ -121,7 +123,7 @@ fn when_no_password_works_it_says_so_once_and_goes_on_with_one_that_does() {
     pod.changes(NEW, FIRST);
     pod.hears("root's previous password has ended", 1);
     pod.is_ready();
-    // No password at all is nothing that root may be given.
+    // root must never get an empty password.
     pod.wants("", &[NEW]);
     sleep(Duration::from_secs(2));
     assert!(pod.accepts(NEW));
@@ -156,7 +158,7 @@ fn changed_password_of_the_account_is_set_back() {
     let lines = lines.join().unwrap();
     assert!(lines.contains("--ssl-mode=REQUIRED"), "the login was never seen");
     assert!(!lines.contains(MARK), "a password is on a command line");
-    // An empty one can't be retained, and the others are more than a password.
+    // An empty password can't be retained, and the other settings include more than a password.
     let others =
         ["REQUIRE X509", "PASSWORD EXPIRE", "REQUIRE ISSUER '/CN=other'"].map(|it| format!("'{OTHER}' {it}"));
     for (times, other) in (2..).zip(["''".to_owned()].iter().chain(&others)) {
@@ -188,7 +190,7 @@ fn account_gets_back_what_the_image_gave_it() {
         pod.has_grants(FIRST, &grants);
     }
     assert_eq!(root(&pod, row), "1");
-    // A database that was dropped is data: that is not the keeper's to make.
+    // A dropped database is lost data, which the keeper must not recreate.
     let _ = root(&pod, "DROP DATABASE flask_r");
     next_check(&pod, 2);
     assert!(pod.as_account(ACCOUNT, row).unwrap_err().contains("Unknown database"));
@@ -244,7 +246,7 @@ fn rotation_of_the_account_is_left_to_the_blog() {
     pod.account_works("newest-s3cret");
 }
 
-/// A kubelet brings a Secret to MySQL's pod later than to the replicas.
+/// A kubelet updates the replicas' Secret earlier than MySQL's.
 #[test]
 fn file_that_lags_never_ends_the_password_in_use() {
     let pod = checked("lags", EAGER);

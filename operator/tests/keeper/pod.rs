@@ -1,5 +1,5 @@
-//! MySQL's pod without Kubernetes: two containers of the same image, with one network, one folder of sockets and the files
-//! that a kubelet would bring.
+//! MySQL's pod without Kubernetes: two containers of the same image that share a network, a directory of sockets and the
+//! files that a kubelet mounts.
 
 use std::{
     fs,
@@ -13,24 +13,24 @@ use std::{
 
 const IMAGE: &str = "mysql:9.7";
 const SCRIPT: &str = include_str!("../../src/reconcile/desired/keeper.sh");
-/// As in the pod's template.
+/// The probe of the pod template.
 const PROBE: [&str; 3] = operator::reconcile::desired::KEEPER_PROBE;
-/// Part of every password of these tests, and of nothing else.
+/// Part of every password in these tests, and of nothing else.
 pub const MARK: &str = "s3cret";
-/// The password that the server is made with.
+/// The root password of the new server.
 pub const FIRST: &str = "first-s3cret";
 
-/// The password that the account is made with.
+/// The first password of the account.
 pub const ACCOUNT: &str = "account-s3cret";
 
-/// Both containers; they go with it.
+/// Both containers, which are removed with this value.
 pub struct Pod {
     name: String,
     files: tempfile::TempDir,
 }
 
 impl Pod {
-    /// The server is on its way; there is no keeper yet.
+    /// Starts the server, without a keeper yet.
     pub fn new(name: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         for folder in ["", "credentials", "tls"] {
@@ -68,12 +68,12 @@ impl Pod {
         format!("{}-{which}", self.name)
     }
 
-    /// Starts the keeper with the rights, the memory and the mounts that it has in Kubernetes.
+    /// Starts the keeper with its permissions, memory and mounts in Kubernetes.
     pub fn start_keeper(&self) {
         self.start_keeper_with(&[]);
     }
 
-    /// The same with other intervals.
+    /// Starts the keeper with other intervals.
     pub fn start_keeper_with(&self, variables: &[&str]) {
         let network = format!("container:{}", self.container("mysql"));
         let mount = |from: &str, to: &str| format!("{from}:{to}:ro");
@@ -101,7 +101,7 @@ impl Pod {
         done(command.args(["--entrypoint", "bash", IMAGE, "-c", SCRIPT]));
     }
 
-    /// What the kubelet's probe prints if it fails.
+    /// Runs the kubelet's probe and returns its output if it fails.
     pub fn probe(&self) -> Result<(), String> {
         let container = self.container("keeper");
         let output = Command::new("docker").args(["exec", &container]).args(PROBE).output().unwrap();
@@ -113,7 +113,7 @@ impl Pod {
         eventually("the probe succeeds", || self.probe().is_ok(), || self.log());
     }
 
-    /// How long it took to end, and with which code.
+    /// Stops the keeper, and returns the duration and the exit code.
     pub fn stop_keeper(&self) -> (Duration, String) {
         let (keeper, started) = (self.container("keeper"), Instant::now());
         docker(&["stop", "--time", "30", &keeper]);
@@ -123,20 +123,20 @@ impl Pod {
         (took, state)
     }
 
-    /// As the operator writes the Secret and the kubelet the files: the newest, then those before it.
+    /// Writes root's passwords to the files, the newest and the earlier ones.
     pub fn wants(&self, password: &str, earlier: &[&str]) {
         self.write("credentials/previous-root-password", &earlier.join("\n"));
         self.write("credentials/root-password", password);
     }
 
-    /// At once, as a kubelet does it.
+    /// Writes a file atomically, as a kubelet does.
     pub fn write(&self, file: &str, content: &str) {
         let (path, draft) = (self.files.path().join(file), self.files.path().join("draft"));
         fs::write(&draft, content).unwrap();
         fs::rename(&draft, Path::new(&path)).unwrap();
     }
 
-    /// What the keeper has said, which is never a password.
+    /// The keeper's log, which never contains a password.
     pub fn log(&self) -> String {
         let output = Command::new("docker").args(["logs", &self.container("keeper")]).output().unwrap();
         let log = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
@@ -144,7 +144,7 @@ impl Pod {
         log
     }
 
-    /// Waits until it has logged that so often.
+    /// Waits until the keeper has logged that so often.
     pub fn hears(&self, words: &str, times: usize) {
         eventually(
             &format!("{words}, {times} times"),
@@ -153,7 +153,7 @@ impl Pod {
         );
     }
 
-    /// Runs a statement as root with that password; the server has finished its first initialisation then.
+    /// Runs a statement as root, after the server's first initialisation.
     pub fn sql(&self, password: &str, statement: &str) -> Result<String, String> {
         self.client("--user=root", password, statement)
     }
@@ -184,7 +184,7 @@ impl Pod {
         }
     }
 
-    /// The account's passwords, as `wants` has those of root.
+    /// Writes the account's passwords, as `wants` does for root.
     pub fn wants_of_the_account(&self, password: &str, previous: Option<&str>) {
         let file = "credentials/previous-password";
         match previous {
@@ -194,12 +194,12 @@ impl Pod {
         self.write("credentials/password", password);
     }
 
-    /// Runs a statement as the account, the way that the blog connects.
+    /// Runs a statement as the account, connected as the blog is.
     pub fn as_account(&self, password: &str, statement: &str) -> Result<String, String> {
         self.client("--user=flaskr --protocol=tcp --host=127.0.0.1 --ssl-mode=REQUIRED", password, statement)
     }
 
-    /// Whether the account may log in with it.
+    /// Whether the account can log in with it.
     pub fn account_accepts(&self, password: &str) -> bool {
         match self.as_account(password, "DO 0") {
             Ok(_) => true,
@@ -208,14 +208,14 @@ impl Pod {
         }
     }
 
-    /// Waits until the account works with it in the blog's database.
+    /// Waits until the account can use the blog's database with it.
     pub fn account_works(&self, password: &str) {
-        // An attempt that lacks the right to drop leaves the table behind.
+        // An attempt without the permission to drop leaves the table behind.
         let statement = "DROP TABLE IF EXISTS flask_r.probe; CREATE TABLE flask_r.probe (id INT); DROP TABLE flask_r.probe";
         eventually("the account works", || self.as_account(password, statement).is_ok(), || self.log());
     }
 
-    /// Waits until the account has these rights.
+    /// Waits until the account has these permissions.
     pub fn has_grants(&self, root: &str, grants: &str) {
         let statement = "SHOW GRANTS FOR 'flaskr'@'%'";
         eventually(
@@ -230,7 +230,7 @@ impl Pod {
         eventually("the account refuses it", || !self.account_accepts(password), || self.log());
     }
 
-    /// Waits until root has this password and not that one.
+    /// Waits until root has the new password and not the old one.
     pub fn changes(&self, new: &str, old: &str) {
         eventually("the password changes", || self.accepts(new) && !self.accepts(old), || self.log());
     }
@@ -268,7 +268,7 @@ fn done(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Waits for that; panics with the evidence.
+/// Waits until the condition holds. Panics with the evidence on a timeout.
 pub fn eventually(what: &str, holds: impl Fn() -> bool, evidence: impl Fn() -> String) {
     let deadline = Instant::now() + Duration::from_secs(60);
     while !holds() {
