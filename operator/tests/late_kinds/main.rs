@@ -1,5 +1,6 @@
-//! Against a real kube-apiserver of its own (`dev/apiserver.sh`), which lacks the Prometheus operator's and the vertical
-//! autoscaler's definitions at first.
+//! Tests against their own kube-apiserver (`dev/apiserver.sh`), which lacks the optional CRDs at first.
+//!
+//! Those are the CRDs of the Prometheus operator and the vertical autoscaler.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
@@ -15,7 +16,9 @@ use kube::api::DeleteParams;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-/// The operator looks again every 30 seconds for the kinds and every 60 for a blog that waits for one.
+/// Longest wait for a new kind.
+///
+/// The operator refreshes the kinds every 30 seconds, and requeues a waiting blog every 60.
 const LONGEST: Duration = Duration::from_secs(100);
 
 #[tokio::test]
@@ -32,7 +35,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     house.condition("blog", "ResourcesRecommended", "False", "RecommenderUnavailable").await;
     let told = house.events().await;
     assert!(told.iter().any(|note| note.contains("install the Prometheus operator")), "{told:?}");
-    // Longer than two watches of other kinds: nothing fails, nothing is asked for that isn't there.
+    // Longer than two watches of other kinds: no watch fails, and no missing kind is requested.
     sleep(Duration::from_secs(5)).await;
     assert_eq!(house.ctx.watch_failures.failing(), Vec::<String>::new());
     install_optional_kinds(house.admin.clone()).await;
@@ -46,7 +49,7 @@ async fn a_blog_runs_without_the_definitions_and_is_monitored_once_they_are_inst
     println!("monitored {:.0} s after the definitions came", installed.elapsed().as_secs_f64());
     house.condition("blog", "Monitored", "True", "Monitored").await;
     house.child("blog", Child::Recommendation).await;
-    // By now they are watched too: a deleted one comes back at once.
+    // By now they are watched too, so a deleted one is recreated at once.
     while house.ctx.discovery.is_missing(Child::Monitor.kind()) {
         assert!(installed.elapsed() < LONGEST);
         sleep(Duration::from_millis(500)).await;
