@@ -1,5 +1,5 @@
-//! A real Prometheus beside real processes of the operator and the blog, and a MySQL that is killed: every panel has figures,
-//! and alerts come and go. Run by `dev/prometheus-test.sh`.
+//! A real Prometheus with processes of the operator and the blog, and a MySQL that is killed: every panel has values, and
+//! alerts fire and resolve. Run by `dev/prometheus-test.sh`.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
@@ -32,17 +32,17 @@ use processes::{MySql, Process, free_port, get, post, until};
 use serde_json::{Value, json};
 
 const BLOG: Subject<'_> = Subject { namespace: "press", name: "daily" };
-/// Long enough for some collections of figures, which come every three seconds here.
+/// Long enough for several scrapes, which happen every three seconds here.
 const INTERVAL: &str = "15s";
-/// What only a kubelet measures, and none runs here. The alert that is made of it is tested by promtool.
+/// Metrics of the kubelet, which doesn't run here. promtool tests their alert.
 const OF_KUBELETS: &str = "kubelet_volume_stats_";
 
-/// What Prometheus answers to an expression.
+/// Prometheus' result for an expression.
 fn query(prometheus: u16, expr: &str) -> Vec<Value> {
     result(prometheus, &format!("query?query={}", encoded(expr)))
 }
 
-/// The series in its answer to a request of its API.
+/// The series in the response to an API request.
 fn result(prometheus: u16, request: &str) -> Vec<Value> {
     let text = get(prometheus, &format!("/api/v1/{request}")).unwrap();
     let answer: Value = serde_json::from_str(&text).unwrap();
@@ -54,7 +54,7 @@ fn encoded(text: &str) -> String {
     text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
-/// The numbers of an answer. What was divided by nothing is none.
+/// The numbers of a result, without NaN.
 fn numbers(prometheus: u16, expr: &str) -> Vec<f64> {
     let parsed =
         |one: &Value| one["value"][1].as_str()?.parse::<f64>().ok().filter(|number| number.is_finite());
@@ -66,12 +66,12 @@ fn firing(prometheus: u16) -> BTreeSet<String> {
     query(prometheus, r#"ALERTS{alertstate="firing"}"#).iter().map(name).collect()
 }
 
-/// What PodMonitor and ServiceMonitor lead to, and the rules as they are made.
+/// Starts Prometheus with the monitors' targets and the generated rules.
 fn start_prometheus(folder: &std::path::Path, blogs: &[u16], operator: u16) -> (Process, u16) {
     let port = free_port();
     let targets: Vec<String> = blogs.iter().map(|port| format!("127.0.0.1:{port}")).collect();
     let config = json!({
-        // While the database is away an answer takes two seconds.
+        // While the database is unavailable a response takes two seconds.
         "global": {"scrape_interval": "3s", "evaluation_interval": "1s"},
         "rule_files": ["*.rules.json"],
         "scrape_configs": [
@@ -90,7 +90,7 @@ fn start_prometheus(folder: &std::path::Path, blogs: &[u16], operator: u16) -> (
         format!("--web.listen-address=127.0.0.1:{port}"),
     ];
     let process = Process::start(&program, &arguments, &[]);
-    // Before, it says "Service Unavailable".
+    // Before that it responds with "Service Unavailable".
     until("Prometheus is ready", || get(port, "/-/ready").filter(|text| text.contains("is Ready")));
     (process, port)
 }
@@ -111,7 +111,7 @@ fn start_operator() -> (Process, u16) {
     (process, port)
 }
 
-/// Reads and a failed login, as visitors do all the time.
+/// Sends reads and a failed login, as usual traffic does.
 fn visit(blogs: &[u16]) {
     for port in blogs {
         let _ = get(*port, "/");
@@ -120,7 +120,9 @@ fn visit(blogs: &[u16]) {
     }
 }
 
-/// Visits one after another until this value goes. An answer may take seconds while the database is away.
+/// Sends requests in sequence until this value is dropped.
+///
+/// A response may take seconds while the database is unavailable.
 struct Visitors(Arc<AtomicBool>);
 
 impl Visitors {
@@ -142,7 +144,9 @@ impl Drop for Visitors {
     }
 }
 
-/// A person's annotation every other second: of reconciles that don't happen nobody can say how long they take.
+/// Annotates a FlaskBlog every other second.
+///
+/// Without reconciles there are no durations.
 async fn keep_the_operator_busy(blogs: Api<FlaskBlog>) {
     for number in 0_u32.. {
         let patch = json!({"metadata": {"annotations": {"poke": number.to_string()}}});

@@ -1,4 +1,4 @@
-//! What a dashboard's panels showed, for `dev/panels.sh` to draw.
+//! Data of a dashboard's panels, for `dev/panels.sh` to draw.
 
 use std::path::Path;
 
@@ -7,10 +7,12 @@ use serde_json::{Value, json};
 
 use super::{INTERVAL, encoded, result};
 
-/// Seconds from one point to the next.
+/// Seconds between two points.
 const STEP: u64 = 3;
 
-/// Writes the dashboard with each panel's lines from `start` to `end` (seconds since 1970), as Prometheus has them.
+/// Writes the dashboard with the data of each panel.
+///
+/// The data is from `start` to `end`, in seconds since 1970.
 pub fn write(prometheus: u16, dashboard: &Value, start: u64, end: u64, file: &Path) {
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let panels: Vec<Value> = panels.map(|panel| with_lines(prometheus, panel, start, end)).collect();
@@ -33,7 +35,7 @@ fn with_lines(prometheus: u16, panel: &Value, start: u64, end: u64) -> Value {
     json!({"title": panel["title"], "place": panel["gridPos"], "unit": panel["fieldConfig"]["defaults"]["unit"], "lines": lines})
 }
 
-/// A legend with its labels put in: `{{status}}` becomes `200`.
+/// Fills in a legend's labels: `{{status}}` becomes `200`.
 fn filled(legend: &str, labels: &Value) -> String {
     let labels = labels.as_object().unwrap().iter();
     labels.fold(legend.to_owned(), |text, (name, value)| {

@@ -1,4 +1,4 @@
-//! Programs that run while the test does, and plain requests to them.
+//! Processes that run during a test, and plain requests to them.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use std::{
 
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// Ends with this value.
+/// A process that is killed with this value.
 pub struct Process(Child);
 
 impl Process {
@@ -29,12 +29,12 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on.
+/// A port without a listener.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// One request of HTTP/1.0, and the body of its answer whatever the status is.
+/// Sends an HTTP/1.0 request, and returns the response body for any status.
 fn ask(port: u16, request: &str) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
@@ -59,7 +59,7 @@ pub fn post(port: u16, path: &str, form: &str) -> Option<String> {
     )
 }
 
-/// Waits until `probe` gives something.
+/// Waits until `probe` returns a value.
 pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -76,7 +76,7 @@ fn docker(arguments: &[&str]) {
     assert!(done.status.success(), "docker {}: {}", arguments[0], String::from_utf8_lossy(&done.stderr));
 }
 
-/// A MySQL of this test alone, on this machine's loopback, with its data in a volume of its own.
+/// A MySQL on the loopback interface, with its own volume.
 pub struct MySql {
     name: String,
     port: u16,
@@ -86,9 +86,9 @@ pub struct MySql {
 /// A replica of the blog.
 pub struct Blog {
     _process: Process,
-    /// For readers.
+    /// Port of the pages.
     pub port: u16,
-    /// For probes and figures.
+    /// Port of probes and metrics.
     pub admin: u16,
 }
 
@@ -131,7 +131,7 @@ impl MySql {
         server
     }
 
-    /// Built beside this test's own program.
+    /// The program, built beside this test's executable.
     fn program(&self) -> PathBuf {
         let program = PathBuf::from(env!("CARGO_BIN_EXE_operator")).with_file_name("blog-app");
         assert!(program.exists(), "{} is missing: run dev/prometheus-test.sh", program.display());
@@ -150,7 +150,7 @@ impl MySql {
         ]
     }
 
-    /// Another replica on it, once it serves.
+    /// Starts another replica with this database, and returns once it serves.
     pub fn blog(&self) -> Blog {
         let (port, admin) = (free_port(), free_port());
         let mut settings = self.settings();
@@ -161,7 +161,7 @@ impl MySql {
         Blog { _process: process, port, admin }
     }
 
-    /// At once, as by a lost node.
+    /// Kills the server at once, as a lost node does.
     pub fn kill(&self) {
         docker(&["kill", &self.name]);
     }
