@@ -1,6 +1,6 @@
 //! The kubectl commands of a condition's message.
 
-/// Every command, as a shell takes it. Outside of quotes a command ends with the clause that it stands in.
+/// Every command of a message. An unquoted end of the clause ends a command.
 pub fn commands(message: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = message;

@@ -1,4 +1,4 @@
-//! A fake API server in memory: enough of it to see which calls are made in which order and what remains of them.
+//! An in-memory fake API server that records the order of calls and stores their effects.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,12 @@ use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tower::service_fn;
 
-/// What happens to a write that a test chose to disturb.
+/// The fault of a write that a test disturbs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused with this status, nothing is stored.
+    /// The write is refused with this status, and nothing is stored.
     Refused(u16),
-    /// It is carried out, but the answer is lost.
+    /// The write is carried out, but the response is lost.
     AnswerLost,
 }
 
@@ -30,26 +30,26 @@ struct State {
     objects: BTreeMap<String, Value>,
     /// Every write as `VERB kind/name`, in order.
     writes: Vec<String>,
-    /// Every read likewise.
+    /// Every read as `VERB kind/name`, in order.
     reads: Vec<String>,
     events: Vec<Value>,
-    /// What other components report.
+    /// Events of other components.
     object_events: Vec<Value>,
     versions: u64,
     disturb: Option<Disturb>,
 }
 
-/// The fake; clones share their state.
+/// The fake API server. Clones share their state.
 #[derive(Clone, Default)]
 pub struct FakeApi(Arc<Mutex<State>>);
 
 impl FakeApi {
-    /// Another component reports about an object.
+    /// Stores another component's Event about an object.
     pub fn report_event(&self, event: Value) {
         self.0.lock().unwrap().object_events.push(event);
     }
 
-    /// A client that talks to it.
+    /// A client of this server.
     pub fn client(&self) -> Client {
         let fake = self.clone();
         Client::new(
@@ -61,7 +61,7 @@ impl FakeApi {
         )
     }
 
-    /// Stores an object as somebody else would.
+    /// Stores an object as another client would.
     pub fn put(&self, path: &str, object: Value) {
         let mut state = self.0.lock().unwrap();
         let stored = state.version(object);
@@ -80,12 +80,12 @@ impl FakeApi {
         edit(self.0.lock().unwrap().objects.get_mut(path).expect("the object to edit exists"));
     }
 
-    /// The writes so far, forgotten by this call.
+    /// Returns the writes so far and clears them.
     pub fn take_writes(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().writes)
     }
 
-    /// The reads so far, forgotten by this call.
+    /// Returns the reads so far and clears them.
     pub fn take_reads(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap().reads)
     }
@@ -94,7 +94,9 @@ impl FakeApi {
         self.0.lock().unwrap().events.clone()
     }
 
-    /// Asked before each write, with its `VERB kind/name` and its number from 0.
+    /// Sets a fault function.
+    ///
+    /// It is called before each write, with its `VERB kind/name` and its number from 0.
     pub fn disturb(&self, disturb: impl FnMut(&str, usize) -> Option<Fault> + Send + 'static) {
         self.0.lock().unwrap().disturb = Some(Box::new(disturb));
     }
@@ -103,7 +105,7 @@ impl FakeApi {
         self.0.lock().unwrap().disturb = None;
     }
 
-    /// Everything stored, without what differs from run to run.
+    /// All stored objects, without values that differ from run to run.
     pub fn normalized(&self) -> BTreeMap<String, Value> {
         let mut objects = self.0.lock().unwrap().objects.clone();
         for object in objects.values_mut() {
@@ -194,13 +196,13 @@ impl State {
                 (StatusCode::OK, meta)
             }
             Some(object) => (StatusCode::OK, object.clone()),
-            // A path that isn't there is answered in plain text.
+            // A missing path gets a response in plain text.
             None if !path.contains("/namespaces/") => (StatusCode::NOT_FOUND, json!("404 page not found")),
             None => failure(404, "not found"),
         }
     }
 
-    /// Whether a write names a version of the object that isn't the present one.
+    /// Whether a write has a stale resourceVersion.
     fn is_outdated(&self, path: &str, body: &Value) -> bool {
         let present = self.objects.get(path.trim_end_matches("/status"));
         let version = |object: &Value| object["metadata"]["resourceVersion"].as_str().map(str::to_owned);
@@ -235,7 +237,7 @@ impl State {
         }
     }
 
-    /// Gives uid, generation and a new resource version, as the API server does.
+    /// Sets uid, generation and a new resourceVersion, as the API server does.
     fn version(&mut self, mut object: Value) -> Value {
         self.versions += 1;
         let version = self.versions;
@@ -249,13 +251,15 @@ impl State {
     }
 }
 
-/// The only operation of JSON patches that is used.
+/// The only JSON patch operation in use.
 fn replace(object: &mut Value, operation: &Value) {
     assert_eq!(operation["op"], "replace");
     *object.pointer_mut(operation["path"].as_str().unwrap()).unwrap() = operation["value"].clone();
 }
 
-/// Replaces what the patch names; good enough for apply with one field manager.
+/// Replaces the fields of the patch.
+///
+/// This is enough for apply with one field manager.
 fn merge(object: &mut Value, patch: Value) {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => {

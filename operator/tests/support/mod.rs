@@ -1,3 +1,3 @@
-//! What the operator's integration tests share.
+//! Shared helpers of the operator's integration tests.
 
 pub mod fake;
