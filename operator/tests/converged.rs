@@ -1,4 +1,4 @@
-//! Which changes of a blog's objects need another comparison with its plan.
+//! Changes of a blog's objects that need another comparison with its plan.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 

@@ -1,4 +1,4 @@
-//! The operator's watches against an API server that answers some of them badly.
+//! The operator's watches against an API server with faulty responses.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
@@ -47,7 +47,7 @@ fn test_context(client: &Client) -> Arc<Context> {
     Arc::new(Context::new(client.clone(), "test", settings))
 }
 
-/// A new connection, whose handshake takes a few round trips, and which the server closes if the client falls silent.
+/// A new connection with a handshake of a few round trips. The server closes it if the client is silent.
 async fn handshake() -> io::Result<()> {
     for _round_trip in 0..8 {
         let asked = Instant::now();
@@ -80,8 +80,10 @@ async fn serve(request: Request<Body>, blogs_listed: Arc<Notify>) -> io::Result<
     Ok(answer(StatusCode::OK, &list))
 }
 
-/// One delay for all watches would leave the others' connections unattended until the server closes them, and each
-/// closed one would lengthen the delay: after a restart of the API server the operator was deaf for five minutes.
+/// A common delay would leave other connections unattended.
+///
+/// The server then closes them, and each closed one would lengthen the delay. After a restart of the API server, the operator
+/// missed events for five minutes.
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_fails_again_and_again_does_not_hold_up_the_others() {
     let listed = Arc::new(Notify::new());
@@ -112,7 +114,9 @@ async fn ready(context: &Arc<Context>, waiting: &Arc<Waiting>) -> (StatusCode, S
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-/// Fault cases 11 and 13: a missing CRD, and then a missing right, are waited for, and `/readyz` says which.
+/// Fault cases 11 and 13: `/readyz` lists what the operator waits for.
+///
+/// A CRD is missing, and then a permission.
 #[tokio::test(start_paused = true)]
 async fn what_the_operator_waits_for_before_it_can_watch_is_listed() {
     let answers = Arc::new(Mutex::new(vec![StatusCode::FORBIDDEN, StatusCode::NOT_FOUND]));
@@ -143,7 +147,7 @@ async fn what_the_operator_waits_for_before_it_can_watch_is_listed() {
     assert_eq!(ready(&context, &waiting).await, (StatusCode::OK, "ok\n".to_owned()));
 }
 
-/// Fault case 13: without the right to watch a kind, changes go unseen, so readiness says so.
+/// Fault case 13: readiness fails without permission to watch a kind.
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_fails_again_and_again_is_listed_and_counted() {
     let client = Client::new(service_fn(move |request| serve(request, Arc::default())), "default");
@@ -163,7 +167,7 @@ async fn a_watch_that_fails_again_and_again_is_listed_and_counted() {
     assert!(metrics.contains("watch_errors_total{kind=\"PodDisruptionBudget\"}"), "{metrics}");
 }
 
-/// Answers as a cluster in which the kinds that it may lack come and go.
+/// Serves a cluster in which the optional kinds are installed and removed.
 async fn serve_coming_and_going(request: Request<Body>, cluster: Arc<Cluster>) -> io::Result<Response<Body>> {
     let (path, query) = (request.uri().path().to_owned(), request.uri().query().unwrap_or_default());
     let there = cluster.there.load(Ordering::Relaxed);
@@ -197,13 +201,13 @@ async fn serve_coming_and_going(request: Request<Body>, cluster: Arc<Cluster>) -
     Ok(answer(StatusCode::OK, &list))
 }
 
-/// As the API server says it: without a reason that a client could read.
+/// The API server's response, which has no machine-readable reason.
 fn no_such_path() -> Response<Body> {
     let text = b"404 page not found\n".to_vec();
     Response::builder().status(StatusCode::NOT_FOUND).body(Body::from(text)).unwrap()
 }
 
-/// The groups of the kinds that a cluster may lack.
+/// The API groups of the optional kinds.
 const GROUPS: [(&str, &[&str]); 2] = [
     ("/apis/monitoring.coreos.com/v1", &["PodMonitor", "PrometheusRule"]),
     ("/apis/autoscaling.k8s.io/v1", &["VerticalPodAutoscaler"]),
@@ -215,7 +219,7 @@ struct Cluster {
     asked: AtomicUsize,
 }
 
-/// Kinds that a cluster may lack are watched as soon as it has them, and their lack is no failure of the operator's.
+/// Optional kinds are watched once served. A missing one isn't a failure.
 #[tokio::test(start_paused = true)]
 async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
     let cluster = Arc::new(Cluster::default());
@@ -251,7 +255,7 @@ async fn kinds_that_are_missing_come_and_go_are_watched_while_they_are_there() {
     }
 }
 
-/// Answers as a cluster with two FlaskBlogs, one of which has a value that this release doesn't know, and notes the writes.
+/// Serves two FlaskBlogs, one of them unparsable, and records the writes.
 async fn serve_two_blogs(
     request: Request<Body>,
     writes: Arc<Mutex<Vec<(String, String)>>>,
@@ -312,7 +316,7 @@ async fn an_unparsable_blog_is_reported_and_stops_no_other() {
     assert!(context.metrics.text().contains("blog_ready{namespace=\"press\",name=\"newer\"} 0"));
 }
 
-/// Lists what there is; each watch of FlaskBlogs is answered with this status until they are listed again.
+/// Serves lists. Each watch of FlaskBlogs fails with this status until they are listed again.
 async fn serve_expired(
     request: Request<Body>,
     code: StatusCode,
@@ -353,7 +357,7 @@ async fn a_watch_that_the_server_refuses_lists_again() {
     }
 }
 
-/// Lists, but refuses every watch of FlaskBlogs.
+/// Serves lists, but refuses every watch of FlaskBlogs.
 async fn serve_without_watches(request: Request<Body>) -> io::Result<Response<Body>> {
     let uri = request.uri();
     if uri.query().is_some_and(|query| query.contains("watch=true")) {
