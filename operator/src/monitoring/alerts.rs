@@ -179,7 +179,7 @@ mod tests {
         for alert in all {
             let page = format!("{}/../docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), alert.name);
             let text = std::fs::read_to_string(&page).unwrap_or_default();
-            for part in ["## What it means", "## Who feels it", "## Find out", "## Mend"] {
+            for part in ["## What it means", "## Impact", "## Diagnosis", "## Fix"] {
                 assert!(text.contains(part), "{page} lacks {part}");
             }
             assert!(text.contains(alert.severity) && text.contains(alert.after), "{page}: severity or time");
