@@ -47,13 +47,23 @@ struct Contest {
     until: Instant,
     /// The sentence for the status, once it is known.
     words: Option<String>,
+    /// The live object's resourceVersion that the sentence describes.
+    explained: Option<String>,
     /// Whether more than metadata changes, as far as it is known.
     affects_spec: bool,
 }
 
 impl Contest {
     fn new(wanted: Wanted) -> Self {
-        Self { wanted, writes: Vec::new(), delays: 0, until: Instant::now(), words: None, affects_spec: true }
+        Self {
+            wanted,
+            writes: Vec::new(),
+            delays: 0,
+            until: Instant::now(),
+            words: None,
+            explained: None,
+            affects_spec: true,
+        }
     }
 
     fn write(&mut self) {
@@ -123,12 +133,19 @@ impl Contests {
         words
     }
 
-    /// Stores the sentence about a contested object.
+    /// Stores the sentence about a contested object with this resourceVersion.
     ///
     /// `affects_spec`: more than metadata changes, or the difference is unknown.
-    pub fn explain(&self, uid: &str, role: Child, words: String, affects_spec: bool) {
+    pub fn explain(
+        &self,
+        uid: &str,
+        role: Child,
+        version: Option<String>,
+        words: String,
+        affects_spec: bool,
+    ) {
         if let Some(one) = self.0.lock().get_mut(&(uid.to_owned(), role)) {
-            (one.words, one.affects_spec) = (Some(words), affects_spec);
+            (one.words, one.explained, one.affects_spec) = (Some(words), version, affects_spec);
         }
     }
 
@@ -139,9 +156,11 @@ impl Contests {
         all.get(&(uid.to_owned(), role)).filter(|one| one.is_lasting() && one.affects_spec)?.words.clone()
     }
 
-    /// Whether a contested object has a sentence.
-    pub fn is_explained(&self, uid: &str, role: Child) -> bool {
-        self.0.lock().get(&(uid.to_owned(), role)).is_some_and(|one| one.words.is_some())
+    /// Whether a contested object has a sentence about this resourceVersion.
+    pub fn is_explained(&self, uid: &str, role: Child, version: Option<&str>) -> bool {
+        let all = self.0.lock();
+        let one = all.get(&(uid.to_owned(), role));
+        one.is_some_and(|one| one.words.is_some() && one.explained.as_deref() == version)
     }
 
     /// Evicts a deleted blog.
@@ -212,7 +231,7 @@ mod tests {
             contests.wrote(&id("u"), Child::App, Some(&wanted));
         }
         assert_eq!(contests.next("u"), Some(FIRST));
-        contests.explain("u", Child::App, "words".into(), true);
+        contests.explain("u", Child::App, None, "words".into(), true);
         tokio::time::advance(FIRST + WINDOW - Duration::from_secs(1)).await;
         assert_eq!(contests.words("u"), ["words"]);
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -69,6 +69,34 @@ async fn contested_selector_of_the_service_ends_ready() {
     assert_eq!(ready["message"], condition(&fake, "Degraded")["message"]);
 }
 
+/// A contest begins on a label, so `Ready` holds, and goes on to the spec without a write in between.
+#[tokio::test]
+async fn contest_that_goes_on_to_the_selector_ends_ready() {
+    let fake = fake_with(json!({}));
+    let ctx = context(&fake);
+    look(&fake, &ctx).await;
+    workloads_become_ready(&fake, 2);
+    look(&fake, &ctx).await;
+    contested(&fake, &ctx, SERVICE, |service| {
+        service["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("theirs")
+    })
+    .await;
+    assert_eq!(condition(&fake, "Ready")["status"], "True");
+    fake.edit(SERVICE, |service| {
+        service["spec"]["selector"]["app.kubernetes.io/name"] = json!("theirs");
+        let generation = service["metadata"]["generation"].as_i64().unwrap_or(0);
+        service["metadata"]["generation"] = json!(generation + 1);
+    });
+    look(&fake, &ctx).await;
+    let ready = condition(&fake, "Ready");
+    assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Contested")));
+    assert!(ready["message"].as_str().unwrap().contains("spec.selector"), "{ready}");
+    fake.take_reads();
+    look(&fake, &ctx).await;
+    let reads = fake.take_reads().into_iter().filter(|read| read == "services/daily").count();
+    assert_eq!(reads, 1, "an unchanged object is explained again");
+}
+
 #[tokio::test]
 async fn client_that_creates_what_is_deleted_is_named() {
     let path = "/apis/networking.k8s.io/v1/namespaces/press/ingresses/daily";

@@ -76,8 +76,11 @@ impl FakeApi {
         self.0.lock().unwrap().objects.remove(path);
     }
 
+    /// Changes an object as another client would.
     pub fn edit(&self, path: &str, edit: impl FnOnce(&mut Value)) {
-        edit(self.0.lock().unwrap().objects.get_mut(path).expect("the object to edit exists"));
+        let mut object = self.get(path).expect("the object to edit exists");
+        edit(&mut object);
+        self.put(path, object);
     }
 
     /// Returns the writes so far and clears them.

@@ -19,8 +19,9 @@ use crate::{
 const AUTOSCALERS: u32 = 100;
 
 /// Finds the manager that creates an unwanted object (client required). It isn't named after a failed read.
-pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child) {
-    if ctx.contests.is_explained(&id.uid, role) {
+pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child, observed: &DynamicObject) {
+    let version = observed.resource_version();
+    if ctx.contests.is_explained(&id.uid, role, version.as_deref()) {
         return;
     }
     let (kind, name) = (role.kind().api_resource(), role.name(&id.name));
@@ -37,12 +38,20 @@ pub async fn explain_deletion(ctx: &Context, id: &BlogMeta, role: Child) {
         plural = kind.plural,
         namespace = id.namespace,
     );
-    ctx.contests.explain(&id.uid, role, words, true);
+    ctx.contests.explain(&id.uid, role, version, words, true);
 }
 
 /// Finds the contested field of the object and its manager (client required). Neither is named after a failed read.
-pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &DynamicObject) {
-    if ctx.contests.is_explained(&id.uid, role) {
+pub async fn explain(
+    ctx: &Context,
+    id: &BlogMeta,
+    role: Child,
+    wanted: &DynamicObject,
+    observed: Option<&DynamicObject>,
+) {
+    // The other manager may go on to another field of the object.
+    let version = observed.and_then(ResourceExt::resource_version);
+    if ctx.contests.is_explained(&id.uid, role, version.as_deref()) {
         return;
     }
     let (kind, name) = (role.kind().api_resource(), role.name(&id.name));
@@ -89,7 +98,7 @@ pub async fn explain(ctx: &Context, id: &BlogMeta, role: Child, wanted: &Dynamic
             namespace = id.namespace,
         ),
     };
-    ctx.contests.explain(&id.uid, role, words, affects_spec);
+    ctx.contests.explain(&id.uid, role, version, words, affects_spec);
 }
 
 /// Another autoscaler that scales the blog's Deployment, if there is one.

@@ -165,7 +165,7 @@ impl Writer<'_> {
             Some(live) if is_unchanged(role, wanted, live) => return Ok(Some(Arc::clone(live))),
             Some(live) if held.roles.contains(&role) => self.scale_alone(role, wanted, live, changes).await?,
             live if ctx.contests.holds(self.id, role, Some(wanted)) => {
-                explain(ctx, self.id, role, wanted).await;
+                explain(ctx, self.id, role, wanted, live.map(Arc::as_ref)).await;
                 return Ok(live.cloned());
             }
             live => {
@@ -317,7 +317,7 @@ impl Writer<'_> {
         changes: &mut Vec<Change>,
     ) -> Result<(), Error> {
         if ctx.contests.holds(self.id, role, None) {
-            explain_deletion(ctx, self.id, role).await;
+            explain_deletion(ctx, self.id, role, live).await;
             return Ok(());
         }
         self.delete(role, &exactly(live.uid()), "Deleted", changes).await?;
