@@ -111,7 +111,8 @@ load() { # IMAGE
 
 "$DEV_DIR/docker.sh"
 VERSION=$(workspace_version)
-KEY=$(input_hash Cargo.toml Cargo.lock operator blog-app dev/images.sh)
+# Tests and examples are not in the images.
+KEY=$(input_hash Cargo.toml Cargo.lock operator/{Cargo.toml,api,src} blog-app/{Cargo.toml,migrations,src,static,templates} dev/images.sh)
 with_lock images build
 if [[ ${1:-} == --load ]]; then
   BIN=$("$DEV_DIR/tools.sh" --prefer-installed kind)

@@ -102,7 +102,19 @@ cache_dir() {
   printf '%s\n' "$dir"
 }
 
+# The files below a path, each followed by a zero byte; in a copy without git's folder all of them.
+tracked_files() { # PATH
+  if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    git ls-files -z --cached --others --exclude-standard -- "$1" | while IFS= read -rd '' file; do
+      [[ ! -f $file ]] || printf '%s\0' "$file"
+    done
+  else
+    find "$1" -type f -print0
+  fi
+}
+
 # Hash of the contents of files and directories (with their names, relative to the project, so that every clone agrees).
+# Files that git ignores don't count.
 input_hash() {
   (
     cd "$ROOT_DIR"
@@ -110,7 +122,7 @@ input_hash() {
     for path in "$@"; do
       path=${path#"$ROOT_DIR"/}
       [[ -e $path ]] || die "$path is missing, so nothing can be built from it; restore it with git."
-      find "$path" -type f -print0
+      tracked_files "$path"
     done | LC_ALL=C sort -zu | xargs -0 sha256sum | sha256sum | cut -c1-12
   )
 }
