@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flaskblog_api::Child;
 use serde_json::{Value, json};
 
 use self::{
