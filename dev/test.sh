@@ -7,7 +7,8 @@
 #   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
 #   charts   the charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
 #   logging  fluentd's configuration on real log files, with pods on a real API server
-#   cluster  `make up`, then faults, charts and a real browser on the kind cluster
+#   cluster  `make up`, then faults, charts and a real browser on the kind cluster; E2E_LANES tests (3) at the same time,
+#            and E2E_TIMES=FILE appends how long each took
 # Nothing is skipped: what a tier needs is installed or built, or the tier fails.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
@@ -93,8 +94,8 @@ cluster() {
   bin=$("$DEV_DIR/tools.sh" kubectl kind helm helm4 docker-compose recommender)
   axe=$("$DEV_DIR/axe.sh")
   crds=$("$DEV_DIR/optional-crds.sh")
-  # One at a time: the tests kill pods of the same cluster.
-  PATH=$bin:$PATH AXE_JS=$axe OPTIONAL_CRDS=$crds cargo test --package e2e --features cluster-tests --quiet -- --test-threads=1
+  # More threads than tests: the tests themselves decide which of them run together, and most of them wait.
+  PATH=$bin:$PATH AXE_JS=$axe OPTIONAL_CRDS=$crds cargo test --package e2e --features cluster-tests --quiet -- --test-threads=128
 }
 
 if [[ ${1:-} == --body ]]; then

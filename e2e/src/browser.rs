@@ -4,6 +4,7 @@
 
 use std::{
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -50,7 +51,7 @@ pub struct Browser {
 impl Browser {
     /// Opens a window of that size, whose addresses begin with `base`. `arguments` are further ones for Chromium.
     pub async fn open(base: &str, width: u32, height: u32, arguments: &[&str]) -> Self {
-        let port = 19515;
+        let port = crate::free_port();
         let driver = Driver::start(port);
         let profile = std::env::temp_dir().join(unique("flaskblog-e2e"));
         let mut all = vec![
@@ -146,9 +147,10 @@ impl Browser {
     }
 }
 
-/// A name that nothing else has.
+/// A name that nothing else has, and that is no part of another one.
 #[must_use]
 pub fn unique(prefix: &str) -> String {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    format!("{prefix}-{}", now.as_millis())
+    format!("{prefix}-{}-{}", NUMBER.fetch_add(1, Ordering::Relaxed), now.as_millis())
 }

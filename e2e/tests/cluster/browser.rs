@@ -1,16 +1,14 @@
 //! What a person does, in a real browser.
 
-use e2e::{
-    URL,
-    browser::{Browser, unique},
-    wait_ready,
-};
+use e2e::browser::{Browser, unique};
 use fantoccini::{Locator, key::Key};
+
+use crate::test_blog::TestBlog;
 
 #[tokio::test]
 async fn a_person_registers_logs_in_writes_edits_deletes_and_logs_out() {
-    wait_ready("default", "blog");
-    let browser = Browser::open(URL, 1200, 900, &[]).await;
+    let blog = TestBlog::acquire_default();
+    let browser = Browser::open(&blog.url, 1200, 900, &[]).await;
     let name = unique("ada");
     let title = unique("First & <b>bold</b>");
     browser.go("/").await;
@@ -54,7 +52,8 @@ async fn delete(browser: &Browser) {
 
 #[tokio::test]
 async fn the_keyboard_alone_is_enough_to_log_in() {
-    let browser = Browser::open(URL, 1200, 900, &[]).await;
+    let blog = TestBlog::acquire_default();
+    let browser = Browser::open(&blog.url, 1200, 900, &[]).await;
     let name = unique("keys");
     browser.go("/auth/register").await;
     browser.fill("Username", &name).await;
@@ -90,10 +89,11 @@ async fn the_keyboard_alone_is_enough_to_log_in() {
 /// (<https://github.com/dequelabs/axe-core>).
 #[tokio::test]
 async fn axe_finds_nothing_serious_on_any_page_in_light_and_in_dark() {
+    let blog = TestBlog::acquire_default();
     let axe = std::env::var("AXE_JS").expect("AXE_JS is not set: run dev/test.sh cluster");
     let axe = std::fs::read_to_string(axe).unwrap();
     for arguments in [&[][..], &["--force-dark-mode"]] {
-        let browser = Browser::open(URL, 1200, 900, arguments).await;
+        let browser = Browser::open(&blog.url, 1200, 900, arguments).await;
         let name = unique("axe");
         browser.go("/auth/register").await;
         browser.fill("Username", &name).await;
@@ -143,7 +143,8 @@ async fn check(browser: &Browser, axe: &str, paths: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn on_a_phone_no_page_scrolls_sideways() {
-    let browser = Browser::open(URL, 390, 844, &[]).await;
+    let blog = TestBlog::acquire_default();
+    let browser = Browser::open(&blog.url, 390, 844, &[]).await;
     for path in ["/", "/auth/login", "/auth/register"] {
         browser.go(path).await;
         let script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";

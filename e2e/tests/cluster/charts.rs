@@ -2,7 +2,7 @@
 
 use e2e::{helm, kubectl, kubectl_json, shell, wait_ready};
 
-use crate::main_job::Namespace;
+use crate::{main_job::Namespace, schedule::Slot};
 
 fn installs_and_leaves(program: &str, namespace: &'static str) {
     let guard = Namespace::new(namespace);
@@ -53,6 +53,7 @@ fn installs_and_leaves(program: &str, namespace: &'static str) {
 /// A second operator for one namespace only, beside the cluster-wide one, whose CRD it uses.
 #[test]
 fn helm_4_installs_an_operator_for_one_namespace_with_rights_in_that_one_only() {
+    let _slot = Slot::acquire();
     let namespace = "one-team";
     let guard = Namespace::new(namespace);
     let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/operator");
@@ -91,10 +92,12 @@ fn helm_4_installs_an_operator_for_one_namespace_with_rights_in_that_one_only() 
 
 #[test]
 fn helm_3_installs_a_blog_and_uninstalling_keeps_its_data() {
+    let _slot = Slot::acquire();
     installs_and_leaves("helm", "helm-three");
 }
 
 #[test]
 fn helm_4_installs_a_blog_and_uninstalling_keeps_its_data() {
+    let _slot = Slot::acquire();
     installs_and_leaves("helm4", "helm-four");
 }

@@ -3,92 +3,91 @@
 use e2e::{PortForward, condition, eventually, kubectl, kubectl_apply, kubectl_fed, wait_ready};
 use serde_json::json;
 
-use crate::{
-    main_job::Namespace,
-    person::Person,
-    sample::{Sample, mysql, patch_spec},
-};
+use crate::{main_job::Namespace, person::Person, test_blog::TestBlog};
 
 #[tokio::test]
 async fn a_setting_reaches_mysql_and_one_that_mysql_refuses_is_reported_and_mended() {
-    let sample = Sample::ready();
-    let author = Person::registered().await;
+    let blog = TestBlog::acquire();
+    let author = Person::registered(&blog.url).await;
     let title = format!("Settled by {}", author.name);
     author.write(&title).await;
     let config = |settings: serde_json::Value| {
-        patch_spec(&json!({"database": {"managed": {"config": settings}}}));
+        blog.patch_spec(&json!({"database": {"managed": {"config": settings}}}));
     };
     config(json!({"max_connections": "321"}));
-    wait_ready("default", "blog");
-    assert_eq!(mysql("SELECT @@max_connections;"), "321");
+    blog.wait_ready();
+    assert_eq!(blog.mysql("SELECT @@max_connections;"), "321");
     assert!(author.index().await.contains(&title));
     config(json!({"no_such_setting": "1"}));
-    let message = eventually("MySQL's refusal is reported", "default", || {
-        let (status, reason, message) = condition("default", "blog", "Degraded")?;
+    let message = blog.eventually("MySQL's refusal is reported", || {
+        let (status, reason, message) = blog.condition("Degraded")?;
         (status == "True" && reason == "PodFailing" && message.contains("no-such-setting")).then_some(message)
     });
     assert!(message.contains("blog-mysql-0") && message.contains("unknown variable"), "{message}");
     config(json!({"no_such_setting": null}));
-    wait_ready("default", "blog");
-    assert_eq!(mysql("SELECT @@max_connections;"), "321");
+    blog.wait_ready();
+    assert_eq!(blog.mysql("SELECT @@max_connections;"), "321");
     assert!(author.index().await.contains(&title), "the post is gone");
-    sample.restored();
+    blog.restored();
 }
 
 const NAMESPACE: &str = "guests";
 
-/// A database of its own at the sample blog's server, which goes with this value.
-struct GuestDatabase(&'static str);
+/// A database of its own at another blog's server, which goes with this value.
+struct GuestDatabase<'a> {
+    host: &'a TestBlog,
+    password: &'static str,
+}
 
-impl GuestDatabase {
-    fn new(password: &'static str) -> Self {
-        drop_guest_database();
-        let _ = mysql(&format!(
+impl<'a> GuestDatabase<'a> {
+    fn new(host: &'a TestBlog, password: &'static str) -> Self {
+        drop_guest_database(host);
+        let _ = host.mysql(&format!(
             "CREATE DATABASE guests; CREATE USER guest@'%' IDENTIFIED BY '{password}'; GRANT ALL ON guests.* TO guest@'%';"
         ));
-        Self(password)
+        Self { host, password }
     }
 
     /// The Secret that the blog is given, with the authority's certificate as the server shows it.
     fn give_secret(&self, password: Option<&str>) {
-        let exec =
-            ["exec", "blog-mysql-0", "-n", "default", "-c", "mysql", "--", "cat", "/etc/mysql-tls/ca.crt"];
-        let content =
-            json!({"username": "guest", "password": password.unwrap_or(self.0), "ca.crt": kubectl(&exec)});
+        let exec = ["exec", "blog-mysql-0", "-c", "mysql", "--", "cat", "/etc/mysql-tls/ca.crt"];
+        let (password, ca) = (password.unwrap_or(self.password), self.host.kubectl(&exec));
+        let content = json!({"username": "guest", "password": password, "ca.crt": ca});
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "server"}, "stringData": content});
         let result = kubectl_fed(&["apply", "-n", NAMESPACE, "-f", "-"], &secret.to_string());
         assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     }
 }
 
-fn drop_guest_database() {
-    let _ = mysql("DROP DATABASE IF EXISTS guests; DROP USER IF EXISTS guest@'%';");
+fn drop_guest_database(host: &TestBlog) {
+    let _ = host.mysql("DROP DATABASE IF EXISTS guests; DROP USER IF EXISTS guest@'%';");
 }
 
-impl Drop for GuestDatabase {
+impl Drop for GuestDatabase<'_> {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            drop_guest_database();
+            drop_guest_database(self.host);
         }
     }
 }
 
-/// The sample blog's server lets in its own blog only; this opens it for a namespace as its owner would.
+/// A blog's server accepts connections of its own blog only. This policy adds a namespace.
 const LET_IN: &str = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: let-guests-in}, spec: {\
     podSelector: {matchLabels: {app.kubernetes.io/instance: blog, app.kubernetes.io/component: database}}, ingress: [{\
     from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: guests}}}]}]}}";
 
+/// A blog with the database of another one, whose namespace replaces HOST.
 const GUEST: &str = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: guest}, spec: {replicas: 1, \
-    database: {external: {host: blog-mysql.default.svc, database: guests, credentialsSecret: server, tls: VerifyCA}}}}";
+    database: {external: {host: blog-mysql.HOST.svc, database: guests, credentialsSecret: server, tls: VerifyCA}}}}";
 
 #[tokio::test]
 async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_secret_does() {
-    wait_ready("default", "blog");
+    let host = TestBlog::acquire();
     let namespace = Namespace::new(NAMESPACE);
-    let database = GuestDatabase::new("aPassPhraseOfGuests");
-    assert!(kubectl_apply("default", LET_IN).0);
+    let database = GuestDatabase::new(&host, "aPassPhraseOfGuests");
+    assert!(kubectl_apply(&host.namespace, LET_IN).0);
     database.give_secret(Some("aWrongOne"));
-    assert!(kubectl_apply(NAMESPACE, GUEST).0);
+    assert!(kubectl_apply(NAMESPACE, &GUEST.replace("HOST", &host.namespace)).0);
     let message = eventually("the refusal is reported", NAMESPACE, || {
         let (status, _, message) = condition(NAMESPACE, "guest", "Degraded")?;
         (status == "True" && message.contains("the server had refused the account")).then_some(message)
@@ -105,9 +104,9 @@ async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_s
     author.write("At somebody else's").await;
     assert!(author.index().await.contains("At somebody else"));
     let plain = "SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_USER = 'guest' AND CONNECTION_TYPE <> 'SSL/TLS';";
-    assert_eq!(mysql(plain), "0", "a connection isn't protected");
+    assert_eq!(host.mysql(plain), "0", "a connection isn't protected");
     drop(forward);
     let _ = kubectl(&["delete", "fb", "guest", "-n", NAMESPACE]);
-    let _ = kubectl(&["delete", "networkpolicy", "let-guests-in", "-n", "default"]);
+    let _ = host.kubectl(&["delete", "networkpolicy", "let-guests-in"]);
     drop((database, namespace));
 }

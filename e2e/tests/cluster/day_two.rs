@@ -2,44 +2,44 @@
 
 use std::{thread::sleep, time::Duration};
 
-use e2e::{app_pods, condition, done, eventually, kubectl, shell, wait_ready};
+use e2e::{done, kubectl, shell};
 use serde_json::{Value, json};
 
 use crate::{
     person::{Person, Visitors},
-    sample::{Sample, blog, name, object, patch_spec, pods, until_condition},
+    test_blog::{TestBlog, name},
 };
 
-fn scale(replicas: usize) {
-    let _ = kubectl(&["scale", "fb/blog", "-n", "default", &format!("--replicas={replicas}")]);
+fn scale(blog: &TestBlog, replicas: usize) {
+    let _ = blog.kubectl(&["scale", "fb/blog", &format!("--replicas={replicas}")]);
 }
 
 /// Waits until so many replicas serve and every other one has ended.
-fn until_replicas(count: usize) {
-    eventually(&format!("{count} replicas serve and no other pod is left"), "default", || {
-        let status = &blog()["status"];
+fn until_replicas(blog: &TestBlog, count: usize) {
+    blog.eventually(&format!("{count} replicas serve and no other pod is left"), || {
+        let status = &blog.read()["status"];
         let serving = status["readyReplicas"].as_u64().unwrap_or(0);
-        (serving == count as u64 && pods("app").len() == count).then_some(())
+        (serving == count as u64 && blog.pods("app").len() == count).then_some(())
     });
 }
 
 #[test]
 fn kubectl_scale_takes_it_to_five_and_back_unnoticed_and_to_none_and_back() {
-    let sample = Sample::ready();
-    let readers = Visitors::readers(4);
+    let blog = TestBlog::acquire();
+    let readers = Visitors::readers(4, &blog.url);
     for replicas in [5, 2] {
-        scale(replicas);
-        until_replicas(replicas);
-        wait_ready("default", "blog");
+        scale(&blog, replicas);
+        until_replicas(&blog, replicas);
+        blog.wait_ready();
     }
     assert!(readers.noticed_nothing() > 100);
-    scale(0);
-    until_replicas(0);
-    let (_, reason, message) = condition("default", "blog", "Ready").unwrap();
+    scale(&blog, 0);
+    until_replicas(&blog, 0);
+    let (_, reason, message) = blog.condition("Ready").unwrap();
     assert_eq!(reason, "ScaledToZero", "{message}");
-    scale(2);
-    wait_ready("default", "blog");
-    sample.restored();
+    scale(&blog, 2);
+    blog.wait_ready();
+    blog.restored();
 }
 
 /// A worker that takes pods again when this goes.
@@ -56,14 +56,14 @@ pub fn nodes_of(pods: &[Value]) -> Vec<String> {
 }
 
 /// Deletes a replica where two are on one node; the scheduler puts the next one elsewhere.
-pub fn spread() {
-    wait_ready("default", "blog");
-    eventually("the replicas are on two nodes", "default", || {
-        let replicas = app_pods("default", "blog");
+pub fn spread(blog: &TestBlog) {
+    blog.wait_ready();
+    blog.eventually("the replicas are on two nodes", || {
+        let replicas = blog.app_pods();
         let nodes = nodes_of(&replicas);
         if nodes.len() == 2 && nodes[0] == nodes[1] {
-            let _ = kubectl(&["delete", "pod", &name(&replicas[0]), "-n", "default"]);
-            wait_ready("default", "blog");
+            let _ = blog.kubectl(&["delete", "pod", &name(&replicas[0])]);
+            blog.wait_ready();
         }
         (nodes.len() == 2 && nodes[0] != nodes[1]).then_some(())
     });
@@ -71,46 +71,47 @@ pub fn spread() {
 
 #[test]
 fn a_drained_worker_takes_a_replica_along_and_no_reader_notices() {
-    spread();
-    let database = nodes_of(&pods("database")).remove(0);
-    let node = nodes_of(&app_pods("default", "blog")).into_iter().find(|node| *node != database).unwrap();
-    let readers = Visitors::readers(4);
+    let blog = TestBlog::acquire_alone();
+    spread(&blog);
+    let database = nodes_of(&blog.pods("database")).remove(0);
+    let node = nodes_of(&blog.app_pods()).into_iter().find(|node| *node != database).unwrap();
+    let readers = Visitors::readers(4, &blog.url);
     sleep(Duration::from_secs(2));
     let drained = Drained(node.clone());
     let drain = ["drain", &node, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=180s"];
     let _ = kubectl(&drain);
-    eventually("both replicas serve elsewhere", "default", || {
-        let nodes = nodes_of(&pods("app"));
-        let all_serve = blog()["status"]["readyReplicas"] == 2;
+    blog.eventually("both replicas serve elsewhere", || {
+        let nodes = nodes_of(&blog.pods("app"));
+        let all_serve = blog.read()["status"]["readyReplicas"] == 2;
         (all_serve && nodes.len() == 2 && !nodes.contains(&node)).then_some(())
     });
     drop(drained);
-    spread();
+    spread(&blog);
     assert!(readers.noticed_nothing() > 100);
 }
 
 #[test]
 fn a_blog_sleeps_and_wakes_with_its_posts_and_its_sessions() {
-    let sample = Sample::ready();
-    let author = on(Person::registered());
+    let blog = TestBlog::acquire();
+    let author = on(Person::registered(&blog.url));
     let title = format!("Slept over by {}", author.name);
     on(author.write(&title));
-    patch_spec(&json!({"hibernate": true}));
-    eventually("the database ends", "default", || {
-        (object("statefulset", "blog-mysql")?["spec"]["replicas"] == 0).then_some(())
+    blog.patch_spec(&json!({"hibernate": true}));
+    blog.eventually("the database ends", || {
+        (blog.object("statefulset", "blog-mysql")?["spec"]["replicas"] == 0).then_some(())
     });
-    assert_eq!(pods("app").len(), 0, "the database ended before the replicas");
-    let _ = until_condition("Hibernated", "True", "Hibernated");
-    assert_eq!(pods("database").len(), 0);
+    assert_eq!(blog.pods("app").len(), 0, "the database ended before the replicas");
+    let _ = blog.until_condition("Hibernated", "True", "Hibernated");
+    assert_eq!(blog.pods("database").len(), 0);
     for (kind, name) in [("pvc", "data-blog-mysql-0"), ("secret", "blog-mysql"), ("secret", "blog-session")] {
-        assert!(object(kind, name).is_some(), "{kind} {name} is gone");
+        assert!(blog.object(kind, name).is_some(), "{kind} {name} is gone");
     }
-    patch_spec(&json!({"hibernate": false}));
-    wait_ready("default", "blog");
+    blog.patch_spec(&json!({"hibernate": false}));
+    blog.wait_ready();
     let page = on(author.index());
     assert!(page.contains(&title), "the post is gone");
     assert!(page.contains("Log Out"), "the author was logged out");
-    sample.restored();
+    blog.restored();
 }
 
 /// Waits for what a person does.
@@ -120,52 +121,52 @@ pub fn on<T>(what: impl Future<Output = T>) -> T {
 
 #[test]
 fn a_suspended_blog_is_left_alone_and_heals_afterwards() {
-    let sample = Sample::ready();
-    patch_spec(&json!({"suspend": true}));
-    let _ = until_condition("Suspended", "True", "Suspended");
-    let _ = kubectl(&["delete", "poddisruptionbudget", "blog", "-n", "default"]);
-    patch_spec(&json!({"title": "Not yet"}));
-    let left = eventually("both are listed", "default", || {
-        let (_, _, message) = condition("default", "blog", "Suspended")?;
+    let blog = TestBlog::acquire();
+    blog.patch_spec(&json!({"suspend": true}));
+    let _ = blog.until_condition("Suspended", "True", "Suspended");
+    let _ = blog.kubectl(&["delete", "poddisruptionbudget", "blog"]);
+    blog.patch_spec(&json!({"title": "Not yet"}));
+    let left = blog.eventually("both are listed", || {
+        let (_, _, message) = blog.condition("Suspended")?;
         (message.contains("PodDisruptionBudget blog: create") && message.contains("Deployment blog"))
             .then_some(message)
     });
     assert!(left.contains("rolling restart"), "{left}");
     // Long enough for several reconciles, had one been wanted.
     sleep(Duration::from_secs(12));
-    assert!(object("poddisruptionbudget", "blog").is_none(), "a deleted child was made again");
-    assert!(!on(Person::at(e2e::URL).index()).contains("Not yet"), "the title was changed");
-    let row = kubectl(&["get", "fb", "blog", "-n", "default", "--no-headers"]);
+    assert!(blog.object("poddisruptionbudget", "blog").is_none(), "a deleted child was made again");
+    assert!(!on(Person::at(&blog.url).index()).contains("Not yet"), "the title was changed");
+    let row = blog.kubectl(&["get", "fb", "blog", "--no-headers"]);
     assert_eq!(row.split_whitespace().nth(2), Some("Suspended"), "{row}");
-    patch_spec(&json!({"suspend": false}));
-    wait_ready("default", "blog");
-    assert!(object("poddisruptionbudget", "blog").is_some(), "the deleted child didn't come back");
-    until_shown("Not yet");
-    sample.restored();
+    blog.patch_spec(&json!({"suspend": false}));
+    blog.wait_ready();
+    assert!(blog.object("poddisruptionbudget", "blog").is_some(), "the deleted child didn't come back");
+    until_shown(&blog, "Not yet");
+    blog.restored();
 }
 
 /// The old replicas still drain for some seconds; the newest title is shown at the latest then.
-fn until_shown(title: &str) {
-    let reader = Person::at(e2e::URL);
-    eventually(&format!("{title} is shown"), "default", || on(reader.index()).contains(title).then_some(()));
+pub fn until_shown(blog: &TestBlog, title: &str) {
+    let reader = Person::at(&blog.url);
+    blog.eventually(&format!("{title} is shown"), || on(reader.index()).contains(title).then_some(()));
 }
 
 #[test]
 fn under_manual_a_change_waits_until_the_command_that_is_shown_is_run() {
-    let sample = Sample::ready();
-    patch_spec(&json!({"rolloutPolicy": "Manual", "title": "Approved"}));
-    let line = eventually("the change is pending", "default", || {
-        let pending = blog()["status"]["pending"].as_array()?.clone();
+    let blog = TestBlog::acquire();
+    blog.patch_spec(&json!({"rolloutPolicy": "Manual", "title": "Approved"}));
+    let line = blog.eventually("the change is pending", || {
+        let pending = blog.read()["status"]["pending"].as_array()?.clone();
         Some(pending.first()?.as_str()?.to_owned())
     });
     assert!(line.contains("Deployment blog"), "{line}");
     sleep(Duration::from_secs(12));
-    assert!(!on(Person::at(e2e::URL).index()).contains("Approved"), "nobody has approved it");
+    assert!(!on(Person::at(&blog.url).index()).contains("Approved"), "nobody has approved it");
     let (_, command) =
         line.split_once("approve with: kubectl ").unwrap_or_else(|| panic!("no command: {line}"));
-    done(&format!("kubectl --context kind-flaskblog -n default {command}"));
-    wait_ready("default", "blog");
-    until_shown("Approved");
-    assert_eq!(blog()["status"]["pending"], json!([]));
-    sample.restored();
+    done(&format!("kubectl --context kind-flaskblog -n {} {command}", blog.namespace));
+    blog.wait_ready();
+    until_shown(&blog, "Approved");
+    assert_eq!(blog.read()["status"]["pending"], json!([]));
+    blog.restored();
 }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use e2e::{
     browser::{Browser, unique},
-    eventually, kubectl, kubectl_apply, kubectl_json, shell, wait_ready,
+    kubectl_apply, node_address, shell,
 };
 use reqwest::{
     Certificate, ClientBuilder, StatusCode,
@@ -15,14 +15,13 @@ use serde_json::json;
 use crate::{
     day_two::on,
     person::{Person, Visitors, client},
-    sample::{Sample, blog, object, patch_spec, pods},
+    test_blog::TestBlog,
 };
 
 const HOST: &str = "blog.example.org";
 const HTTP: &str = "http://blog.example.org";
 const HTTPS: &str = "https://blog.example.org";
 const SECRET: &str = "blog-tls";
-const PEOPLE: &str = "default";
 
 /// A new certificate for the host, which goes into the cluster as a Secret; the certificate itself is printed.
 const MAKE_CERTIFICATE: &str = r#"set -e; d=$(mktemp -d); trap 'rm -rf "$d"' EXIT
@@ -41,13 +40,10 @@ struct Door {
 
 impl Door {
     fn new() -> Self {
-        let node = kubectl_json(&["get", "node", "flaskblog-control-plane"]).unwrap();
-        let addresses = node["status"]["addresses"].as_array().unwrap();
-        let internal = addresses.iter().find(|one| one["type"] == "InternalIP").unwrap();
         let made = shell(&format!("HOST={HOST} SECRET={SECRET}; {MAKE_CERTIFICATE}"));
         assert!(made.status.success(), "{made:?}");
         Self {
-            address: internal["address"].as_str().unwrap().parse().unwrap(),
+            address: node_address("flaskblog-control-plane").parse().unwrap(),
             certificate: Certificate::from_pem(&made.stdout).unwrap(),
         }
     }
@@ -77,62 +73,72 @@ impl Door {
     }
 }
 
-/// The sample blog with an Ingress; without it, and without the Secret, when this goes.
+/// The sample blog with its host name, which one blog can have at a time. The Ingress and the Secret go with this value.
 struct Exposed {
-    sample: Sample,
+    blog: TestBlog,
     door: Door,
 }
 
 impl Exposed {
-    fn by_ingress() -> Self {
-        let sample = Sample::ready();
-        let exposed = Self { sample, door: Door::new() };
-        patch_spec(&json!({"ingress": {"host": HOST, "className": "traefik", "tlsSecretName": SECRET}}));
-        wait_ready(PEOPLE, "blog");
-        // They don't know the blog's address, and serve for as long as Traefik may still send them somebody.
-        old_replicas_have_ended();
+    fn acquire() -> Self {
+        let blog = TestBlog::acquire_default();
+        Self { blog, door: Door::new() }
+    }
+
+    fn acquire_by_ingress() -> Self {
+        let exposed = Self::acquire();
+        exposed
+            .blog
+            .patch_spec(&json!({"ingress": {"host": HOST, "className": "traefik", "tlsSecretName": SECRET}}));
+        exposed.blog.wait_ready();
+        // They don't know the blog's address, and serve while Traefik may still send them requests.
+        exposed.old_replicas_have_ended();
         exposed.until("the blog answers by its name", HTTPS, StatusCode::OK);
         exposed
     }
 
-    /// Traefik hears of what changes by a watch, a moment later than the operator.
+    /// Traefik receives changes by a watch, a moment later than the operator.
     fn until(&self, what: &str, url: &str, wanted: StatusCode) {
-        eventually(what, PEOPLE, || {
+        self.blog.eventually(what, || {
             let status = on(self.door.status_of(url));
             (status == Ok(wanted)).then_some(())
         });
     }
 
-    fn ended(self) {
-        self.sample.restored();
-        let _ = kubectl(&["delete", "secret", SECRET, "-n", PEOPLE]);
+    fn ended(mut self) {
+        self.blog.put_back();
+        let _ = self.blog.kubectl(&["delete", "secret", SECRET]);
     }
-}
 
-fn old_replicas_have_ended() {
-    eventually("the old replicas have ended", PEOPLE, || (pods("app").len() == 2).then_some(()));
+    fn old_replicas_have_ended(&self) {
+        let pods = || self.blog.pods("app").len();
+        self.blog.eventually("the old replicas have ended", || (pods() == 2).then_some(()));
+    }
 }
 
 #[test]
 fn by_its_host_name_the_blog_answers_over_http_and_https_until_the_field_goes() {
-    let exposed = Exposed::by_ingress();
+    let exposed = Exposed::acquire_by_ingress();
     for base in [HTTP, HTTPS] {
         assert!(on(exposed.door.person(base).index()).contains("Flaskr"), "{base}");
     }
-    let url = || blog()["status"]["url"].clone();
+    let url = || exposed.blog.read()["status"]["url"].clone();
     assert_eq!(url(), HTTPS);
     assert_eq!(on(exposed.door.status_of("http://other.example.org")), Ok(StatusCode::NOT_FOUND));
-    assert!(on(Person::at(e2e::URL).index()).contains("Flaskr"), "the node port leads there as before");
-    patch_spec(&json!({"ingress": null}));
+    assert!(
+        on(Person::at(&exposed.blog.url).index()).contains("Flaskr"),
+        "the node port leads there as before"
+    );
+    exposed.blog.patch_spec(&json!({"ingress": null}));
     exposed.until("nothing answers by that name", HTTP, StatusCode::NOT_FOUND);
-    assert!(object("ingress", "blog").is_none());
-    eventually("the URL is the node port's", PEOPLE, || (url() == e2e::URL).then_some(()));
+    assert!(exposed.blog.object("ingress", "blog").is_none());
+    exposed.blog.eventually("the URL is the node port's", || (url() == e2e::URL).then_some(()));
     exposed.ended();
 }
 
 #[test]
 fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
-    let exposed = Exposed::by_ingress();
+    let exposed = Exposed::acquire_by_ingress();
     let rules = format!("--host-resolver-rules=MAP {HOST} {}", exposed.door.address);
     let title = unique("By name");
     on(async {
@@ -155,14 +161,17 @@ fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
         assert!(browser.text().await.contains("Log In"), "still logged in");
         browser.close().await;
     });
-    assert!(on(Person::at(e2e::URL).index()).contains(&title), "at the node port the post isn't there");
+    assert!(
+        on(Person::at(&exposed.blog.url).index()).contains(&title),
+        "at the node port the post isn't there"
+    );
     exposed.ended();
 }
 
 /// How the browser keeps the cookie follows how it came, and who may send forms follows the host that it asked for.
 #[test]
 fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refused() {
-    let exposed = Exposed::by_ingress();
+    let exposed = Exposed::acquire_by_ingress();
     let credentials = |name: &str| [("username", name.to_owned()), ("password", "a pass phrase".to_owned())];
     for (base, is_secure) in [(HTTPS, true), (HTTP, false)] {
         let person = exposed.door.person_from(base, base);
@@ -183,15 +192,15 @@ fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refus
 
 #[test]
 fn a_rollout_fails_no_request_that_comes_through_an_ingress_controller() {
-    let exposed = Exposed::by_ingress();
+    let exposed = Exposed::acquire_by_ingress();
     let author = exposed.door.person(HTTPS);
     on(author.register());
     let readers = Visitors::readers_coming_by(4, HTTPS, || exposed.door.client());
     let writer = Visitors::writer(author);
     for title in ["Renamed", "Flaskr"] {
-        patch_spec(&json!({"title": title}));
-        wait_ready(PEOPLE, "blog");
-        old_replicas_have_ended();
+        exposed.blog.patch_spec(&json!({"title": title}));
+        exposed.blog.wait_ready();
+        exposed.old_replicas_have_ended();
         exposed.until("the blog answers", HTTPS, StatusCode::OK);
     }
     assert!(writer.noticed_nothing() > 20);
@@ -214,16 +223,15 @@ const ROUTE: &str = "
 
 #[test]
 fn a_route_of_the_gateway_api_leads_to_the_blog_as_well() {
-    let sample = Sample::ready();
-    let exposed = Exposed { sample, door: Door::new() };
-    let (applied, text) = kubectl_apply(PEOPLE, ROUTE);
+    let exposed = Exposed::acquire();
+    let (applied, text) = kubectl_apply(&exposed.blog.namespace, ROUTE);
     assert!(applied, "{text}");
     exposed.until("the route leads to the blog", HTTP, StatusCode::OK);
     let author = exposed.door.person_from(HTTP, HTTP);
     on(author.register());
     on(author.write("By a route"));
     assert!(on(author.index()).contains("By a route"));
-    let _ = kubectl(&["delete", "httproute/blog", "gateway/front", "gatewayclass/traefik", "-n", PEOPLE]);
+    let _ = exposed.blog.kubectl(&["delete", "httproute/blog", "gateway/front", "gatewayclass/traefik"]);
     exposed.until("the route has gone", HTTP, StatusCode::NOT_FOUND);
     exposed.ended();
 }

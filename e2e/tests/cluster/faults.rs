@@ -2,39 +2,38 @@
 
 use std::time::Duration;
 
-use e2e::{
-    app_pods, condition, eventually, is_ready, kubectl, kubectl_apply, kubectl_json, restarts, wait_ready,
-};
+use e2e::{condition, eventually, is_ready, kubectl, kubectl_apply, kubectl_json, restarts, wait_ready};
 use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
     main_job::Namespace,
     person::{Person, Visitors},
-    sample::{comes_back_as_it_was, name, patch_spec},
+    schedule::Slot,
+    test_blog::{TestBlog, name},
 };
 
 #[tokio::test]
 async fn an_app_pod_is_killed_and_no_reader_notices() {
-    wait_ready("default", "blog");
-    let readers = Visitors::readers(4);
+    let blog = TestBlog::acquire();
+    let readers = Visitors::readers(4, &blog.url);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let victim = name(&app_pods("default", "blog")[0]);
-    let _ = kubectl(&["delete", "pod", &victim, "-n", "default"]);
-    wait_ready("default", "blog");
+    let victim = name(&blog.app_pods()[0]);
+    let _ = blog.kubectl(&["delete", "pod", &victim]);
+    blog.wait_ready();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(readers.noticed_nothing() > 100);
 }
 
 #[tokio::test]
 async fn a_change_of_title_rolls_out_and_no_reader_notices() {
-    wait_ready("default", "blog");
-    let readers = Visitors::readers(4);
+    let blog = TestBlog::acquire();
+    let readers = Visitors::readers(4, &blog.url);
     for title in ["Renamed", "Flaskr"] {
-        patch_spec(&json!({"title": title}));
-        wait_ready("default", "blog");
+        blog.patch_spec(&json!({"title": title}));
+        blog.wait_ready();
         // The old replicas still drain for some seconds; the newest title is shown at the latest then.
-        let reader = Person::at(e2e::URL);
+        let reader = Person::at(&blog.url);
         let mut shown = false;
         for _ in 0..30 {
             shown = reader.index().await.contains(title);
@@ -50,15 +49,15 @@ async fn a_change_of_title_rolls_out_and_no_reader_notices() {
 
 #[tokio::test]
 async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
-    wait_ready("default", "blog");
-    let author = Person::registered().await;
+    let blog = TestBlog::acquire();
+    let author = Person::registered(&blog.url).await;
     let title = format!("Kept by {}", author.name);
     author.write(&title).await;
     let restarts = || -> Vec<(String, String)> {
-        app_pods("default", "blog").iter().map(|pod| (name(pod), restarts(pod))).collect()
+        blog.app_pods().iter().map(|pod| (name(pod), restarts(pod))).collect()
     };
     let before = restarts();
-    let _ = kubectl(&["delete", "pod", "blog-mysql-0", "-n", "default", "--grace-period=0", "--force"]);
+    let _ = blog.kubectl(&["delete", "pod", "blog-mysql-0", "--grace-period=0", "--force"]);
     let mut polite = None;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while polite.is_none() && tokio::time::Instant::now() < deadline {
@@ -67,67 +66,70 @@ async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let retry =
-        polite.expect("while MySQL was away no request got a 503").expect("the 503 has no Retry-After");
+    let retry = polite
+        .expect("while MySQL was away no request got a 503 within 60 s")
+        .expect("the 503 has no Retry-After");
     assert!(retry.parse::<u32>().is_ok(), "Retry-After: {retry}");
-    eventually("MySQL is back", "default", || {
-        let pod = kubectl_json(&["get", "pod", "blog-mysql-0", "-n", "default"])?;
+    blog.eventually("MySQL is back", || {
+        let pod = blog.object("pod", "blog-mysql-0")?;
         is_ready(&pod).then_some(())
     });
-    wait_ready("default", "blog");
+    blog.wait_ready();
     assert!(author.index().await.contains(&title), "an acknowledged post is gone");
     assert_eq!(restarts(), before, "the app was restarted for a fault of the database");
 }
 
 #[tokio::test]
 async fn a_deleted_and_reapplied_blog_has_its_posts_and_its_sessions() {
-    wait_ready("default", "blog");
-    let author = Person::registered().await;
+    let blog = TestBlog::acquire();
+    let author = Person::registered(&blog.url).await;
     let title = format!("Survives {}", author.name);
     author.write(&title).await;
-    let _ = kubectl(&["delete", "fb", "blog", "-n", "default"]);
-    eventually("the pods are gone", "default", || {
-        let pods = kubectl_json(&["get", "pods", "-n", "default", "-l", "app.kubernetes.io/instance=blog"])?;
+    let _ = blog.kubectl(&["delete", "fb", "blog"]);
+    blog.eventually("the pods are gone", || {
+        let selector = "app.kubernetes.io/instance=blog";
+        let pods = kubectl_json(&["get", "pods", "-n", &blog.namespace, "-l", selector])?;
         pods["items"].as_array()?.is_empty().then_some(())
     });
-    comes_back_as_it_was(&author, &title).await;
+    blog.comes_back_as_it_was(&author, &title).await;
 }
 
 #[tokio::test]
 async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
-    wait_ready("default", "blog");
-    let readers = Visitors::readers(2);
-    patch_spec(&json!({"image": "flaskblog/blog-app:no-such-version"}));
-    let message = eventually("Degraded says why", "default", || {
-        let (status, reason, message) = condition("default", "blog", "Degraded")?;
+    let blog = TestBlog::acquire();
+    let readers = Visitors::readers(2, &blog.url);
+    blog.patch_spec(&json!({"image": "flaskblog/blog-app:no-such-version"}));
+    let message = blog.eventually("Degraded names the cause", || {
+        let (status, reason, message) = blog.condition("Degraded")?;
         (status == "True" && reason == "PodFailing").then_some(message)
     });
     assert!(message.contains("no-such-version") || message.contains("ImagePull"), "{message}");
-    assert_eq!(condition("default", "blog", "Ready").unwrap().0, "False");
-    patch_spec(&json!({"image": null}));
-    wait_ready("default", "blog");
+    assert_eq!(blog.condition("Ready").unwrap().0, "False");
+    blog.patch_spec(&json!({"image": null}));
+    blog.wait_ready();
     assert!(readers.noticed_nothing() > 100);
 }
 
 #[tokio::test]
 async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
-    wait_ready("default", "blog");
-    let author = Person::registered().await;
+    let blog = TestBlog::acquire();
+    let author = Person::registered(&blog.url).await;
     let title = format!("Outlives the mistake of {}", author.name);
     author.write(&title).await;
-    patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7.99"}}}));
-    eventually("the failing pod is reported", "default", || {
-        let (status, reason, message) = condition("default", "blog", "Degraded")?;
+    blog.patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7.99"}}}));
+    blog.eventually("the failing pod is reported", || {
+        let (status, reason, message) = blog.condition("Degraded")?;
         (status == "True" && reason == "PodFailing" && message.contains("blog-mysql-0")).then_some(())
     });
-    patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7"}}}));
-    wait_ready("default", "blog");
+    blog.patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7"}}}));
+    blog.wait_ready();
     assert!(author.index().await.contains(&title));
 }
 
 /// Its first start is interrupted again and again: what that leaves in the volume must not be taken for a database.
 #[test]
 fn a_mysql_that_ran_out_of_memory_at_its_first_start_heals_when_it_gets_more() {
+    let _slot = Slot::acquire();
     let namespace = "starved";
     let guard = Namespace::new(namespace);
     let manifest = |memory: &str| {
@@ -154,6 +156,7 @@ fn a_mysql_that_ran_out_of_memory_at_its_first_start_heals_when_it_gets_more() {
 
 #[test]
 fn under_delete_a_lost_statefulset_keeps_the_data_and_a_deleted_blog_leaves_nothing() {
+    let _slot = Slot::acquire();
     let namespace = "short-lived";
     let guard = Namespace::new(namespace);
     let manifest = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: brief}, \

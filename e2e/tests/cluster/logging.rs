@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use e2e::{commands, done, eventually, kubectl, kubectl_json, shell};
 
-use crate::main_job::Namespace;
+use crate::{main_job::Namespace, schedule::Slot};
 
 /// Not the page's: whoever follows it on this cluster keeps what they made.
 const NAMESPACE: &str = "e2e-logging";
@@ -45,6 +45,8 @@ fn cluster_wide() -> Vec<String> {
 /// Its pods are admitted and find nodes and a volume; whether they start is up to their images.
 #[test]
 fn the_page_about_logs_brings_a_strict_namespace_all_its_pods_and_takes_them_away() {
+    // Alone, as each node has its agent, and its requests leave little for others.
+    let _slot = Slot::acquire_alone();
     let page = include_str!("../../../docs/logging.md");
     let all = commands(&page.replace("namespace logging", &format!("namespace {NAMESPACE}")));
     let [install, label, _wait, _forward, remove @ ..] = &all[..] else { panic!("{all:?}") };

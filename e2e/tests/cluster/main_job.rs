@@ -1,27 +1,29 @@
 //! What `make up` promises.
 
-use e2e::{
-    PortForward, URL, app_pods, condition, helm, kubectl, kubectl_apply, kubectl_json, shell, wait_ready,
-};
+use e2e::{PortForward, helm, kubectl, kubectl_apply, kubectl_json, shell, wait_ready};
 
-use crate::person::Person;
+use crate::{
+    person::Person,
+    schedule::{PORT_5000, Slot},
+    test_blog::{TestBlog, name},
+};
 
 #[test]
 fn the_sample_blog_is_ready_and_kubectl_get_shows_it() {
-    wait_ready("default", "blog");
-    let table = kubectl(&["get", "fb", "-n", "default"]);
+    let blog = TestBlog::acquire_default();
+    let table = blog.kubectl(&["get", "fb"]);
     let (head, row) = table.split_once('\n').unwrap();
     let columns: Vec<&str> = head.split_whitespace().collect();
     assert_eq!(columns, ["NAME", "READY", "STATUS", "REPLICAS", "SCHEMA", "URL", "AGE"]);
     let cells: Vec<&str> = row.split_whitespace().collect();
     assert_eq!(cells[..4], ["blog", "True", "Ready", "2"], "{table}");
     assert!(cells[4].parse::<u32>().is_ok_and(|version| version >= 1), "no schema version: {table}");
-    assert_eq!(cells[5], URL, "{table}");
+    assert_eq!(cells[5], blog.url, "{table}");
 }
 
 #[test]
 fn every_condition_of_a_ready_blog_says_so() {
-    wait_ready("default", "blog");
+    let blog = TestBlog::acquire();
     for (type_, status) in [
         ("Ready", "True"),
         ("DatabaseReady", "True"),
@@ -29,15 +31,16 @@ fn every_condition_of_a_ready_blog_says_so() {
         ("AppAvailable", "True"),
         ("Degraded", "False"),
     ] {
-        let (is, reason, message) = condition("default", "blog", type_).unwrap();
+        let (is, reason, message) = blog.condition(type_).unwrap();
         assert_eq!(is, status, "{type_}: {reason} {message}");
     }
 }
 
 #[test]
 fn its_replicas_run_on_different_workers() {
+    let blog = TestBlog::acquire_default();
     let mut nodes: Vec<String> =
-        app_pods("default", "blog").iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
+        blog.app_pods().iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
     nodes.sort();
     nodes.dedup();
     assert_eq!(nodes.len(), 2, "{nodes:?}");
@@ -45,6 +48,7 @@ fn its_replicas_run_on_different_workers() {
 
 #[test]
 fn kubectl_explain_explains_the_fields() {
+    let _slot = Slot::acquire();
     let text = kubectl(&["explain", "fb.spec"]);
     for field in [
         "replicas",
@@ -63,6 +67,7 @@ fn kubectl_explain_explains_the_fields() {
 
 #[test]
 fn kubectl_describe_tells_the_story_in_events() {
+    let _slot = Slot::acquire();
     let namespace = Namespace::new("story");
     assert!(kubectl_apply("story", "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: tale}, spec: {replicas: 1}}").0);
     wait_ready("story", "tale");
@@ -77,6 +82,7 @@ fn kubectl_describe_tells_the_story_in_events() {
 
 #[test]
 fn a_wrong_value_is_refused_with_what_to_write() {
+    let _slot = Slot::acquire();
     let manifest = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metadata: {name: wrong}, \
                     spec: {service: {type: ClusterIP, nodePort: 30500}}}";
     let (accepted, text) = kubectl_apply("default", manifest);
@@ -88,12 +94,14 @@ fn a_wrong_value_is_refused_with_what_to_write() {
 
 #[test]
 fn helm_test_finds_the_operator_ready() {
+    let _slot = Slot::acquire();
     let text = helm("helm", &["test", "operator", "-n", "flaskblog-system"]);
     assert!(text.contains("Succeeded"), "{text}");
 }
 
 #[test]
 fn every_pod_passes_pod_security_restricted() {
+    let _blog = TestBlog::acquire_default();
     for namespace in ["default", "flaskblog-system"] {
         // A dry run of enforcing it lists every running pod that would be refused, as warnings.
         let label = "pod-security.kubernetes.io/enforce=restricted";
@@ -107,12 +115,13 @@ fn every_pod_passes_pod_security_restricted() {
 
 #[tokio::test]
 async fn a_login_at_one_replica_is_good_at_every_other() {
-    let author = Person::registered().await;
-    let pods = app_pods("default", "blog");
+    // At `localhost`, as the forwarded ports are: a browser sends a cookie to every port of its host.
+    let blog = TestBlog::acquire_default();
+    let author = Person::registered(&blog.url).await;
+    let pods = blog.app_pods();
     assert_eq!(pods.len(), 2);
     for pod in pods {
-        let name = pod["metadata"]["name"].as_str().unwrap();
-        let forward = PortForward::start("default", &format!("pod/{name}"));
+        let forward = PortForward::start(&blog.namespace, &format!("pod/{}", name(&pod)));
         let page = author.index_at(&forward.url).await;
         assert!(
             page.contains(&author.name) && page.contains("Log Out"),
@@ -124,7 +133,8 @@ async fn a_login_at_one_replica_is_good_at_every_other() {
 
 #[tokio::test]
 async fn port_forward_reaches_the_blog_on_5000() {
-    let forward = PortForward::start_at("default", "svc/blog", 5000);
+    let blog = TestBlog::acquire_default_with(PORT_5000);
+    let forward = PortForward::start_at(&blog.namespace, "svc/blog", 5000);
     let person = Person::at(&forward.url);
     assert!(person.index().await.contains("Flaskr"));
     // Forms work there too: the origin is another one than at the node port.
@@ -133,13 +143,15 @@ async fn port_forward_reaches_the_blog_on_5000() {
 
 #[test]
 fn the_operator_keeps_the_lease_and_writes_nothing_in_a_quiet_minute() {
-    wait_ready("default", "blog");
+    let blog = TestBlog::acquire_default();
+    // Replicas of an earlier test end some seconds after the blog is ready.
+    blog.eventually("no pod is ending", || (blog.pods("app").len() == 2).then_some(()));
     let versions = || {
         let kinds = "fb,deployment,statefulset,service,serviceaccount,secret,poddisruptionbudget,pvc";
         let columns = "custom-columns=KIND:.kind,NAME:.metadata.name,VERSION:.metadata.resourceVersion";
         let selector = "app.kubernetes.io/instance=blog";
-        let children = kubectl(&["get", kinds, "-n", "default", "-l", selector, "-o", columns]);
-        children + &kubectl(&["get", "fb", "blog", "-n", "default", "-o", columns])
+        let children = blog.kubectl(&["get", kinds, "-l", selector, "-o", columns]);
+        children + &blog.kubectl(&["get", "fb", "blog", "-o", columns])
     };
     let before = versions();
     assert!(before.lines().count() >= 11, "{before}");

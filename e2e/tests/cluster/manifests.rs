@@ -7,18 +7,26 @@ use e2e::{
 };
 use serde_json::Value;
 
-use crate::person::Person;
+use crate::{
+    person::Person,
+    schedule::{MANIFESTS, Slot},
+};
 
 const NAMESPACE: &str = "flask-blog";
 
 /// A copy of the files that the page speaks of, with a node port that isn't the sample blog's, and the namespace that is
 /// removed at the end whatever happens.
-struct Place(tempfile::TempDir);
+struct Place {
+    directory: tempfile::TempDir,
+    /// Released last: both tests use the names of the page.
+    _slot: Slot,
+}
 
 impl Place {
-    fn new() -> Self {
-        let place = Self(tempfile::tempdir().unwrap());
-        let directory = place.0.path().display();
+    fn acquire() -> Self {
+        let slot = Slot::acquire_with(MANIFESTS);
+        let place = Self { directory: tempfile::tempdir().unwrap(), _slot: slot };
+        let directory = place.directory.path().display();
         done(&format!(
             "chmod 755 {directory} && cp -r blog.yaml deploy {directory}/ && \
              sed -i s/30423/30426/ {directory}/blog.yaml {directory}/deploy/kustomize/base/blog.yaml"
@@ -29,7 +37,7 @@ impl Place {
     /// Runs a block of the page, with the operator of the image.
     fn run(&self, block: &str) -> Output {
         let image = concat!("flaskblog/operator:", env!("CARGO_PKG_VERSION"));
-        let directory = self.0.path().display();
+        let directory = self.directory.path().display();
         shell(&format!(
             "cd {directory}; set -euo pipefail\n\
              operator() {{ docker run --rm --volume {directory}:/work:ro --workdir /work {image} \"$@\"; }}\n\
@@ -57,7 +65,7 @@ const PAGE: &str = include_str!("../../../docs/manifests.md");
 async fn author_of(title: &str) -> (PortForward, Person) {
     let _ = kubectl(&["rollout", "status", "deployment/blog", "-n", NAMESPACE, "--timeout=240s"]);
     let forward = PortForward::start(NAMESPACE, "svc/blog");
-    let author = Person::registered_at(&forward.url).await;
+    let author = Person::registered(&forward.url).await;
     author.write(title).await;
     (forward, author)
 }
@@ -83,13 +91,13 @@ fn secrets() -> Vec<Value> {
 
 #[tokio::test]
 async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restart() {
-    let (place, blocks) = (Place::new(), shell_blocks(PAGE));
+    let (place, blocks) = (Place::acquire(), shell_blocks(PAGE));
     let _ = place.done(blocks[0]);
     let (_forward, author) = author_of("Written without an operator").await;
     let (pods_before, secrets_before) = (pods(), secrets());
     let again = place.done(blocks[1]);
     assert!(again.lines().count() >= 8 && !again.contains("secret"), "{again}");
-    let manifest = std::fs::read_to_string(place.0.path().join("blog.yaml")).unwrap();
+    let manifest = std::fs::read_to_string(place.directory.path().join("blog.yaml")).unwrap();
     let (applied, words) = kubectl_apply(NAMESPACE, &manifest);
     assert!(applied, "{words}");
     wait_ready(NAMESPACE, "blog");
@@ -100,7 +108,7 @@ async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restar
 
 #[tokio::test]
 async fn kustomize_makes_a_blog_and_never_replaces_its_passwords() {
-    let (place, blocks) = (Place::new(), shell_blocks(PAGE));
+    let (place, blocks) = (Place::acquire(), shell_blocks(PAGE));
     let _ = place.done(blocks[2]);
     let (_forward, author) = author_of("Written by Kustomize").await;
     let before = secrets();

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use e2e::{commands, done, eventually, helm, kubectl, kubectl_json, wait_ready};
+use e2e::{commands, done, helm, kubectl, kubectl_json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
     person::{Person, Visitors},
-    sample::{Sample, object, patch_spec, pods, until_condition},
+    test_blog::TestBlog,
 };
 
 const SYSTEM: &str = "flaskblog-system";
@@ -35,7 +35,8 @@ fn numbers(expr: &str) -> Vec<f64> {
 }
 
 fn is_firing(alert: &str) -> bool {
-    !query(&format!(r#"ALERTS{{alertname="{alert}",alertstate="firing"}}"#)).is_empty()
+    let of = format!(r#"alertname="{alert}",alertstate="firing",namespace="default""#);
+    !query(&format!("ALERTS{{{of}}}")).is_empty()
 }
 
 /// As the page says.
@@ -82,7 +83,7 @@ fn expressions(namespace: &str, config_map: &str) -> Vec<(String, String)> {
     all
 }
 
-fn every_panel_has_figures() {
+fn every_panel_has_figures(blog: &TestBlog) {
     let mut all = expressions("default", "blog-dashboard");
     all.extend(expressions(SYSTEM, "operator-dashboard"));
     let (mut without, mut pokes) = (BTreeSet::new(), 0);
@@ -92,11 +93,11 @@ fn every_panel_has_figures() {
             without.insert(panel.clone());
             continue;
         }
-        eventually(&format!("the panel {panel} has figures: {expr}"), "default", || {
-            // Of reconciles that don't happen nobody can say how long they take.
+        blog.eventually(&format!("the panel {panel} has figures: {expr}"), || {
+            // A panel shows how long reconciles take, so there has to be one.
             pokes += 1;
             let poke = format!("poke={pokes}");
-            let _ = kubectl(&["annotate", "serviceaccount/blog", "-n", "default", "--overwrite", &poke]);
+            let _ = blog.kubectl(&["annotate", "serviceaccount/blog", "--overwrite", &poke]);
             (!numbers(expr).is_empty()).then_some(())
         });
     }
@@ -104,63 +105,59 @@ fn every_panel_has_figures() {
 }
 
 /// MySQL is kept down as long as the alert needs: a killed one is back within seconds.
-fn the_alert_comes_and_goes_with_mysql() {
+fn the_alert_comes_and_goes_with_mysql(blog: &TestBlog) {
     assert!(!is_firing("FlaskBlogDatabaseDown"));
-    patch_spec(&json!({"suspend": true}));
-    until_condition("Suspended", "True", "Suspended");
-    let _ = kubectl(&["scale", "statefulset/blog-mysql", "--replicas=0", "-n", "default"]);
-    let _ = kubectl(&[
-        "delete",
-        "pod",
-        "blog-mysql-0",
-        "-n",
-        "default",
-        "--grace-period=0",
-        "--force",
-        "--ignore-not-found",
-    ]);
-    eventually("the alert has come", "default", || is_firing("FlaskBlogDatabaseDown").then_some(()));
+    blog.patch_spec(&json!({"suspend": true}));
+    blog.until_condition("Suspended", "True", "Suspended");
+    let _ = blog.kubectl(&["scale", "statefulset/blog-mysql", "--replicas=0"]);
+    let force = ["--grace-period=0", "--force", "--ignore-not-found"];
+    let _ = blog.kubectl(&[&["delete", "pod", "blog-mysql-0"], &force[..]].concat());
+    blog.eventually("the alert has come", || is_firing("FlaskBlogDatabaseDown").then_some(()));
     assert!(!is_firing("FlaskBlogDown"), "the replicas serve on");
     assert!(query(r#"blog_mysql_uptime_seconds{namespace="default",job="blog"}"#).is_empty());
-    patch_spec(&json!({"suspend": false}));
-    wait_ready("default", "blog");
-    eventually("the alert has gone", "default", || (!is_firing("FlaskBlogDatabaseDown")).then_some(()));
+    blog.patch_spec(&json!({"suspend": false}));
+    blog.wait_ready();
+    blog.eventually("the alert has gone", || (!is_firing("FlaskBlogDatabaseDown")).then_some(()));
 }
 
 #[tokio::test]
 async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql_is_down() {
-    let sample = Sample::ready();
+    // Alone, as it changes the release of the operator.
+    let blog = TestBlog::acquire_alone();
     watch_the_operator();
-    patch_spec(&json!({"monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}}));
+    blog.patch_spec(
+        &json!({"monitoring": {"serviceMonitor": true, "prometheusRule": true, "dashboard": true}}),
+    );
     // At the latest when the operator has noticed that the cluster has the kinds by now.
-    until_condition("Monitored", "True", "Monitored");
-    wait_ready("default", "blog");
-    let author = Person::registered().await;
+    blog.until_condition("Monitored", "True", "Monitored");
+    blog.wait_ready();
+    let author = Person::registered(&blog.url).await;
     author.write("Measured").await;
-    eventually("all replicas are collected from", "default", || {
-        (numbers(r#"sum(up{namespace="default",job="blog"})"#) == [pods("app").len() as f64]).then_some(())
+    blog.eventually("all replicas are collected from", || {
+        (numbers(r#"sum(up{namespace="default",job="blog"})"#) == [blog.pods("app").len() as f64])
+            .then_some(())
     });
-    eventually("MySQL's figures are there", "default", || {
+    blog.eventually("MySQL's figures are there", || {
         let uptime = numbers(r#"max(blog_mysql_uptime_seconds{namespace="default",job="blog"})"#);
         uptime.first().is_some_and(|uptime| *uptime > 0.0).then_some(())
     });
-    eventually("the operator says that the blog is ready", "default", || {
+    blog.eventually("the operator reports that the blog is ready", || {
         let ready = numbers(r#"flaskblog_operator_blog_ready{namespace="default",name="blog"}"#);
         (ready == [1.0]).then_some(())
     });
-    let readers = Visitors::readers(2);
-    every_panel_has_figures();
+    let readers = Visitors::readers(2, &blog.url);
+    every_panel_has_figures(&blog);
     assert!(readers.noticed_nothing() > 10);
     every_command_of_the_runbooks_works();
-    the_alert_comes_and_goes_with_mysql();
-    patch_spec(&json!({"monitoring": null}));
+    the_alert_comes_and_goes_with_mysql(&blog);
+    blog.patch_spec(&json!({"monitoring": null}));
     for (kind, name) in [("podmonitor", "blog"), ("prometheusrule", "blog"), ("configmap", "blog-dashboard")]
     {
-        eventually(&format!("{kind} {name} is gone"), "default", || {
-            object(kind, name).is_none().then_some(())
+        blog.eventually(&format!("{kind} {name} is gone"), || {
+            blog.object(kind, name).is_none().then_some(())
         });
     }
     leave_the_operator_alone();
-    let _ = kubectl(&["annotate", "serviceaccount/blog", "-n", "default", "poke-"]);
-    sample.restored();
+    let _ = blog.kubectl(&["annotate", "serviceaccount/blog", "poke-"]);
+    blog.restored();
 }

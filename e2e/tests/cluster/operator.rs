@@ -1,10 +1,10 @@
 //! The operator comes and goes; the blogs don't mind.
 
-use e2e::{eventually, helm, kubectl, kubectl_json, shell, wait_ready};
+use e2e::{eventually, helm, kubectl, kubectl_json, shell};
 
 use crate::{
     person::{Person, Visitors},
-    sample::{blog, comes_back_as_it_was, incarnations, object, pods},
+    test_blog::TestBlog,
 };
 
 const SYSTEM: &str = "flaskblog-system";
@@ -41,47 +41,51 @@ fn install(arguments: &[&str]) {
 
 #[tokio::test]
 async fn a_blog_can_be_deleted_while_the_operator_is_away() {
-    wait_ready("default", "blog");
-    let author = Person::registered().await;
+    let blog = TestBlog::acquire_alone();
+    let author = Person::registered(&blog.url).await;
     let title = format!("Left behind by {}", author.name);
     author.write(&title).await;
     let without = Without::operator();
-    let _ = kubectl(&["delete", "fb", "blog", "-n", "default", "--timeout=60s"]);
-    eventually("its children are collected", "default", || {
+    let _ = blog.kubectl(&["delete", "fb", "blog", "--timeout=60s"]);
+    blog.eventually("its children are collected", || {
         let children = "deployment,statefulset,service,poddisruptionbudget,networkpolicy,serviceaccount,pod";
         let selector = "app.kubernetes.io/instance=blog";
-        let left = kubectl(&["get", children, "-n", "default", "-l", selector, "-o", "name"]);
+        let left = blog.kubectl(&["get", children, "-l", selector, "-o", "name"]);
         left.trim().is_empty().then_some(())
     });
-    assert!(object("pvc", "data-blog-mysql-0").is_some() && object("secret", "blog-mysql").is_some());
+    for (kind, name) in [("pvc", "data-blog-mysql-0"), ("secret", "blog-mysql")] {
+        assert!(blog.object(kind, name).is_some(), "{kind} {name} is gone");
+    }
     drop(without);
-    comes_back_as_it_was(&author, &title).await;
+    blog.comes_back_as_it_was(&author, &title).await;
 }
 
 #[tokio::test]
 async fn uninstalling_and_upgrading_the_operator_restarts_nothing_and_keeps_every_blog() {
-    wait_ready("default", "blog");
-    let before = (incarnations(), blog()["status"]["nodePort"].clone(), blog()["metadata"]["uid"].clone());
-    let readers = Visitors::readers(2);
+    let blog = TestBlog::acquire_alone();
+    let state = || {
+        let live = blog.read();
+        (blog.incarnations(), live["status"]["nodePort"].clone(), live["metadata"]["uid"].clone())
+    };
+    let before = state();
+    let readers = Visitors::readers(2, &blog.url);
     let _ = helm("helm", &["uninstall", "operator", "-n", SYSTEM, "--wait", "--timeout", "3m"]);
     assert!(kubectl(&["get", "crd", "flaskblogs.flaskblog.dev", "-o", "name"]).contains("flaskblogs"));
     for _ in 0..2 {
-        assert_eq!(blog()["metadata"]["uid"], before.2);
-        assert!(Person::at(e2e::URL).index().await.contains("Flaskr"));
+        assert_eq!(blog.read()["metadata"]["uid"], before.2);
+        assert!(Person::at(&blog.url).index().await.contains("Flaskr"));
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     }
-    assert_eq!(incarnations(), before.0);
+    assert_eq!(blog.incarnations(), before.0);
     // Another pod of the operator each time.
     for arguments in [&[][..], &["--set", "podAnnotations.tried=upgrade"], &[]] {
         install(arguments);
-        let _ =
-            kubectl(&["annotate", "fb", "blog", "-n", "default", "example.org/look=again", "--overwrite"]);
+        let _ = blog.kubectl(&["annotate", "fb", "blog", "example.org/look=again", "--overwrite"]);
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-        wait_ready("default", "blog");
-        let now = (incarnations(), blog()["status"]["nodePort"].clone(), blog()["metadata"]["uid"].clone());
-        assert_eq!(now, before, "after {arguments:?}");
+        blog.wait_ready();
+        assert_eq!(state(), before, "after {arguments:?}");
     }
-    let _ = kubectl(&["annotate", "fb", "blog", "-n", "default", "example.org/look-"]);
-    assert_eq!(pods("app").len(), 2);
+    let _ = blog.kubectl(&["annotate", "fb", "blog", "example.org/look-"]);
+    assert_eq!(blog.pods("app").len(), 2);
     assert!(readers.noticed_nothing() > 100);
 }

@@ -1,12 +1,12 @@
 //! Our image in the original's place: its manifests, its chart and its Compose file as they are, its tables, its users.
 
-use std::fs;
+use std::{fs, sync::LazyLock};
 
 use e2e::{PortForward, answers, done, eventually, free_port, helm, kubectl_fed, kubectl_json, shell};
 
 use serde_json::json;
 
-use crate::person::Person;
+use crate::{person::Person, schedule::Slot};
 
 const MANIFESTS: &str = include_str!("original/application.yaml");
 const COMPOSE: &str = include_str!("original/compose.yaml");
@@ -17,38 +17,51 @@ const IMAGES: [(&str, &str); 2] = [
     ("library/mysql:9.7", "library/mysql:8.0.32"),
 ];
 
+/// The images on every node, as `kind load` would bring them. Only once, since a replaced name is gone for a moment.
+static IMAGES_ON_NODES: LazyLock<()> = LazyLock::new(|| {
+    for (ours, theirs) in IMAGES {
+        done(&format!(
+            "for node in $(kind get nodes --name flaskblog); do \
+             docker exec $node ctr -n k8s.io images tag --force docker.io/{ours} docker.io/{theirs} || exit 1; done"
+        ));
+    }
+});
+
 /// A namespace for what the original deploys, removed again whatever happens.
-struct Place(&'static str);
+struct Place {
+    namespace: &'static str,
+    _slot: Slot,
+}
 
 impl Place {
-    /// With the images on every node, as `kind load` would bring them.
-    fn new(namespace: &'static str) -> Self {
-        for (ours, theirs) in IMAGES {
-            done(&format!(
-                "for node in $(kind get nodes --name flaskblog); do \
-                 docker exec $node ctr -n k8s.io images tag --force docker.io/{ours} docker.io/{theirs} || exit 1; done"
-            ));
-        }
-        Self(namespace)
+    fn acquire(namespace: &'static str) -> Self {
+        let slot = Slot::acquire();
+        LazyLock::force(&IMAGES_ON_NODES);
+        Self { namespace, _slot: slot }
     }
 
     fn ready_replicas(&self) -> Option<i64> {
-        kubectl_json(&["get", "deployment", "flask-app-deployment", "-n", self.0])?["status"]["readyReplicas"]
+        kubectl_json(&["get", "deployment", "flask-app-deployment", "-n", self.namespace])?["status"]["readyReplicas"]
             .as_i64()
     }
 
     async fn its_users_go_on(self) {
-        eventually("both replicas serve", self.0, || (self.ready_replicas() == Some(2)).then_some(()));
-        let forward = PortForward::start(self.0, "svc/flask-app-service");
+        eventually("both replicas serve", self.namespace, || {
+            (self.ready_replicas() == Some(2)).then_some(())
+        });
+        let forward = PortForward::start(self.namespace, "svc/flask-app-service");
         // The original starts both at once, and the blog says "come back" until its database is there.
-        eventually("the database is there", self.0, || answers(&forward.url).then_some(()));
+        eventually("the database is there", self.namespace, || answers(&forward.url).then_some(()));
         old_users_find_their_posts_and_write_new_ones(&forward.url).await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = shell(&format!("kubectl --context kind-flaskblog delete namespace {} --wait=false", self.0));
+        let _ = shell(&format!(
+            "kubectl --context kind-flaskblog delete namespace {} --wait=false",
+            self.namespace
+        ));
     }
 }
 
@@ -64,7 +77,7 @@ async fn old_users_find_their_posts_and_write_new_ones(url: &str) {
     for expected in ["Written in 2023", "Written by the new image", "Flaskr - version v1.0.0", "Log Out"] {
         assert!(index.contains(expected), "no {expected} in {index}");
     }
-    let newcomer = Person::registered_at(url).await;
+    let newcomer = Person::registered(url).await;
     assert!(newcomer.index().await.contains("Written in 2023"));
 }
 
@@ -77,7 +90,7 @@ fn init_script() -> String {
 
 #[tokio::test]
 async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new_ones() {
-    let place = Place::new("flask-blog-original");
+    let place = Place::acquire("flask-blog-original");
     let applied = kubectl_fed(&["apply", "-f", "-"], MANIFESTS);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
     place.its_users_go_on().await;
@@ -85,12 +98,12 @@ async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new
 
 #[tokio::test]
 async fn in_the_originals_own_chart_its_users_find_their_posts_and_write_new_ones() {
-    let place = Place::new("flask-blog-chart");
+    let place = Place::acquire("flask-blog-chart");
     let script = init_script();
     let (_, rows) = script.split_at(script.find("INSERT INTO").unwrap());
     let values = tempfile::NamedTempFile::with_suffix(".yaml").unwrap();
     fs::write(values.path(), json!({"mysql": {"rows": rows}}).to_string()).unwrap();
-    let install = ["install", CHART, "--generate-name", "--namespace", place.0, "--create-namespace"];
+    let install = ["install", CHART, "--generate-name", "--namespace", place.namespace, "--create-namespace"];
     let _ = helm(
         "helm",
         &[
@@ -154,6 +167,7 @@ impl Drop for Composed {
 
 #[tokio::test]
 async fn in_the_originals_compose_file_its_health_check_and_its_users_go_on() {
+    let _slot = Slot::acquire();
     let here = Composed::prepared();
     // It waits for the health check, which calls curl in a shell.
     done(&here.compose("up --no-build --detach --wait --wait-timeout 300"));

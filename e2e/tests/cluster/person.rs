@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use e2e::URL;
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect::Policy};
 
 pub struct Person {
@@ -29,13 +28,8 @@ pub fn client() -> ClientBuilder {
 }
 
 impl Person {
-    /// Somebody new, registered and logged in at the sample blog.
-    pub async fn registered() -> Self {
-        Self::registered_at(URL).await
-    }
-
-    /// The same at another blog.
-    pub async fn registered_at(base: &str) -> Self {
+    /// A new user, registered and logged in at the blog of that address.
+    pub async fn registered(base: &str) -> Self {
         let person = Self::at(base);
         person.register().await;
         person
@@ -158,13 +152,13 @@ impl Visitor {
 /// On a thread of their own: the test's thread blocks while it waits for the cluster, and nobody must stay away meanwhile.
 pub struct Visitors {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, Vec<String>)>,
+    thread: Option<JoinHandle<(u64, Vec<String>)>>,
 }
 
 impl Visitors {
-    /// Readers of the sample blog's index.
-    pub fn readers(count: usize) -> Self {
-        Self::readers_coming_by(count, URL, client)
+    /// Readers of the index at that address.
+    pub fn readers(count: usize, url: &str) -> Self {
+        Self::readers_coming_by(count, url, client)
     }
 
     /// Readers of a page who come on another way.
@@ -173,12 +167,12 @@ impl Visitors {
         Self::start((0..count).map(reader).collect())
     }
 
-    /// A member of the sample blog who reads, and has to be logged in at every visit.
+    /// A user that reads its blog, and has to be logged in at every visit.
     pub fn member(person: Person) -> Self {
         Self::start(vec![Visitor::Member(person)])
     }
 
-    /// A member of the sample blog who writes a post at every visit.
+    /// A user that writes a post at every visit.
     pub fn writer(person: Person) -> Self {
         Self::start(vec![Visitor::Writer(person)])
     }
@@ -190,16 +184,23 @@ impl Visitors {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(all_until(&stopped, visitors))
         });
-        Self { stop, thread }
+        Self { stop, thread: Some(thread) }
     }
 
     /// Sends them home. None may have noticed anything; says how many visits there were.
-    pub fn noticed_nothing(self) -> u64 {
+    pub fn noticed_nothing(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        let (visits, problems) = self.thread.join().unwrap();
+        let (visits, problems) = self.thread.take().unwrap().join().unwrap();
         let first = problems.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
         assert!(problems.is_empty(), "{} visits failed beside {visits} good ones:\n{first}", problems.len());
         visits
+    }
+}
+
+impl Drop for Visitors {
+    fn drop(&mut self) {
+        // After a failure, too: another test has the blog next.
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 

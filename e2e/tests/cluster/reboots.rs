@@ -1,14 +1,14 @@
-//! A node is lost, and all of them start anew. Last of all tests by its name, since every pod is restarted.
+//! A node is lost, and all nodes restart.
 
 use std::time::Duration;
 
-use e2e::{app_pods, condition, done, eventually, kubectl_json, shell, wait_ready};
+use e2e::{done, kubectl_json, shell};
 use serde_json::Value;
 
 use crate::{
     day_two::{nodes_of, on, spread},
     person::Person,
-    sample::{blog, incarnations, pods},
+    test_blog::TestBlog,
 };
 
 /// A worker whose every process stands still, as when its power or its network is gone: nothing refuses, nothing answers.
@@ -52,66 +52,68 @@ fn operator_runs_elsewhere(node: &str) {
 
 #[test]
 fn a_lost_worker_leaves_the_blog_to_its_other_replica_and_all_is_well_when_it_is_back() {
-    spread();
-    let author = on(Person::registered());
-    let database = nodes_of(&pods("database")).remove(0);
-    let node = nodes_of(&app_pods("default", "blog")).into_iter().find(|node| *node != database).unwrap();
+    let blog = TestBlog::acquire_alone();
+    spread(&blog);
+    let author = on(Person::registered(&blog.url));
+    let database = nodes_of(&blog.pods("database")).remove(0);
+    let node = nodes_of(&blog.app_pods()).into_iter().find(|node| *node != database).unwrap();
     operator_runs_elsewhere(&node);
-    eventually("pods of an earlier test have ended", "default", || (pods("app").len() == 2).then_some(()));
-    let before = incarnations();
+    blog.eventually("pods of an earlier test have ended", || (blog.pods("app").len() == 2).then_some(()));
+    let before = blog.incarnations();
     let lost = Lost::node(&node);
     // The node controller gives a silent node 50 s; until then every other connection leads there and hangs.
-    eventually("the lost replica is no longer counted", "default", || {
-        (blog()["status"]["readyReplicas"] == 1).then_some(())
+    blog.eventually("the lost replica is no longer counted", || {
+        (blog.read()["status"]["readyReplicas"] == 1).then_some(())
     });
     assert!(!node_is_ready(&node));
-    // A moment for every proxy to hear of it.
+    // A moment for every proxy to receive it.
     std::thread::sleep(Duration::from_secs(3));
     for number in 0..10 {
         on(author.write(&format!("Meanwhile {number} of {}", author.name)));
     }
     assert!(on(author.index()).contains(&format!("Meanwhile 9 of {}", author.name)));
-    let (status, _, message) = condition("default", "blog", "Ready").unwrap();
+    let (status, _, message) = blog.condition("Ready").unwrap();
     assert!(status == "False" && message.contains("1 of 2"), "{status}: {message}");
     drop(lost);
-    eventually("the worker is back", "default", || node_is_ready(&node).then_some(()));
-    wait_ready("default", "blog");
-    assert_eq!(incarnations(), before, "a pod was made anew though none had ended");
-    spread();
+    blog.eventually("the worker is back", || node_is_ready(&node).then_some(()));
+    blog.wait_ready();
+    assert_eq!(blog.incarnations(), before, "a pod was recreated though none had ended");
+    spread(&blog);
     assert!(on(author.index()).contains("Log Out"));
 }
 
 #[test]
 fn after_a_reboot_of_all_nodes_the_blog_comes_back_with_its_data_by_itself() {
-    wait_ready("default", "blog");
-    let author = on(Person::registered());
+    let blog = TestBlog::acquire_alone();
+    let author = on(Person::registered(&blog.url));
     let title = format!("Before the reboot of {}", author.name);
     on(author.write(&title));
-    let before = incarnations();
+    let before = blog.incarnations();
     docker("restart flaskblog-control-plane flaskblog-worker flaskblog-worker2");
     // The API server answers at another port of this machine now.
-    eventually("the API server is back", "default", || {
+    blog.eventually("the API server is back", || {
         let exported = shell("kind export kubeconfig --name flaskblog");
         let nodes = kubectl_json(&["get", "nodes"])?;
         let all_ready = nodes["items"].as_array()?.iter().all(is_ready);
         (exported.status.success() && all_ready).then_some(())
     });
-    // Until the kubelets have looked, the API server tells of the pods as they were.
-    eventually("every pod has started anew", "default", || {
-        let now = [pods("app"), pods("database")].concat();
-        let anew = now.len() == before.len() && incarnations().iter().all(|one| !before.contains(one));
-        (anew && now.iter().all(is_ready)).then_some(())
+    // Until the kubelets report, the API server has the pods as they were.
+    blog.eventually("every pod has restarted", || {
+        let now = [blog.pods("app"), blog.pods("database")].concat();
+        let all_new =
+            now.len() == before.len() && blog.incarnations().iter().all(|one| !before.contains(one));
+        (all_new && now.iter().all(is_ready)).then_some(())
     });
-    wait_ready("default", "blog");
+    blog.wait_ready();
     let page = on(author.index());
     assert!(page.contains(&title), "the post is gone");
     assert!(page.contains("Log Out"), "the author was logged out");
     on(author.write(&format!("After the reboot of {}", author.name)));
     done(
-        "kubectl --context kind-flaskblog wait --for=condition=Available deployment --all -A --timeout=120s",
+        "kubectl --context kind-flaskblog wait --for=condition=Available deployment --all -A --timeout=240s",
     );
     // The API server keeps what it connected to first, and it is up before the Services' addresses lead anywhere.
-    eventually("the metrics server is reached", "default", || {
+    blog.eventually("the metrics server is reached", || {
         shell("kubectl --context kind-flaskblog top nodes").status.success().then_some(())
     });
 }

@@ -3,11 +3,11 @@
 
 use std::process::{Child, Command, Stdio};
 
-use e2e::{condition, eventually, kubectl, restarts, shell};
+use e2e::{kubectl, restarts, shell};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::sample::{Sample, object, patch_spec};
+use crate::test_blog::TestBlog;
 
 /// The definition of VerticalPodAutoscaler in the cluster, deleted when this goes.
 pub struct Definition(String);
@@ -69,27 +69,29 @@ impl Drop for Recommender {
 
 #[test]
 fn a_real_recommender_says_what_mysql_needs_and_nothing_is_restarted() {
+    // Alone, as it adds a definition to the cluster and removes it.
+    let mut blog = TestBlog::acquire_alone();
     let recommender = Recommender::started();
-    let sample = Sample::ready();
-    let pod = || object("pod", "blog-mysql-0").unwrap();
+    let pod = || blog.object("pod", "blog-mysql-0").unwrap();
     let before = (pod()["metadata"]["uid"].clone(), restarts(&pod()));
-    patch_spec(&json!({"database": {"managed": {"recommendResources": true}}}));
-    let message = eventually("the recommendation is told", "default", || {
-        condition("default", "blog", "ResourcesRecommended").filter(|(status, ..)| status == "True")
-    })
-    .2;
+    blog.patch_spec(&json!({"database": {"managed": {"recommendResources": true}}}));
+    let message = blog
+        .eventually("the recommendation is reported", || {
+            blog.condition("ResourcesRecommended").filter(|(status, ..)| status == "True")
+        })
+        .2;
     assert!(
         message.starts_with("MySQL would do with ") && message.contains("Mi memory; it requests"),
         "{message}"
     );
     println!("{message}");
-    let vpa = object("verticalpodautoscaler", "blog-mysql").unwrap();
+    let vpa = blog.object("verticalpodautoscaler", "blog-mysql").unwrap();
     let containers = vpa["status"]["recommendation"]["containerRecommendations"].as_array().unwrap();
     assert_eq!(containers.len(), 1, "only MySQL is looked at: {containers:?}");
     assert_eq!(before, (pod()["metadata"]["uid"].clone(), restarts(&pod())), "nothing was restarted");
-    sample.restored();
-    eventually("it goes with its field", "default", || {
-        object("verticalpodautoscaler", "blog-mysql").is_none().then_some(())
+    blog.put_back();
+    blog.eventually("it goes with its field", || {
+        blog.object("verticalpodautoscaler", "blog-mysql").is_none().then_some(())
     });
     drop(recommender);
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{condition, done, eventually, kubectl, kubectl_apply, wait_ready};
 
-use crate::{main_job::Namespace, sample::mysql};
+use crate::{main_job::Namespace, schedule::Slot, test_blog::TestBlog};
 
 /// Waits until a condition has that status and reason; returns its message.
 fn reported(namespace: &str, blog: &str, type_: &str, status: &str, reason: &str) -> String {
@@ -24,19 +24,21 @@ pub fn follow(message: &str, from: &str, to: &str) {
 
 #[test]
 fn mysql_that_takes_no_writes_ends_ready_within_thirty_seconds() {
-    wait_ready("default", "blog");
-    mysql("SET GLOBAL read_only = ON");
+    // Alone, as it measures seconds.
+    let blog = TestBlog::acquire_alone();
+    blog.mysql("SET GLOBAL read_only = ON");
     let began = Instant::now();
-    let message = reported("default", "blog", "Ready", "False", "DatabaseUnusable");
+    let message = blog.until_condition("Ready", "False", "DatabaseUnusable");
     let took = began.elapsed();
-    mysql("SET GLOBAL read_only = OFF");
+    blog.mysql("SET GLOBAL read_only = OFF");
     assert!(message.contains("takes no writes"), "{message}");
     assert!(took < Duration::from_secs(30), "{took:?}");
-    wait_ready("default", "blog");
+    blog.wait_ready();
 }
 
 #[test]
 fn deleted_claim_and_secret_return_by_the_advised_commands() {
+    let _slot = Slot::acquire();
     let namespace = "kept-claim";
     let guard = Namespace::new(namespace);
     let manifest =

@@ -2,7 +2,10 @@
 
 use e2e::{browser::unique, free_port, shell, shell_blocks};
 
-use crate::person::Person;
+use crate::{
+    person::Person,
+    schedule::{PORT_5000, Slot},
+};
 
 /// A deployment of a test's own, removed at its end whatever happens.
 struct Deployment {
@@ -11,19 +14,22 @@ struct Deployment {
     home: tempfile::TempDir,
     /// What removes all of it.
     end: String,
+    _slot: Slot,
 }
 
 impl Deployment {
-    fn by_script() -> Self {
+    fn acquire_by_script() -> Self {
+        let slot = Slot::acquire();
         let (name, home) = (unique("e2e-docker"), tempfile::tempdir().unwrap());
         let end = format!("deploy/docker/deploy.sh --network {name} --prune --data");
-        Self { name, port: free_port(), home, end }
+        Self { name, port: free_port(), home, end, _slot: slot }
     }
 
-    fn by_compose() -> Self {
+    fn acquire_by_compose() -> Self {
+        let slot = Slot::acquire();
         let (name, home) = (unique("e2e-compose"), tempfile::tempdir().unwrap());
         let end = format!("docker-compose --project-name {name} down --volumes --timeout 60");
-        Self { name, port: free_port(), home, end }
+        Self { name, port: free_port(), home, end, _slot: slot }
     }
 
     fn url(&self) -> String {
@@ -77,7 +83,7 @@ impl Drop for Deployment {
 
 /// Somebody who is registered and has published a post of that title.
 async fn author_of(title: &str, url: &str) -> Person {
-    let author = Person::registered_at(url).await;
+    let author = Person::registered(url).await;
     author.write(title).await;
     assert!(author.index().await.contains(title));
     author
@@ -85,7 +91,7 @@ async fn author_of(title: &str, url: &str) -> Person {
 
 #[tokio::test]
 async fn docker_by_script_makes_a_blog_keeps_its_data_and_cleans_up() {
-    let here = Deployment::by_script();
+    let here = Deployment::acquire_by_script();
     let (name, port) = (&here.name, here.port);
     let deploy = format!("deploy/docker/deploy.sh --network {name} --port {port}");
     let _ = here.done(&deploy);
@@ -105,7 +111,7 @@ async fn docker_by_script_makes_a_blog_keeps_its_data_and_cleans_up() {
 
 #[test]
 fn docker_by_script_takes_no_password_on_the_command_line_and_nothing_of_others() {
-    let here = Deployment::by_script();
+    let here = Deployment::acquire_by_script();
     let name = &here.name;
     let refusal = here.refused(&format!("deploy/docker/deploy.sh --network {name} --password secret"), 2);
     assert!(refusal.contains("--password-file"), "{refusal}");
@@ -119,7 +125,7 @@ fn docker_by_script_takes_no_password_on_the_command_line_and_nothing_of_others(
 
 #[tokio::test]
 async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data() {
-    let here = Deployment::by_compose();
+    let here = Deployment::acquire_by_compose();
     let compose = format!("docker-compose --project-name {}", here.name);
     let refusal =
         shell(&here.at_home(&format!("cp .env.example $XDG_DATA_HOME/.env; {compose} up --no-build --wait")));
@@ -151,11 +157,13 @@ async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data()
 
 #[test]
 fn the_page_about_docker_works_as_it_stands() {
+    let slot = Slot::acquire_with(PORT_5000);
     let here = Deployment {
         name: "flask-blog".into(),
         port: 5000,
         home: tempfile::tempdir().unwrap(),
         end: String::new(),
+        _slot: slot,
     };
     // In a place of its own, as somebody may have a .env here.
     let place = "for it in compose.yaml .env.example deploy blog-app; do cp -r $it $XDG_DATA_HOME/; done; cd $XDG_DATA_HOME";

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{kubectl_json, wait_ready};
+use e2e::{kubectl_json, node_address, wait_ready};
 use serde_json::{Value, json};
 
 use super::{
@@ -65,15 +65,12 @@ impl Blog {
         let (applied, words) = e2e::kubectl_apply(namespace, &manifest.to_string());
         assert!(applied, "{words}");
         wait_ready(namespace, NAME);
-        let node = kubectl_json(&["get", "node", "flaskblog-worker"]).expect("the worker is there");
-        let addresses = node["status"]["addresses"].as_array().unwrap();
-        let address =
-            addresses.iter().find(|one| one["type"] == "InternalIP").unwrap()["address"].as_str().unwrap();
+        let address = node_address("flaskblog-worker");
         let blog = kubectl_json(&["get", "fb", NAME, "-n", namespace]).unwrap();
         let url = format!("http://{address}:{}", blog["status"]["nodePort"]);
         e2e::eventually("the node port leads there", namespace, || e2e::answers(&url).then_some(()));
         let author = on(async {
-            let author = Person::registered_at(&url).await;
+            let author = Person::registered(&url).await;
             author.write("0").await;
             author
         });

@@ -20,7 +20,7 @@ use self::{
     fault::{Fault, HOLD, Injected},
     object::{Object, Role},
 };
-use crate::{recommendation::Definition, truth::follow};
+use crate::{recommendation::Definition, schedule::Slot, truth::follow};
 
 /// The longest way back: MySQL's restart, and the delay before a contested object is written again.
 const LIMIT: Duration = Duration::from_secs(420);
@@ -68,6 +68,7 @@ enum Ending {
 
 #[test]
 fn every_fault_of_every_object_is_healed_or_named() {
+    let _slot = Slot::acquire_long();
     let (_definition, _proxy) = (Definition::applied(), Proxy::started());
     let is_all = std::env::var("FAULTS").is_ok_and(|value| value == "all");
     // Each with a blog of its own, as most of the time is waiting.
@@ -76,8 +77,9 @@ fn every_fault_of_every_object_is_healed_or_named() {
         (0..lanes).map(move |lane| thread::spawn(move || run_lane(state, lane, lanes, is_all)))
     };
     let running: Vec<_> = State::ALL.into_iter().flat_map(run).collect();
-    let failed: Vec<String> =
-        running.into_iter().flat_map(|lane| lane.join().expect("no lane panics")).collect();
+    // All end before the slot does, also when one has panicked.
+    let ended: Vec<_> = running.into_iter().map(thread::JoinHandle::join).collect();
+    let failed: Vec<String> = ended.into_iter().flat_map(|lane| lane.expect("no lane panics")).collect();
     assert!(failed.is_empty(), "{} faults ended otherwise:\n{}", failed.len(), failed.join("\n"));
 }
 
@@ -282,7 +284,7 @@ fn healed_or_named(
         }
         sleep(Duration::from_secs(1));
     }
-    Err(format!("neither healed nor named: {:?}", object.difference(before)))
+    Err(format!("neither healed nor named after {LIMIT:?}: {:?}", object.difference(before)))
 }
 
 fn until(blog: &mut Blog, what: &str, mut is_reached: impl FnMut(&Conditions) -> bool) -> Result<(), String> {
@@ -294,7 +296,7 @@ fn until(blog: &mut Blog, what: &str, mut is_reached: impl FnMut(&Conditions) ->
         }
         if began.elapsed() > LIMIT {
             let status = ["Ready", "Degraded"].map(|type_| seen.get(type_));
-            return Err(format!("gave up waiting until {what}: {status:?}"));
+            return Err(format!("gave up after {LIMIT:?} waiting until {what}: {status:?}"));
         }
         sleep(Duration::from_secs(1));
     }
