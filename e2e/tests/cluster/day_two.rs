@@ -10,12 +10,12 @@ use crate::{
     test_blog::{TestBlog, name},
 };
 
-fn scale(blog: &TestBlog, replicas: usize) {
+pub fn scale(blog: &TestBlog, replicas: usize) {
     let _ = blog.kubectl(&["scale", "fb/blog", &format!("--replicas={replicas}")]);
 }
 
 /// Waits until so many replicas serve and every other one has ended.
-fn until_replicas(blog: &TestBlog, count: usize) {
+pub fn until_replicas(blog: &TestBlog, count: usize) {
     blog.eventually(&format!("{count} replicas serve and no other pod is left"), || {
         let status = &blog.read()["status"];
         let serving = status["readyReplicas"].as_u64().unwrap_or(0);

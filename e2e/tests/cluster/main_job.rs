@@ -3,6 +3,7 @@
 use e2e::{PortForward, helm, kubectl, kubectl_apply, kubectl_json, shell, wait_ready};
 
 use crate::{
+    day_two::{scale, until_replicas},
     person::Person,
     schedule::{PORT_5000, Slot},
     test_blog::{TestBlog, name},
@@ -38,7 +39,12 @@ fn every_condition_of_a_ready_blog_says_so() {
 
 #[test]
 fn its_replicas_run_on_different_workers() {
-    let blog = TestBlog::acquire_default();
+    let blog = TestBlog::acquire();
+    // Started together: a rollout of an earlier test may have left both on one node.
+    for replicas in [0, 2] {
+        scale(&blog, replicas);
+        until_replicas(&blog, replicas);
+    }
     let mut nodes: Vec<String> =
         blog.app_pods().iter().map(|pod| pod["spec"]["nodeName"].to_string()).collect();
     nodes.sort();

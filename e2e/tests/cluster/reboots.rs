@@ -112,6 +112,9 @@ fn after_a_reboot_of_all_nodes_the_blog_comes_back_with_its_data_by_itself() {
     done(
         "kubectl --context kind-flaskblog wait --for=condition=Available deployment --all -A --timeout=240s",
     );
+    done(
+        "kubectl --context kind-flaskblog rollout status statefulset/prometheus-tests -n monitoring --timeout=240s",
+    );
     // The API server keeps what it connected to first, and it is up before the Services' addresses lead anywhere.
     blog.eventually("the metrics server is reached", || {
         shell("kubectl --context kind-flaskblog top nodes").status.success().then_some(())

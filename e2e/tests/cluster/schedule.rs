@@ -27,6 +27,9 @@ enum Need {
     LongLane,
 }
 
+/// What one running test can use at a time, if a test uses such a thing.
+type Name = Option<&'static str>;
+
 struct State {
     is_alone: bool,
     lanes: usize,
@@ -34,8 +37,8 @@ struct State {
     free_blogs: Vec<bool>,
     /// The names that running tests use.
     names: Vec<&'static str>,
-    /// What the blocked tests need.
-    waiting: Vec<Need>,
+    /// What the blocked tests need, and the names that they use.
+    waiting: Vec<(Need, Name)>,
 }
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -53,13 +56,14 @@ impl State {
     }
 
     /// Whether a test may start; `Some` has the blog that it takes.
-    fn choose(&self, need: Need, name: Option<&'static str>) -> Option<Option<usize>> {
-        if self.is_alone || name.is_some_and(|name| self.names.contains(&name)) {
+    fn choose(&self, need: Need, name: Name) -> Option<Option<usize>> {
+        if self.is_alone || self.is_used(name) {
             return None;
         }
         if need == Need::Alone {
             let is_idle = self.lanes == self.free_blogs.len();
-            return (is_idle && self.waiting.iter().all(|other| *other == Need::Alone)).then_some(Some(0));
+            return (is_idle && self.waiting.iter().all(|(other, _)| *other == Need::Alone))
+                .then_some(Some(0));
         }
         if self.lanes == 0 || (self.is_overtaken() && matches!(need, Need::AnyBlog | Need::Nothing)) {
             return None;
@@ -68,7 +72,7 @@ impl State {
             Need::SampleBlog => self.free_blogs[0].then_some(Some(0)),
             Need::AnyBlog => {
                 // The sample blog is the last choice, and only when no test needs it by name.
-                let first = usize::from(self.waiting.contains(&Need::SampleBlog));
+                let first = usize::from(self.waits_for_sample_blog());
                 (first..self.free_blogs.len()).rev().find(|blog| self.free_blogs[*blog]).map(Some)
             }
             _ => Some(None),
@@ -76,9 +80,9 @@ impl State {
     }
 
     /// Ends the wait of a test if it may start, and takes what it needs.
-    fn start(&mut self, need: Need, name: Option<&'static str>) -> Option<Option<usize>> {
+    fn start(&mut self, need: Need, name: Name) -> Option<Option<usize>> {
         let blog = self.choose(need, name)?;
-        let position = self.waiting.iter().position(|other| *other == need).expect("this test waits");
+        let position = self.waiting.iter().position(|other| *other == (need, name)).expect("this test waits");
         self.waiting.swap_remove(position);
         self.is_alone = need == Need::Alone;
         self.lanes -= 1;
@@ -87,7 +91,7 @@ impl State {
         Some(blog)
     }
 
-    fn end(&mut self, need: Need, name: Option<&'static str>, blog: Option<usize>) {
+    fn end(&mut self, need: Need, name: Name, blog: Option<usize>) {
         self.is_alone &= need != Need::Alone;
         self.lanes += 1;
         self.names.retain(|other| Some(*other) != name);
@@ -96,8 +100,16 @@ impl State {
 
     /// The tests of the sample blog are the longest chain, so they don't wait for a lane when the blog is free.
     fn is_overtaken(&self) -> bool {
-        self.waiting.contains(&Need::LongLane)
-            || (self.free_blogs[0] && self.waiting.contains(&Need::SampleBlog))
+        let is_long = |(need, _): &(Need, Name)| *need == Need::LongLane;
+        self.waiting.iter().any(is_long) || (self.free_blogs[0] && self.waits_for_sample_blog())
+    }
+
+    fn waits_for_sample_blog(&self) -> bool {
+        self.waiting.iter().any(|(need, name)| *need == Need::SampleBlog && !self.is_used(*name))
+    }
+
+    fn is_used(&self, name: Name) -> bool {
+        name.is_some_and(|name| self.names.contains(&name))
     }
 }
 
@@ -106,7 +118,7 @@ pub struct Slot {
     need: Need,
     /// The number of its blog.
     pub blog: Option<usize>,
-    name: Option<&'static str>,
+    name: Name,
     test: String,
     began: Instant,
 }
@@ -129,7 +141,7 @@ impl Slot {
         Self::wait(Need::Nothing, Some(name))
     }
 
-    pub fn acquire_sample_blog(name: Option<&'static str>) -> Self {
+    pub fn acquire_sample_blog(name: Name) -> Self {
         Self::wait(Need::SampleBlog, name)
     }
 
@@ -137,9 +149,9 @@ impl Slot {
         Self::wait(Need::AnyBlog, None)
     }
 
-    fn wait(need: Need, name: Option<&'static str>) -> Self {
+    fn wait(need: Need, name: Name) -> Self {
         let mut state = STATE.lock();
-        state.get_or_insert_with(|| State::new(lanes())).waiting.push(need);
+        state.get_or_insert_with(|| State::new(lanes())).waiting.push((need, name));
         let blog = loop {
             if let Some(blog) = state.as_mut().and_then(|state| state.start(need, name)) {
                 break blog;
@@ -175,9 +187,9 @@ impl Slot {
     }
 }
 
-/// A state in which tests with these needs wait.
+/// A state in which tests with these needs wait, and use no names.
 fn waiting(lanes: usize, needs: &[Need]) -> State {
-    State { waiting: needs.to_vec(), ..State::new(lanes) }
+    State { waiting: needs.iter().map(|need| (*need, None)).collect(), ..State::new(lanes) }
 }
 
 #[test]
@@ -188,7 +200,7 @@ fn test_that_runs_alone_waits_for_all_others() {
     assert_eq!(state.start(Need::Alone, None), None);
     state.end(Need::Nothing, None, None);
     assert_eq!(state.start(Need::Alone, None), Some(Some(0)));
-    state.waiting.push(Need::Nothing);
+    state.waiting.push((Need::Nothing, None));
     assert_eq!(state.start(Need::Nothing, None), None);
 }
 
@@ -200,6 +212,18 @@ fn sample_blog_is_kept_for_tests_that_name_it() {
     assert_eq!(state.start(Need::AnyBlog, None), Some(Some(1)));
     state.end(Need::SampleBlog, None, Some(0));
     assert_eq!(state.start(Need::AnyBlog, None), Some(Some(0)));
+}
+
+#[test]
+fn used_name_blocks_only_the_tests_that_use_it() {
+    let mut state = State::new(3);
+    state.waiting.push((Need::Nothing, Some(PORT_5000)));
+    assert_eq!(state.start(Need::Nothing, Some(PORT_5000)), Some(None));
+    state.waiting = vec![(Need::SampleBlog, Some(PORT_5000)), (Need::AnyBlog, None)];
+    assert_eq!(state.start(Need::SampleBlog, Some(PORT_5000)), None);
+    assert_eq!(state.start(Need::AnyBlog, None), Some(Some(2)));
+    state.end(Need::Nothing, Some(PORT_5000), None);
+    assert_eq!(state.start(Need::SampleBlog, Some(PORT_5000)), Some(Some(0)));
 }
 
 #[test]
@@ -218,9 +242,9 @@ fn every_test_starts_in_whatever_order_they_wait() {
 }
 
 /// Starts what may start, and ends the oldest running test when nothing may; returns how many ran.
-fn run_all(lanes: usize, mut blocked: Vec<(Need, Option<&'static str>)>) -> usize {
-    let needs: Vec<Need> = blocked.iter().map(|(need, _)| *need).collect();
-    let (mut state, mut running, mut count) = (waiting(lanes, &needs), Vec::new(), 0);
+fn run_all(lanes: usize, mut blocked: Vec<(Need, Name)>) -> usize {
+    let mut state = State { waiting: blocked.clone(), ..State::new(lanes) };
+    let (mut running, mut count) = (Vec::new(), 0);
     loop {
         let started = blocked
             .iter()
@@ -230,6 +254,7 @@ fn run_all(lanes: usize, mut blocked: Vec<(Need, Option<&'static str>)>) -> usiz
             let (need, name) = blocked.remove(position);
             running.push((need, name, blog));
             assert!(running.len() <= lanes);
+            assert!(running.iter().filter(|(_, name, _)| *name == Some(PORT_5000)).count() <= 1);
             assert!(running.len() == 1 || running.iter().all(|(need, ..)| *need != Need::Alone));
         } else if running.is_empty() {
             return count;
