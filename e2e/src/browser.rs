@@ -1,4 +1,4 @@
-//! A person with a real browser: Chromium, driven over WebDriver.
+//! A real browser: Chromium, driven over WebDriver.
 
 #![expect(clippy::unwrap_used, reason = "a browser that doesn't answer is a failed test")]
 
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 /// Two Argon2 hashes on a busy machine are far below it.
 const NAVIGATION_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A desktop window is never narrower than this; what is asked to be is shown as a phone would.
+/// No desktop window is narrower; a smaller size emulates a phone.
 const NARROWEST: u32 = 500;
 
 /// A chromedriver of its own, which ends with this value, also when a test fails.
@@ -75,7 +75,7 @@ impl Browser {
         }
         let capabilities: serde_json::Map<_, _> =
             [("goog:chromeOptions".to_owned(), options)].into_iter().collect();
-        for _ in 0..50 {
+        for _ in 0..150 {
             tokio::time::sleep(Duration::from_millis(200)).await;
             let mut builder = ClientBuilder::new(HttpConnector::new());
             builder.capabilities(capabilities.clone());
@@ -83,7 +83,7 @@ impl Browser {
                 return Self { page, base: base.to_owned(), _driver: driver };
             }
         }
-        panic!("chromedriver gave no session within 10 s");
+        panic!("chromedriver returned no session within 30 s");
     }
 
     /// Goes to an address.
@@ -93,7 +93,7 @@ impl Browser {
 
     /// Types into the field of that label.
     pub async fn fill(&self, label: &str, text: &str) {
-        // By its label, as a person or a screen reader finds it.
+        // By its label, as a user or a screen reader finds it.
         let id =
             self.page.find(Locator::XPath(&format!("//label[normalize-space()='{label}']"))).await.unwrap();
         let target = id.attr("for").await.unwrap().expect("a label names its field");
@@ -118,8 +118,9 @@ impl Browser {
         self.to_the_next_page(found.click()).await;
     }
 
-    /// Does what leads to another page and waits until that page is there: a click returns when it is done, which may
-    /// be long before the answer to what it sent comes.
+    /// Does what leads to another page, and waits until that page is complete.
+    ///
+    /// A click returns early: the response to its request may take much longer.
     pub async fn to_the_next_page(&self, action: impl Future<Output = Result<(), CmdError>>) {
         let old = self.page.find(Locator::Css("html")).await.unwrap();
         action.await.unwrap();
@@ -136,7 +137,7 @@ impl Browser {
         timeout(NAVIGATION_TIMEOUT, arrived).await.expect("the next page came within 20 s");
     }
 
-    /// What a person reads on the page.
+    /// The text that the page shows.
     pub async fn text(&self) -> String {
         self.page.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
     }

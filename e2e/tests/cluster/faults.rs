@@ -42,7 +42,7 @@ async fn a_change_of_title_rolls_out_and_no_reader_notices() {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
-        assert!(shown, "{title} is not shown");
+        assert!(shown, "{title} is not shown within 15 s");
     }
     assert!(readers.noticed_nothing() > 100);
 }

@@ -14,7 +14,7 @@ use crate::{
 
 const NAMESPACE: &str = "flask-blog";
 
-/// A copy of the files that the page speaks of, with a node port that isn't the sample blog's, and the namespace that is
+/// A copy of the files that the page speaks of, with a node port that the cluster assigns to no other blog, and the namespace that is
 /// removed at the end whatever happens.
 struct Place {
     directory: tempfile::TempDir,
@@ -29,7 +29,7 @@ impl Place {
         let directory = place.directory.path().display();
         done(&format!(
             "chmod 755 {directory} && cp -r blog.yaml deploy {directory}/ && \
-             sed -i s/30423/30426/ {directory}/blog.yaml {directory}/deploy/kustomize/base/blog.yaml"
+             sed -i s/30423/30026/ {directory}/blog.yaml {directory}/deploy/kustomize/base/blog.yaml"
         ));
         place
     }
