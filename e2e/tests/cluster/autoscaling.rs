@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{person::Visitors, test_blog::TestBlog};
+use crate::{test_blog::TestBlog, user::Visitors};
 
 fn wanted_replicas(blog: &TestBlog) -> u64 {
     blog.object("deployment", "blog").unwrap()["spec"]["replicas"].as_u64().unwrap()

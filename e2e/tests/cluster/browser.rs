@@ -1,4 +1,4 @@
-//! What a person does, in a real browser.
+//! What a user does, in a real browser.
 
 use e2e::browser::{Browser, unique};
 use fantoccini::{Locator, key::Key};
@@ -85,7 +85,7 @@ async fn the_keyboard_alone_is_enough_to_log_in() {
     browser.close().await;
 }
 
-/// axe-core checks what can be checked without a person: names, roles, contrast, order of headings
+/// axe-core checks what can be checked automatically: names, roles, contrast, order of headings
 /// (<https://github.com/dequelabs/axe-core>).
 #[tokio::test]
 async fn axe_finds_nothing_serious_on_any_page_in_light_and_in_dark() {
@@ -123,7 +123,7 @@ async fn check(browser: &Browser, axe: &str, paths: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     for path in paths {
         browser.go(path).await;
-        // Under WebDriver a script of ours runs whatever the page's policy says of scripts.
+        // WebDriver runs a script whatever the page's policy for scripts is.
         browser.page.execute(&format!("{axe}; window.axe = axe;"), vec![]).await.unwrap();
         let script = "const done = arguments[arguments.length - 1]; \
                       axe.run().then(result => done(result), error => done({error: String(error)}));";

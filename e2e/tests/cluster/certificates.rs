@@ -1,10 +1,10 @@
-//! Blog and MySQL verify each other's line, also while the authority that vouches for it is replaced.
+//! Blog and MySQL verify each other's certificate, also while the CA is replaced.
 
 use serde_json::Value;
 
 use crate::{
-    person::{Person, Visitors},
     test_blog::{TestBlog, name},
+    user::{User, Visitors},
 };
 
 const SECRET: &str = "blog-mysql-tls";
@@ -43,7 +43,7 @@ fn every_replica_took_up_more_than(blog: &TestBlog, before: &[usize]) {
     });
 }
 
-/// The certificate that MySQL shows is told apart by its first second.
+/// When the certificate that MySQL shows begins, which differs for each.
 fn shown(blog: &TestBlog) -> String {
     blog.mysql("SHOW STATUS LIKE 'Ssl_server_not_before'")
 }
@@ -58,8 +58,8 @@ async fn a_new_authority_comes_without_a_failed_visit_and_without_a_restart() {
     assert_eq!(blog.mysql(plain), "0");
     let visitors = [
         Visitors::readers(3, &blog.url),
-        Visitors::member(Person::registered(&blog.url).await),
-        Visitors::writer(Person::registered(&blog.url).await),
+        Visitors::member(User::registered(&blog.url).await),
+        Visitors::writer(User::registered(&blog.url).await),
     ];
     let (pods_before, shown_before, taken_before) = (blog.incarnations(), shown(&blog), taken_up(&blog));
     let word = format!("flaskblog.dev/rotate-certificates={}", e2e::browser::unique("e2e"));

@@ -2,7 +2,7 @@
 
 use e2e::{helm, kubectl, kubectl_json, shell, wait_ready};
 
-use crate::{main_job::Namespace, schedule::Slot};
+use crate::{quickstart::Namespace, schedule::Slot};
 
 fn installs_and_leaves(program: &str, namespace: &'static str) {
     let guard = Namespace::new(namespace);

@@ -1,4 +1,4 @@
-//! New passwords and session keys while everybody goes on.
+//! New passwords and session keys while users read and write.
 
 use std::process::Output;
 
@@ -6,8 +6,8 @@ use e2e::is_ready;
 use serde_json::{Value, json};
 
 use crate::{
-    person::{Person, Visitors},
     test_blog::TestBlog,
+    user::{User, Visitors},
 };
 
 /// A key of a Secret as the API server has it: encoded.
@@ -39,8 +39,8 @@ async fn a_new_database_password_and_new_session_keys_come_without_a_failed_visi
     let blog = TestBlog::acquire();
     let visitors = [
         Visitors::readers(3, &blog.url),
-        Visitors::member(Person::registered(&blog.url).await),
-        Visitors::writer(Person::registered(&blog.url).await),
+        Visitors::member(User::registered(&blog.url).await),
+        Visitors::writer(User::registered(&blog.url).await),
     ];
     let (old, old_key) = (password(&blog), encoded(&blog, "blog-session", "current"));
     let word = e2e::browser::unique("e2e");
@@ -104,7 +104,7 @@ fn root_has(blog: &TestBlog, new: &str, old: &str) {
 async fn root_gets_new_passwords_by_word_and_by_hand_and_nothing_is_restarted() {
     let blog = TestBlog::acquire();
     let before = blog.incarnations();
-    let visitors = [Visitors::readers(3, &blog.url), Visitors::writer(Person::registered(&blog.url).await)];
+    let visitors = [Visitors::readers(3, &blog.url), Visitors::writer(User::registered(&blog.url).await)];
     let first = decoded(&blog, "root-password");
     date_back_the_last_rotation_of_root(&blog);
     request(&blog, &[&format!("flaskblog.dev/rotate-root-password={}", e2e::browser::unique("e2e"))]);

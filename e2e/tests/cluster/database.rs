@@ -1,14 +1,14 @@
-//! The database's settings, and a database that somebody else runs.
+//! The database's settings, and a database on another server.
 
 use e2e::{PortForward, condition, eventually, kubectl, kubectl_apply, kubectl_fed, wait_ready};
 use serde_json::json;
 
-use crate::{main_job::Namespace, person::Person, test_blog::TestBlog};
+use crate::{quickstart::Namespace, test_blog::TestBlog, user::User};
 
 #[tokio::test]
 async fn a_setting_reaches_mysql_and_one_that_mysql_refuses_is_reported_and_mended() {
     let blog = TestBlog::acquire();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     let title = format!("Settled by {}", author.name);
     author.write(&title).await;
     let config = |settings: serde_json::Value| {
@@ -99,10 +99,10 @@ async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_s
     wait_ready(NAMESPACE, "guest");
     assert_eq!(condition(NAMESPACE, "guest", "DatabaseReady").unwrap().0, "True");
     let forward = PortForward::start(NAMESPACE, "svc/guest");
-    let author = Person::at(&forward.url);
+    let author = User::at(&forward.url);
     author.register().await;
-    author.write("At somebody else's").await;
-    assert!(author.index().await.contains("At somebody else"));
+    author.write("On another server").await;
+    assert!(author.index().await.contains("On another server"));
     let plain = "SELECT COUNT(*) FROM performance_schema.threads WHERE PROCESSLIST_USER = 'guest' AND CONNECTION_TYPE <> 'SSL/TLS';";
     assert_eq!(host.mysql(plain), "0", "a connection isn't protected");
     drop(forward);

@@ -1,4 +1,4 @@
-//! What people do with a blog that has served for a while.
+//! Operations on a blog that has served for a while.
 
 use std::{thread::sleep, time::Duration};
 
@@ -6,8 +6,8 @@ use e2e::{done, kubectl, shell};
 use serde_json::{Value, json};
 
 use crate::{
-    person::{Person, Visitors},
     test_blog::{TestBlog, name},
+    user::{User, Visitors},
 };
 
 pub fn scale(blog: &TestBlog, replicas: usize) {
@@ -93,7 +93,7 @@ fn a_drained_worker_takes_a_replica_along_and_no_reader_notices() {
 #[test]
 fn a_blog_sleeps_and_wakes_with_its_posts_and_its_sessions() {
     let blog = TestBlog::acquire();
-    let author = on(Person::registered(&blog.url));
+    let author = on(User::registered(&blog.url));
     let title = format!("Slept over by {}", author.name);
     on(author.write(&title));
     blog.patch_spec(&json!({"hibernate": true}));
@@ -114,7 +114,7 @@ fn a_blog_sleeps_and_wakes_with_its_posts_and_its_sessions() {
     blog.restored();
 }
 
-/// Waits for what a person does.
+/// Runs a future to its end.
 pub fn on<T>(what: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().unwrap().block_on(what)
 }
@@ -135,7 +135,7 @@ fn a_suspended_blog_is_left_alone_and_heals_afterwards() {
     // Long enough for several reconciles, had one been wanted.
     sleep(Duration::from_secs(12));
     assert!(blog.object("poddisruptionbudget", "blog").is_none(), "a deleted child was made again");
-    assert!(!on(Person::at(&blog.url).index()).contains("Not yet"), "the title was changed");
+    assert!(!on(User::at(&blog.url).index()).contains("Not yet"), "the title was changed");
     let row = blog.kubectl(&["get", "fb", "blog", "--no-headers"]);
     assert_eq!(row.split_whitespace().nth(2), Some("Suspended"), "{row}");
     blog.patch_spec(&json!({"suspend": false}));
@@ -147,7 +147,7 @@ fn a_suspended_blog_is_left_alone_and_heals_afterwards() {
 
 /// The old replicas still drain for some seconds; the newest title is shown at the latest then.
 pub fn until_shown(blog: &TestBlog, title: &str) {
-    let reader = Person::at(&blog.url);
+    let reader = User::at(&blog.url);
     blog.eventually(&format!("{title} is shown"), || on(reader.index()).contains(title).then_some(()));
 }
 
@@ -161,7 +161,7 @@ fn under_manual_a_change_waits_until_the_command_that_is_shown_is_run() {
     });
     assert!(line.contains("Deployment blog"), "{line}");
     sleep(Duration::from_secs(12));
-    assert!(!on(Person::at(&blog.url).index()).contains("Approved"), "nobody has approved it");
+    assert!(!on(User::at(&blog.url).index()).contains("Approved"), "it isn't approved yet");
     let (_, command) =
         line.split_once("approve with: kubectl ").unwrap_or_else(|| panic!("no command: {line}"));
     done(&format!("kubectl --context kind-flaskblog -n {} {command}", blog.namespace));

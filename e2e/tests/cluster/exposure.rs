@@ -14,8 +14,8 @@ use serde_json::json;
 
 use crate::{
     day_two::on,
-    person::{Person, Visitors, client},
     test_blog::TestBlog,
+    user::{User, Visitors, client},
 };
 
 const HOST: &str = "blog.example.org";
@@ -31,7 +31,7 @@ kubectl create secret tls "$SECRET" --cert "$d/tls.crt" --key "$d/tls.key" --dry
   kubectl --context kind-flaskblog apply -n default -f - >&2
 cat "$d/tls.crt""#;
 
-/// The address of Traefik, and the one certificate that visitors believe.
+/// The address of Traefik, and the one certificate that its clients trust.
 #[derive(Clone)]
 struct Door {
     address: IpAddr,
@@ -48,7 +48,7 @@ impl Door {
         }
     }
 
-    /// Who finds any host there, as by DNS. The ports are those of the addresses that are asked for.
+    /// A client that finds any host there, as by DNS. The ports are those of the requested addresses.
     fn client(&self) -> ClientBuilder {
         let address = SocketAddr::new(self.address, 0);
         client()
@@ -57,14 +57,14 @@ impl Door {
             .tls_certs_only([self.certificate.clone()])
     }
 
-    fn person(&self, base: &str) -> Person {
-        Person::coming_by(self.client(), base)
+    fn user(&self, base: &str) -> User {
+        User::with_client(self.client(), base)
     }
 
-    /// Somebody whose forms come from a page of that origin, as browsers say it.
-    fn person_from(&self, origin: &'static str, base: &str) -> Person {
+    /// A user whose forms come from a page of that origin, by the header of browsers.
+    fn user_from(&self, origin: &'static str, base: &str) -> User {
         let headers = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static(origin))]);
-        Person::coming_by(self.client().default_headers(headers), base)
+        User::with_client(self.client().default_headers(headers), base)
     }
 
     async fn status_of(&self, url: &str) -> Result<StatusCode, String> {
@@ -120,13 +120,13 @@ impl Exposed {
 fn by_its_host_name_the_blog_answers_over_http_and_https_until_the_field_goes() {
     let exposed = Exposed::acquire_by_ingress();
     for base in [HTTP, HTTPS] {
-        assert!(on(exposed.door.person(base).index()).contains("Flaskr"), "{base}");
+        assert!(on(exposed.door.user(base).index()).contains("Flaskr"), "{base}");
     }
     let url = || exposed.blog.read()["status"]["url"].clone();
     assert_eq!(url(), HTTPS);
     assert_eq!(on(exposed.door.status_of("http://other.example.org")), Ok(StatusCode::NOT_FOUND));
     assert!(
-        on(Person::at(&exposed.blog.url).index()).contains("Flaskr"),
+        on(User::at(&exposed.blog.url).index()).contains("Flaskr"),
         "the node port leads there as before"
     );
     exposed.blog.patch_spec(&json!({"ingress": null}));
@@ -142,7 +142,7 @@ fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
     let rules = format!("--host-resolver-rules=MAP {HOST} {}", exposed.door.address);
     let title = unique("By name");
     on(async {
-        // Its own store of certificates doesn't know the one that was made here.
+        // Its own store of certificates doesn't have the one that was made here.
         let browser = Browser::open(HTTPS, 1200, 900, &[&rules, "--ignore-certificate-errors"]).await;
         let name = unique("tls");
         browser.go("/auth/register").await;
@@ -162,28 +162,28 @@ fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
         browser.close().await;
     });
     assert!(
-        on(Person::at(&exposed.blog.url).index()).contains(&title),
+        on(User::at(&exposed.blog.url).index()).contains(&title),
         "at the node port the post isn't there"
     );
     exposed.ended();
 }
 
-/// How the browser keeps the cookie follows how it came, and who may send forms follows the host that it asked for.
+/// The cookie follows the scheme of the request, and the accepted origin of forms follows its host.
 #[test]
 fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refused() {
     let exposed = Exposed::acquire_by_ingress();
     let credentials = |name: &str| [("username", name.to_owned()), ("password", "a pass phrase".to_owned())];
     for (base, is_secure) in [(HTTPS, true), (HTTP, false)] {
-        let person = exposed.door.person_from(base, base);
-        on(person.register());
-        let fields = credentials(&person.name);
+        let user = exposed.door.user_from(base, base);
+        on(user.register());
+        let fields = credentials(&user.name);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let answer = on(person.form("/auth/login", &fields));
+        let answer = on(user.form("/auth/login", &fields));
         let cookies: Vec<&str> =
             answer.headers().get_all(SET_COOKIE).iter().map(|one| one.to_str().unwrap()).collect();
         let session = cookies.iter().find(|one| one.starts_with("session=")).unwrap();
         assert_eq!(session.contains("; Secure"), is_secure, "{base}: {session}");
-        let foreign = exposed.door.person_from("https://evil.example.org", base);
+        let foreign = exposed.door.user_from("https://evil.example.org", base);
         let refused = on(foreign.form("/auth/login", &fields));
         assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{base}");
     }
@@ -193,9 +193,9 @@ fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refus
 #[test]
 fn a_rollout_fails_no_request_that_comes_through_an_ingress_controller() {
     let exposed = Exposed::acquire_by_ingress();
-    let author = exposed.door.person(HTTPS);
+    let author = exposed.door.user(HTTPS);
     on(author.register());
-    let readers = Visitors::readers_coming_by(4, HTTPS, || exposed.door.client());
+    let readers = Visitors::readers_with_client(4, HTTPS, || exposed.door.client());
     let writer = Visitors::writer(author);
     for title in ["Renamed", "Flaskr"] {
         exposed.blog.patch_spec(&json!({"title": title}));
@@ -208,7 +208,7 @@ fn a_rollout_fails_no_request_that_comes_through_an_ingress_controller() {
     exposed.ended();
 }
 
-/// Not a field of ours: whoever has a Gateway writes a route to the Service.
+/// No field of ours: the owner of a Gateway writes a route to the Service.
 const ROUTE: &str = "
 {apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: traefik},
  spec: {controllerName: traefik.io/gateway-controller}}
@@ -227,7 +227,7 @@ fn a_route_of_the_gateway_api_leads_to_the_blog_as_well() {
     let (applied, text) = kubectl_apply(&exposed.blog.namespace, ROUTE);
     assert!(applied, "{text}");
     exposed.until("the route leads to the blog", HTTP, StatusCode::OK);
-    let author = exposed.door.person_from(HTTP, HTTP);
+    let author = exposed.door.user_from(HTTP, HTTP);
     on(author.register());
     on(author.write("By a route"));
     assert!(on(author.index()).contains("By a route"));

@@ -7,10 +7,10 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::{
-    main_job::Namespace,
-    person::{Person, Visitors},
+    quickstart::Namespace,
     schedule::Slot,
     test_blog::{TestBlog, name},
+    user::{User, Visitors},
 };
 
 #[tokio::test]
@@ -33,7 +33,7 @@ async fn a_change_of_title_rolls_out_and_no_reader_notices() {
         blog.patch_spec(&json!({"title": title}));
         blog.wait_ready();
         // The old replicas still drain for some seconds; the newest title is shown at the latest then.
-        let reader = Person::at(&blog.url);
+        let reader = User::at(&blog.url);
         let mut shown = false;
         for _ in 0..30 {
             shown = reader.index().await.contains(title);
@@ -50,7 +50,7 @@ async fn a_change_of_title_rolls_out_and_no_reader_notices() {
 #[tokio::test]
 async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
     let blog = TestBlog::acquire();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     let title = format!("Kept by {}", author.name);
     author.write(&title).await;
     let restarts = || -> Vec<(String, String)> {
@@ -61,7 +61,7 @@ async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
     let mut polite = None;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while polite.is_none() && tokio::time::Instant::now() < deadline {
-        if let Some((StatusCode::SERVICE_UNAVAILABLE, retry)) = author.look().await {
+        if let Some((StatusCode::SERVICE_UNAVAILABLE, retry)) = author.get_index().await {
             polite = Some(retry);
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -82,7 +82,7 @@ async fn mysql_is_killed_posts_stay_and_the_app_comes_back_by_itself() {
 #[tokio::test]
 async fn a_deleted_and_reapplied_blog_has_its_posts_and_its_sessions() {
     let blog = TestBlog::acquire();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     let title = format!("Survives {}", author.name);
     author.write(&title).await;
     let _ = blog.kubectl(&["delete", "fb", "blog"]);
@@ -113,7 +113,7 @@ async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
 #[tokio::test]
 async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
     let blog = TestBlog::acquire();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     let title = format!("Outlives the mistake of {}", author.name);
     author.write(&title).await;
     blog.patch_spec(&json!({"database": {"managed": {"image": "mysql:9.7.99"}}}));

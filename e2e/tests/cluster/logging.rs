@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use e2e::{commands, done, eventually, kubectl, kubectl_json, shell};
 
-use crate::{main_job::Namespace, schedule::Slot};
+use crate::{quickstart::Namespace, schedule::Slot};
 
-/// Not the page's: whoever follows it on this cluster keeps what they made.
+/// Not the page's: a deployment by the page on this cluster stays.
 const NAMESPACE: &str = "e2e-logging";
 
 /// The release goes whatever happens, and with it what belongs to no namespace.

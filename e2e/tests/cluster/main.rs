@@ -12,19 +12,19 @@ mod day_two;
 mod exposure;
 mod faults;
 mod logging;
-mod main_job;
 mod manifests;
 mod matrix;
 mod monitoring;
 mod operator;
 mod original;
-mod person;
+mod quickstart;
 mod readme;
 mod reboots;
 mod recommendation;
 mod schedule;
 mod test_blog;
 mod truth;
+mod user;
 mod without_cluster;
 
 /// A test that acquires nothing would run beside one that needs the cluster for itself.

@@ -1,4 +1,4 @@
-//! A blog without an operator, as docs/manifests.md says, and an operator that comes later.
+//! A blog without an operator, as docs/manifests.md describes it, and an operator that comes later.
 
 use std::process::Output;
 
@@ -8,8 +8,8 @@ use e2e::{
 use serde_json::Value;
 
 use crate::{
-    person::Person,
     schedule::{MANIFESTS, Slot},
+    user::User,
 };
 
 const NAMESPACE: &str = "flask-blog";
@@ -62,10 +62,10 @@ impl Drop for Place {
 const PAGE: &str = include_str!("../../../docs/manifests.md");
 
 /// Waits until the blog serves, and leaves a post there.
-async fn author_of(title: &str) -> (PortForward, Person) {
+async fn author_of(title: &str) -> (PortForward, User) {
     let _ = kubectl(&["rollout", "status", "deployment/blog", "-n", NAMESPACE, "--timeout=240s"]);
     let forward = PortForward::start(NAMESPACE, "svc/blog");
-    let author = Person::registered(&forward.url).await;
+    let author = User::registered(&forward.url).await;
     author.write(title).await;
     (forward, author)
 }

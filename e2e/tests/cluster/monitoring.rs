@@ -7,8 +7,8 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
-    person::{Person, Visitors},
     test_blog::TestBlog,
+    user::{User, Visitors},
 };
 
 const SYSTEM: &str = "flaskblog-system";
@@ -39,7 +39,7 @@ fn is_firing(alert: &str) -> bool {
     !query(&format!("ALERTS{{{of}}}")).is_empty()
 }
 
-/// As the page says.
+/// Runs the command of the page.
 fn watch_the_operator() {
     let all = commands(include_str!("../../../docs/monitoring.md"));
     assert_eq!(all.len(), 1, "{all:?}");
@@ -131,7 +131,7 @@ async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql
     // At the latest when the operator has noticed that the cluster has the kinds by now.
     blog.until_condition("Monitored", "True", "Monitored");
     blog.wait_ready();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     author.write("Measured").await;
     blog.eventually("all replicas are collected from", || {
         (numbers(r#"sum(up{namespace="default",job="blog"})"#) == [blog.pods("app").len() as f64])

@@ -1,10 +1,10 @@
-//! The operator comes and goes; the blogs don't mind.
+//! Blogs continue while the operator is uninstalled, upgraded or absent.
 
 use e2e::{eventually, helm, kubectl, kubectl_json, shell};
 
 use crate::{
-    person::{Person, Visitors},
     test_blog::TestBlog,
+    user::{User, Visitors},
 };
 
 const SYSTEM: &str = "flaskblog-system";
@@ -42,7 +42,7 @@ fn install(arguments: &[&str]) {
 #[tokio::test]
 async fn a_blog_can_be_deleted_while_the_operator_is_away() {
     let blog = TestBlog::acquire_alone();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     let title = format!("Left behind by {}", author.name);
     author.write(&title).await;
     let without = Without::operator();
@@ -73,7 +73,7 @@ async fn uninstalling_and_upgrading_the_operator_restarts_nothing_and_keeps_ever
     assert!(kubectl(&["get", "crd", "flaskblogs.flaskblog.dev", "-o", "name"]).contains("flaskblogs"));
     for _ in 0..2 {
         assert_eq!(blog.read()["metadata"]["uid"], before.2);
-        assert!(Person::at(&blog.url).index().await.contains("Flaskr"));
+        assert!(User::at(&blog.url).index().await.contains("Flaskr"));
         tokio::time::sleep(std::time::Duration::from_secs(5)).await;
     }
     assert_eq!(blog.incarnations(), before.0);

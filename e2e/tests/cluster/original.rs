@@ -6,7 +6,7 @@ use e2e::{PortForward, answers, done, eventually, free_port, helm, kubectl_fed, 
 
 use serde_json::json;
 
-use crate::{person::Person, schedule::Slot};
+use crate::{schedule::Slot, user::User};
 
 const MANIFESTS: &str = include_str!("original/application.yaml");
 const COMPOSE: &str = include_str!("original/compose.yaml");
@@ -50,7 +50,7 @@ impl Place {
             (self.ready_replicas() == Some(2)).then_some(())
         });
         let forward = PortForward::start(self.namespace, "svc/flask-app-service");
-        // The original starts both at once, and the blog says "come back" until its database is there.
+        // The original starts both at once, and the blog answers 503 until its database is there.
         eventually("the database is there", self.namespace, || answers(&forward.url).then_some(()));
         old_users_find_their_posts_and_write_new_ones(&forward.url).await;
     }
@@ -66,7 +66,7 @@ impl Drop for Place {
 }
 
 async fn old_users_find_their_posts_and_write_new_ones(url: &str) {
-    let mut old = Person::at(url);
+    let mut old = User::at(url);
     old.name = "old".into();
     let hello = reqwest::get(format!("{url}/hello")).await.unwrap().text().await.unwrap();
     assert_eq!(hello, "Hello, World!");
@@ -77,7 +77,7 @@ async fn old_users_find_their_posts_and_write_new_ones(url: &str) {
     for expected in ["Written in 2023", "Written by the new image", "Flaskr - version v1.0.0", "Log Out"] {
         assert!(index.contains(expected), "no {expected} in {index}");
     }
-    let newcomer = Person::registered(url).await;
+    let newcomer = User::registered(url).await;
     assert!(newcomer.index().await.contains("Written in 2023"));
 }
 
@@ -174,11 +174,11 @@ async fn in_the_originals_compose_file_its_health_check_and_its_users_go_on() {
     assert_eq!(here.health(), "healthy");
     old_users_find_their_posts_and_write_new_ones(&here.url).await;
     done(&here.compose("kill --signal STOP blog"));
-    eventually("Docker says that the blog is unhealthy", "default", || {
+    eventually("Docker reports that the blog is unhealthy", "default", || {
         (here.health() == "unhealthy").then_some(())
     });
     done(&here.compose("kill --signal CONT blog"));
-    eventually("Docker says that the blog is healthy", "default", || {
+    eventually("Docker reports that the blog is healthy", "default", || {
         (here.health() == "healthy").then_some(())
     });
 }

@@ -4,7 +4,7 @@ use e2e::{kubectl, shell, shell_blocks};
 
 use crate::test_blog::TestBlog;
 
-/// Run by `make test` itself, by whoever reads this, or never ending.
+/// These run `make test`, are run by it, or don't end.
 const RUN_ELSEWHERE: [&str; 4] = ["make up", "make test", "make down", "cargo run -p blog-app"];
 
 fn commands() -> Vec<String> {

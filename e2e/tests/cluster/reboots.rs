@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{
     day_two::{nodes_of, on, spread},
-    person::Person,
     test_blog::TestBlog,
+    user::User,
 };
 
 /// A worker whose every process stands still, as when its power or its network is gone: nothing refuses, nothing answers.
@@ -54,7 +54,7 @@ fn operator_runs_elsewhere(node: &str) {
 fn a_lost_worker_leaves_the_blog_to_its_other_replica_and_all_is_well_when_it_is_back() {
     let blog = TestBlog::acquire_alone();
     spread(&blog);
-    let author = on(Person::registered(&blog.url));
+    let author = on(User::registered(&blog.url));
     let database = nodes_of(&blog.pods("database")).remove(0);
     let node = nodes_of(&blog.app_pods()).into_iter().find(|node| *node != database).unwrap();
     operator_runs_elsewhere(&node);
@@ -85,7 +85,7 @@ fn a_lost_worker_leaves_the_blog_to_its_other_replica_and_all_is_well_when_it_is
 #[test]
 fn after_a_reboot_of_all_nodes_the_blog_comes_back_with_its_data_by_itself() {
     let blog = TestBlog::acquire_alone();
-    let author = on(Person::registered(&blog.url));
+    let author = on(User::registered(&blog.url));
     let title = format!("Before the reboot of {}", author.name);
     on(author.write(&title));
     let before = blog.incarnations();

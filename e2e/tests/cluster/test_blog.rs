@@ -8,7 +8,7 @@ use std::{
 use e2e::{URL, answers, kubectl, kubectl_apply, kubectl_fed, kubectl_json, node_address, restarts, shell};
 use serde_json::{Value, json};
 
-use crate::{person::Person, schedule::Slot};
+use crate::{schedule::Slot, user::User};
 
 /// The annotations by which a user requests something.
 const REQUESTS: [&str; 4] = ["approve", "rotate-password", "rotate-root-password", "rotate-session-keys"];
@@ -128,7 +128,7 @@ impl TestBlog {
     }
 
     /// Applies the deleted blog again: the post is there, and its author is still logged in.
-    pub async fn comes_back_as_it_was(&self, author: &Person, title: &str) {
+    pub async fn comes_back_as_it_was(&self, author: &User, title: &str) {
         let (applied, text) = kubectl_apply(&self.namespace, &self.manifest.to_string());
         assert!(applied, "{text}");
         self.wait_ready();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::{condition, done, eventually, kubectl, kubectl_apply, wait_ready};
 
-use crate::{main_job::Namespace, schedule::Slot, test_blog::TestBlog};
+use crate::{quickstart::Namespace, schedule::Slot, test_blog::TestBlog};
 
 /// Waits until a condition has that status and reason; returns its message.
 fn reported(namespace: &str, blog: &str, type_: &str, status: &str, reason: &str) -> String {

@@ -3,8 +3,8 @@
 use e2e::{browser::unique, free_port, shell, shell_blocks};
 
 use crate::{
-    person::Person,
     schedule::{PORT_5000, Slot},
+    user::User,
 };
 
 /// A deployment of a test's own, removed at its end whatever happens.
@@ -36,7 +36,7 @@ impl Deployment {
         format!("http://localhost:{}", self.port)
     }
 
-    /// Runs a command line as somebody whose home this deployment has for itself.
+    /// A command line with a home directory that this deployment has for itself.
     fn at_home(&self, line: &str) -> String {
         let home = self.home.path().display();
         format!("export XDG_DATA_HOME={home} BLOG_PORT={} COMPOSE_ENV_FILES={home}/.env; {line}", self.port)
@@ -81,9 +81,9 @@ impl Drop for Deployment {
     }
 }
 
-/// Somebody who is registered and has published a post of that title.
-async fn author_of(title: &str, url: &str) -> Person {
-    let author = Person::registered(url).await;
+/// A registered user that has published a post of that title.
+async fn author_of(title: &str, url: &str) -> User {
+    let author = User::registered(url).await;
     author.write(title).await;
     assert!(author.index().await.contains(title));
     author
@@ -119,7 +119,7 @@ fn docker_by_script_takes_no_password_on_the_command_line_and_nothing_of_others(
     let refusal = here.refused(&format!("deploy/docker/deploy.sh --network {name}"), 1);
     assert!(refusal.contains("this deployment didn't make"), "{refusal}");
     let _ = here.done(&here.end);
-    assert_eq!(here.remains(), [format!("{name}-mysql-data")], "somebody else's volume is gone");
+    assert_eq!(here.remains(), [format!("{name}-mysql-data")], "the volume of another deployment is gone");
     let _ = here.done(&format!("docker volume rm {name}-mysql-data"));
 }
 
@@ -130,7 +130,7 @@ async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data()
     let refusal =
         shell(&here.at_home(&format!("cp .env.example $XDG_DATA_HOME/.env; {compose} up --no-build --wait")));
     assert!(!refusal.status.success(), "a blog without passwords");
-    // As .env.example says.
+    // By the instructions in .env.example.
     let _ = here.done(
         "for name in MYSQL_ROOT_PASSWORD MYSQL_FLASK_PASSWORD FLASK_APP_SECRET_KEY; do \
          sed -i \"s/^$name=\\$/$name=$(head -c 32 /dev/urandom | sha256sum | cut -c1-64)/\" $XDG_DATA_HOME/.env; done",
@@ -165,7 +165,7 @@ fn the_page_about_docker_works_as_it_stands() {
         end: String::new(),
         _slot: slot,
     };
-    // In a place of its own, as somebody may have a .env here.
+    // In a directory of its own, as the repository may have a .env.
     let place = "for it in compose.yaml .env.example deploy blog-app; do cp -r $it $XDG_DATA_HOME/; done; cd $XDG_DATA_HOME";
     let _ = here.done(place);
     let page = shell_blocks(include_str!("../../../docs/docker.md"))

@@ -10,7 +10,7 @@ use e2e::CONTEXT;
 use reqwest::{Client, Method, header::CONTENT_TYPE};
 use serde_json::Value;
 
-use crate::person::client;
+use crate::user::client;
 
 static ADDRESS: OnceLock<String> = OnceLock::new();
 

@@ -9,7 +9,7 @@ use super::{
     api,
     object::{Object, Role},
 };
-use crate::{day_two::on, main_job::Namespace, person::Person};
+use crate::{day_two::on, quickstart::Namespace, user::User};
 
 /// The field that most kinds need to be there, so that every kind is.
 const SPEC: &str = r#"{
@@ -25,7 +25,7 @@ const LAG: Duration = Duration::from_secs(30);
 pub struct Blog {
     pub namespace: String,
     _guard: Namespace,
-    author: Person,
+    author: User,
     number: u32,
     false_since: Option<Instant>,
 }
@@ -70,7 +70,7 @@ impl Blog {
         let url = format!("http://{address}:{}", blog["status"]["nodePort"]);
         e2e::eventually("the node port leads there", namespace, || e2e::answers(&url).then_some(()));
         let author = on(async {
-            let author = Person::registered(&url).await;
+            let author = User::registered(&url).await;
             author.write("0").await;
             author
         });
@@ -127,7 +127,7 @@ impl Blog {
     }
 }
 
-async fn edit(author: &Person, title: &str) -> Result<(), String> {
+async fn edit(author: &User, title: &str) -> Result<(), String> {
     let answer = author.try_form("/1/update", &[("title", title), ("body", "text")]).await?;
     let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !answer.status().is_redirection() || location.contains("/auth/login") {

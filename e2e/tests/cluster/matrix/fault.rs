@@ -1,4 +1,4 @@
-//! What another client does to an object, and how a person takes it back.
+//! What another client does to an object, and how an administrator takes it back.
 
 use std::{
     sync::{
@@ -152,7 +152,7 @@ impl Injected {
         self.client.is_some()
     }
 
-    /// Takes it back as a person would.
+    /// Takes it back as an administrator would.
     pub fn undo(&mut self, object: &Object, before: &Value) -> Result<(), String> {
         self.stop();
         match self.fault {

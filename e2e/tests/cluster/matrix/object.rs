@@ -109,7 +109,7 @@ impl Object {
         api::send(Method::PATCH, &path, "application/json-patch+json", &changes.into())
     }
 
-    /// Writes a copy back as a person would, from a backup.
+    /// Writes a copy back as an administrator would, from a backup.
     pub fn restore(&self, copy: &Value) -> Result<(), String> {
         if self.read().is_some_and(|live| live["immutable"] == true) {
             self.delete()?;

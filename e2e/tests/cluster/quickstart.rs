@@ -1,12 +1,12 @@
-//! What `make up` promises.
+//! What holds after `make up`.
 
 use e2e::{PortForward, helm, kubectl, kubectl_apply, kubectl_json, shell, wait_ready};
 
 use crate::{
     day_two::{scale, until_replicas},
-    person::Person,
     schedule::{PORT_5000, Slot},
     test_blog::{TestBlog, name},
+    user::User,
 };
 
 #[test]
@@ -123,7 +123,7 @@ fn every_pod_passes_pod_security_restricted() {
 async fn a_login_at_one_replica_is_good_at_every_other() {
     // At `localhost`, as the forwarded ports are: a browser sends a cookie to every port of its host.
     let blog = TestBlog::acquire_default();
-    let author = Person::registered(&blog.url).await;
+    let author = User::registered(&blog.url).await;
     let pods = blog.app_pods();
     assert_eq!(pods.len(), 2);
     for pod in pods {
@@ -141,10 +141,10 @@ async fn a_login_at_one_replica_is_good_at_every_other() {
 async fn port_forward_reaches_the_blog_on_5000() {
     let blog = TestBlog::acquire_default_with(PORT_5000);
     let forward = PortForward::start_at(&blog.namespace, "svc/blog", 5000);
-    let person = Person::at(&forward.url);
-    assert!(person.index().await.contains("Flaskr"));
+    let user = User::at(&forward.url);
+    assert!(user.index().await.contains("Flaskr"));
     // Forms work there too: the origin is another one than at the node port.
-    person.register().await;
+    user.register().await;
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A reader or author who uses the blog over plain HTTP.
+//! Users of a blog over plain HTTP, and readers that request it all the time.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect::Policy};
 
-pub struct Person {
+pub struct User {
     client: Client,
     base: String,
     pub name: String,
@@ -19,20 +19,21 @@ pub struct Person {
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// How visitors come: by a connection of their own for each request, since tests kill what a kept one leads to, and since
-/// a closing server must not refuse new ones.
+/// A client with a new connection for each request.
+///
+/// Tests end the pods that a kept connection leads to, and a server that shuts down must not refuse new ones.
 pub fn client() -> ClientBuilder {
-    // Fails when another test was here first, which is as good.
+    // It fails when another test has installed it, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().pool_max_idle_per_host(0).timeout(Duration::from_secs(10))
 }
 
-impl Person {
+impl User {
     /// A new user, registered and logged in at the blog of that address.
     pub async fn registered(base: &str) -> Self {
-        let person = Self::at(base);
-        person.register().await;
-        person
+        let user = Self::at(base);
+        user.register().await;
+        user
     }
 
     /// Registers and logs in.
@@ -42,14 +43,14 @@ impl Person {
     }
 
     pub fn at(base: &str) -> Self {
-        Self::coming_by(client(), base)
+        Self::with_client(client(), base)
     }
 
-    /// Somebody who comes on another way than the address says, or believes other certificates.
-    pub fn coming_by(client: ClientBuilder, base: &str) -> Self {
+    /// A user with another client, which resolves other names or trusts other certificates.
+    pub fn with_client(client: ClientBuilder, base: &str) -> Self {
         let since_epoch =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-        let name = format!("person-{since_epoch}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("user-{since_epoch}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let client = client.cookie_store(true).redirect(Policy::none()).build().unwrap();
         Self { client, base: base.into(), name }
     }
@@ -58,7 +59,7 @@ impl Person {
         self.try_log_in().await.unwrap();
     }
 
-    /// Logs in; an error is what the blog answers.
+    /// Logs in; an error is the answer of the blog.
     pub async fn try_log_in(&self) -> Result<(), String> {
         let fields = [("username", self.name.as_str()), ("password", "a pass phrase")];
         let answer = self.try_form("/auth/login", &fields).await?;
@@ -92,8 +93,7 @@ impl Person {
         self.index_at(&self.base).await
     }
 
-    /// The index of another address, with the cookies of this person. Cookies know no ports, so one of `localhost`
-    /// goes to every port of it.
+    /// The index of another address, with the cookies of this user. A cookie of `localhost` goes to every port of it.
     pub async fn index_at(&self, base: &str) -> String {
         let answer = self.client.get(format!("{base}/")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK);
@@ -101,21 +101,21 @@ impl Person {
     }
 
     /// One plain GET: its status and Retry-After, or nothing when no answer came.
-    pub async fn look(&self) -> Option<(StatusCode, Option<String>)> {
+    pub async fn get_index(&self) -> Option<(StatusCode, Option<String>)> {
         let answer = self.client.get(format!("{}/", self.base)).send().await.ok()?;
         let retry = answer.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         Some((answer.status(), retry))
     }
 }
 
-/// Who comes again and again.
+/// What sends one request after another.
 enum Visitor {
-    /// Somebody new every time, at that address.
+    /// A new reader every time, at that address.
     Reader(Client, String),
-    /// Somebody who is logged in and has to stay it.
-    Member(Person),
-    /// Somebody who publishes a post every time.
-    Writer(Person),
+    /// A user that is logged in and has to stay so.
+    Member(User),
+    /// A user that publishes a post every time.
+    Writer(User),
 }
 
 impl Visitor {
@@ -123,10 +123,10 @@ impl Visitor {
     async fn visit(&self, number: u64) -> Result<(), String> {
         let answer = match self {
             Self::Reader(client, url) => client.get(url).send(),
-            Self::Member(person) => person.client.get(&person.base).send(),
-            Self::Writer(person) => {
-                let title = format!("{} of {}", number, person.name);
-                let post = person.client.post(format!("{}/create", person.base));
+            Self::Member(user) => user.client.get(&user.base).send(),
+            Self::Writer(user) => {
+                let title = format!("{} of {}", number, user.name);
+                let post = user.client.post(format!("{}/create", user.base));
                 post.form(&[("title", title.as_str()), ("body", "text")]).send()
             }
         };
@@ -147,9 +147,9 @@ impl Visitor {
     }
 }
 
-/// Visitors who come without pause until the test is done, though never for more than ten minutes.
+/// Visitors that send requests until the test is done, though never for more than ten minutes.
 ///
-/// On a thread of their own: the test's thread blocks while it waits for the cluster, and nobody must stay away meanwhile.
+/// On a thread of their own: the test's thread blocks while it waits for the cluster.
 pub struct Visitors {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<(u64, Vec<String>)>>,
@@ -158,23 +158,23 @@ pub struct Visitors {
 impl Visitors {
     /// Readers of the index at that address.
     pub fn readers(count: usize, url: &str) -> Self {
-        Self::readers_coming_by(count, url, client)
+        Self::readers_with_client(count, url, client)
     }
 
-    /// Readers of a page who come on another way.
-    pub fn readers_coming_by(count: usize, url: &str, client: impl Fn() -> ClientBuilder) -> Self {
+    /// Readers of a page with another client.
+    pub fn readers_with_client(count: usize, url: &str, client: impl Fn() -> ClientBuilder) -> Self {
         let reader = |_| Visitor::Reader(client().build().unwrap(), url.into());
         Self::start((0..count).map(reader).collect())
     }
 
     /// A user that reads its blog, and has to be logged in at every visit.
-    pub fn member(person: Person) -> Self {
-        Self::start(vec![Visitor::Member(person)])
+    pub fn member(user: User) -> Self {
+        Self::start(vec![Visitor::Member(user)])
     }
 
     /// A user that writes a post at every visit.
-    pub fn writer(person: Person) -> Self {
-        Self::start(vec![Visitor::Writer(person)])
+    pub fn writer(user: User) -> Self {
+        Self::start(vec![Visitor::Writer(user)])
     }
 
     fn start(visitors: Vec<Visitor>) -> Self {
@@ -187,7 +187,7 @@ impl Visitors {
         Self { stop, thread: Some(thread) }
     }
 
-    /// Sends them home. None may have noticed anything; says how many visits there were.
+    /// Ends them, and returns how many requests there were. None may have failed.
     pub fn noticed_nothing(mut self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         let (visits, problems) = self.thread.take().unwrap().join().unwrap();
