@@ -9,7 +9,7 @@ fn wanted_replicas(blog: &TestBlog) -> u64 {
 }
 
 #[test]
-fn load_brings_more_replicas_and_without_the_field_the_number_in_the_spec_counts_again() {
+fn load_adds_replicas_until_the_field_is_removed() {
     // Alone, as the autoscaler counts CPU.
     let blog = TestBlog::acquire_alone();
     let figures = blog.kubectl(&["top", "pods", "--no-headers"]);

@@ -6,7 +6,7 @@ use fantoccini::{Locator, key::Key};
 use crate::test_blog::TestBlog;
 
 #[tokio::test]
-async fn a_person_registers_logs_in_writes_edits_deletes_and_logs_out() {
+async fn user_registers_logs_in_writes_edits_deletes_and_logs_out() {
     let blog = TestBlog::acquire_default();
     let browser = Browser::open(&blog.url, 1200, 900, &[]).await;
     let name = unique("ada");

@@ -49,7 +49,7 @@ fn shown(blog: &TestBlog) -> String {
 }
 
 #[tokio::test]
-async fn a_new_authority_comes_without_a_failed_visit_and_without_a_restart() {
+async fn new_authority_fails_no_request_and_restarts_nothing() {
     let blog = TestBlog::acquire();
     let plain = blog.mysql_over_the_network(r"ssl-mode=DISABLED\n");
     let refusal = String::from_utf8_lossy(&plain.stderr).into_owned();

@@ -52,7 +52,7 @@ fn installs_and_leaves(program: &str, namespace: &'static str) {
 
 /// A second operator for one namespace only, beside the cluster-wide one, whose CRD it uses.
 #[test]
-fn helm_4_installs_an_operator_for_one_namespace_with_rights_in_that_one_only() {
+fn helm_4_operator_for_one_namespace_has_rights_only_there() {
     let _slot = Slot::acquire();
     let namespace = "one-team";
     let guard = Namespace::new(namespace);

@@ -35,7 +35,7 @@ fn under_way(blog: &TestBlog, secret: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_new_database_password_and_new_session_keys_come_without_a_failed_visit() {
+async fn new_password_and_session_keys_fail_no_request() {
     let blog = TestBlog::acquire();
     let visitors = [
         Visitors::readers(3, &blog.url),
@@ -101,7 +101,7 @@ fn root_has(blog: &TestBlog, new: &str, old: &str) {
 }
 
 #[tokio::test]
-async fn root_gets_new_passwords_by_word_and_by_hand_and_nothing_is_restarted() {
+async fn root_password_changes_by_request_and_by_hand_without_restart() {
     let blog = TestBlog::acquire();
     let before = blog.incarnations();
     let visitors = [Visitors::readers(3, &blog.url), Visitors::writer(User::registered(&blog.url).await)];
@@ -142,7 +142,7 @@ async fn root_gets_new_passwords_by_word_and_by_hand_and_nothing_is_restarted() 
 
 /// The rotation is interrupted in every place that a lost pod can interrupt it: the next keeper finishes it.
 #[tokio::test]
-async fn a_rotation_of_root_that_loses_its_pod_is_finished_by_the_next_one() {
+async fn root_rotation_that_loses_its_pod_is_finished_by_the_next() {
     let blog = TestBlog::acquire();
     let first = decoded(&blog, "root-password");
     date_back_the_last_rotation_of_root(&blog);

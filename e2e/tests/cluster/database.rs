@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{quickstart::Namespace, test_blog::TestBlog, user::User};
 
 #[tokio::test]
-async fn a_setting_reaches_mysql_and_one_that_mysql_refuses_is_reported_and_mended() {
+async fn setting_reaches_mysql_and_a_refused_one_is_reported() {
     let blog = TestBlog::acquire();
     let author = User::registered(&blog.url).await;
     let title = format!("Settled by {}", author.name);
@@ -81,7 +81,7 @@ const GUEST: &str = "{apiVersion: flaskblog.dev/v1alpha1, kind: FlaskBlog, metad
     database: {external: {host: blog-mysql.HOST.svc, database: guests, credentialsSecret: server, tls: VerifyCA}}}}";
 
 #[tokio::test]
-async fn a_blog_on_somebody_elses_server_says_what_is_wrong_and_heals_when_its_secret_does() {
+async fn blog_on_another_server_reports_a_wrong_secret_until_fixed() {
     let host = TestBlog::acquire();
     let namespace = Namespace::new(NAMESPACE);
     let database = GuestDatabase::new(&host, "aPassPhraseOfGuests");

@@ -24,7 +24,7 @@ pub fn until_replicas(blog: &TestBlog, count: usize) {
 }
 
 #[test]
-fn kubectl_scale_takes_it_to_five_and_back_unnoticed_and_to_none_and_back() {
+fn kubectl_scale_to_five_and_zero_and_back_fails_no_request() {
     let blog = TestBlog::acquire();
     let readers = Visitors::readers(4, &blog.url);
     for replicas in [5, 2] {
@@ -152,7 +152,7 @@ pub fn until_shown(blog: &TestBlog, title: &str) {
 }
 
 #[test]
-fn under_manual_a_change_waits_until_the_command_that_is_shown_is_run() {
+fn change_under_manual_waits_for_the_advised_command() {
     let blog = TestBlog::acquire();
     blog.patch_spec(&json!({"rolloutPolicy": "Manual", "title": "Approved"}));
     let line = blog.eventually("the change is pending", || {

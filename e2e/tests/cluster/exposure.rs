@@ -117,7 +117,7 @@ impl Exposed {
 }
 
 #[test]
-fn by_its_host_name_the_blog_answers_over_http_and_https_until_the_field_goes() {
+fn blog_with_a_host_name_answers_over_http_and_https() {
     let exposed = Exposed::acquire_by_ingress();
     for base in [HTTP, HTTPS] {
         assert!(on(exposed.door.user(base).index()).contains("Flaskr"), "{base}");
@@ -137,7 +137,7 @@ fn by_its_host_name_the_blog_answers_over_http_and_https_until_the_field_goes() 
 }
 
 #[test]
-fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
+fn browser_behind_a_tls_proxy_registers_logs_in_and_writes() {
     let exposed = Exposed::acquire_by_ingress();
     let rules = format!("--host-resolver-rules=MAP {HOST} {}", exposed.door.address);
     let title = unique("By name");
@@ -170,7 +170,7 @@ fn behind_a_proxy_that_ends_tls_a_browser_registers_logs_in_and_writes() {
 
 /// The cookie follows the scheme of the request, and the accepted origin of forms follows its host.
 #[test]
-fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refused() {
+fn cookies_and_forms_behind_a_proxy_follow_scheme_and_host() {
     let exposed = Exposed::acquire_by_ingress();
     let credentials = |name: &str| [("username", name.to_owned()), ("password", "a pass phrase".to_owned())];
     for (base, is_secure) in [(HTTPS, true), (HTTP, false)] {
@@ -191,7 +191,7 @@ fn behind_a_proxy_cookies_follow_the_scheme_and_forms_of_other_origins_are_refus
 }
 
 #[test]
-fn a_rollout_fails_no_request_that_comes_through_an_ingress_controller() {
+fn rollout_behind_an_ingress_controller_fails_no_request() {
     let exposed = Exposed::acquire_by_ingress();
     let author = exposed.door.user(HTTPS);
     on(author.register());

@@ -95,7 +95,7 @@ async fn a_deleted_and_reapplied_blog_has_its_posts_and_its_sessions() {
 }
 
 #[tokio::test]
-async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
+async fn wrong_image_is_reported_while_the_blog_serves() {
     let blog = TestBlog::acquire();
     let readers = Visitors::readers(2, &blog.url);
     blog.patch_spec(&json!({"image": "flaskblog/blog-app:no-such-version"}));
@@ -111,7 +111,7 @@ async fn a_wrong_image_never_takes_the_blog_down_and_the_right_one_heals_it() {
 }
 
 #[tokio::test]
-async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
+async fn wrong_mysql_image_then_the_right_one_ends_ready() {
     let blog = TestBlog::acquire();
     let author = User::registered(&blog.url).await;
     let title = format!("Outlives the mistake of {}", author.name);
@@ -128,7 +128,7 @@ async fn a_wrong_mysql_image_then_the_right_one_ends_ready_without_a_hand() {
 
 /// Its first start is interrupted again and again: what that leaves in the volume must not be taken for a database.
 #[test]
-fn a_mysql_that_ran_out_of_memory_at_its_first_start_heals_when_it_gets_more() {
+fn mysql_out_of_memory_at_its_first_start_recovers_with_more() {
     let _slot = Slot::acquire();
     let namespace = "starved";
     let guard = Namespace::new(namespace);
@@ -155,7 +155,7 @@ fn a_mysql_that_ran_out_of_memory_at_its_first_start_heals_when_it_gets_more() {
 }
 
 #[test]
-fn under_delete_a_lost_statefulset_keeps_the_data_and_a_deleted_blog_leaves_nothing() {
+fn policy_delete_keeps_data_until_the_blog_is_deleted() {
     let _slot = Slot::acquire();
     let namespace = "short-lived";
     let guard = Namespace::new(namespace);

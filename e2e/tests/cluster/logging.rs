@@ -44,7 +44,7 @@ fn cluster_wide() -> Vec<String> {
 
 /// Its pods are admitted and find nodes and a volume; whether they start is up to their images.
 #[test]
-fn the_page_about_logs_brings_a_strict_namespace_all_its_pods_and_takes_them_away() {
+fn logging_page_places_all_pods_and_removes_them() {
     // Alone, as each node has its agent, and its requests leave little for others.
     let _slot = Slot::acquire_alone();
     let page = include_str!("../../../docs/logging.md");

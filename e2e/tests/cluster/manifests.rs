@@ -90,7 +90,7 @@ fn secrets() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn what_is_rendered_is_a_blog_that_an_operator_takes_over_without_a_restart() {
+async fn rendered_blog_is_adopted_by_an_operator_without_a_restart() {
     let (place, blocks) = (Place::acquire(), shell_blocks(PAGE));
     let _ = place.done(blocks[0]);
     let (_forward, author) = author_of("Written without an operator").await;

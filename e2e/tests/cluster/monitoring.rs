@@ -121,7 +121,7 @@ fn the_alert_comes_and_goes_with_mysql(blog: &TestBlog) {
 }
 
 #[tokio::test]
-async fn prometheus_collects_every_panels_figures_and_alerts_exactly_while_mysql_is_down() {
+async fn prometheus_fills_every_panel_and_alerts_while_mysql_is_down() {
     // Alone, as it changes the release of the operator.
     let blog = TestBlog::acquire_alone();
     watch_the_operator();

@@ -61,7 +61,7 @@ async fn a_blog_can_be_deleted_while_the_operator_is_away() {
 }
 
 #[tokio::test]
-async fn uninstalling_and_upgrading_the_operator_restarts_nothing_and_keeps_every_blog() {
+async fn operator_uninstalled_and_upgraded_restarts_no_blog() {
     let blog = TestBlog::acquire_alone();
     let state = || {
         let live = blog.read();

@@ -89,7 +89,7 @@ fn init_script() -> String {
 }
 
 #[tokio::test]
-async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new_ones() {
+async fn original_manifests_with_our_image_keep_users_and_posts() {
     let place = Place::acquire("flask-blog-original");
     let applied = kubectl_fed(&["apply", "-f", "-"], MANIFESTS);
     assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
@@ -97,7 +97,7 @@ async fn in_the_originals_own_manifests_its_users_find_their_posts_and_write_new
 }
 
 #[tokio::test]
-async fn in_the_originals_own_chart_its_users_find_their_posts_and_write_new_ones() {
+async fn original_chart_with_our_image_keeps_users_and_posts() {
     let place = Place::acquire("flask-blog-chart");
     let script = init_script();
     let (_, rows) = script.split_at(script.find("INSERT INTO").unwrap());
@@ -166,7 +166,7 @@ impl Drop for Composed {
 }
 
 #[tokio::test]
-async fn in_the_originals_compose_file_its_health_check_and_its_users_go_on() {
+async fn original_compose_file_with_our_image_keeps_health_and_users() {
     let _slot = Slot::acquire();
     let here = Composed::prepared();
     // It waits for the health check, which calls curl in a shell.

@@ -148,7 +148,7 @@ async fn port_forward_reaches_the_blog_on_5000() {
 }
 
 #[test]
-fn the_operator_keeps_the_lease_and_writes_nothing_in_a_quiet_minute() {
+fn idle_operator_keeps_the_lease_and_writes_nothing() {
     let blog = TestBlog::acquire_default();
     // Replicas of an earlier test end some seconds after the blog is ready.
     blog.eventually("no pod is ending", || (blog.pods("app").len() == 2).then_some(()));

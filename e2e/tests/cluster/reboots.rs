@@ -51,7 +51,7 @@ fn operator_runs_elsewhere(node: &str) {
 }
 
 #[test]
-fn a_lost_worker_leaves_the_blog_to_its_other_replica_and_all_is_well_when_it_is_back() {
+fn lost_worker_leaves_the_blog_to_its_other_replica() {
     let blog = TestBlog::acquire_alone();
     spread(&blog);
     let author = on(User::registered(&blog.url));
@@ -83,7 +83,7 @@ fn a_lost_worker_leaves_the_blog_to_its_other_replica_and_all_is_well_when_it_is
 }
 
 #[test]
-fn after_a_reboot_of_all_nodes_the_blog_comes_back_with_its_data_by_itself() {
+fn blog_after_a_reboot_of_all_nodes_has_its_data() {
     let blog = TestBlog::acquire_alone();
     let author = on(User::registered(&blog.url));
     let title = format!("Before the reboot of {}", author.name);

@@ -68,7 +68,7 @@ impl Drop for Recommender {
 }
 
 #[test]
-fn a_real_recommender_says_what_mysql_needs_and_nothing_is_restarted() {
+fn real_recommender_sizes_mysql_and_restarts_nothing() {
     // Alone, as it adds a definition to the cluster and removes it.
     let mut blog = TestBlog::acquire_alone();
     let recommender = Recommender::started();

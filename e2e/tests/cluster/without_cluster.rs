@@ -110,7 +110,7 @@ async fn docker_by_script_makes_a_blog_keeps_its_data_and_cleans_up() {
 }
 
 #[test]
-fn docker_by_script_takes_no_password_on_the_command_line_and_nothing_of_others() {
+fn docker_script_refuses_argument_passwords_and_foreign_volumes() {
     let here = Deployment::acquire_by_script();
     let name = &here.name;
     let refusal = here.refused(&format!("deploy/docker/deploy.sh --network {name} --password secret"), 2);
@@ -124,7 +124,7 @@ fn docker_by_script_takes_no_password_on_the_command_line_and_nothing_of_others(
 }
 
 #[tokio::test]
-async fn compose_makes_a_blog_that_restarts_after_a_failure_and_keeps_its_data() {
+async fn compose_blog_restarts_after_a_failure_and_keeps_its_data() {
     let here = Deployment::acquire_by_compose();
     let compose = format!("docker-compose --project-name {}", here.name);
     let refusal =
