@@ -17,8 +17,8 @@ use serde_json::Value;
 pub const CONTEXT: &str = "kind-flaskblog";
 /// Where the sample blog answers on this machine.
 pub const URL: &str = "http://localhost:30423";
-/// Longest wait for a blog to become ready, image loads and database initialisation included.
-pub const PATIENCE: Duration = Duration::from_secs(240);
+/// Longest wait for a blog to become ready, while other tests initialise databases too.
+pub const PATIENCE: Duration = Duration::from_secs(360);
 
 fn output(program: &str, arguments: &[&str], input: Option<&str>) -> Output {
     // Nothing that is asked here takes longer, Helm's waits included; a call that hangs must not hang the run.
