@@ -189,7 +189,7 @@ pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Res
     };
     let tries = tries(app, headers, &username, found_user.as_ref());
     if let Err(wait) = app.login_limiter.begin(tries) {
-        app.metrics.logins("slowed");
+        app.metrics.logins("throttled");
         let text = format!("Too many failed logins. Please try again in {}.", humanize::span(wait));
         return Ok(Attempt::Wait(text, wait));
     }
@@ -279,7 +279,7 @@ async fn change_password(
     // Who has found a session, on a lent computer for example, could guess here.
     let tries = LoginSubject::Device(session::proof(&known.hash), user.id);
     if let Err(wait) = app.login_limiter.begin(tries) {
-        app.metrics.logins("slowed");
+        app.metrics.logins("throttled");
         let text = format!("Too many wrong passwords. Please try again in {}.", humanize::span(wait));
         return Ok(too_many_requests(html(&PasswordPage { page: page.flash(text) })?, wait));
     }

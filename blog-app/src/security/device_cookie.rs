@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::session::{Sessions, attributes};
 
 /// Name of the cookie that a browser keeps after its user has logged out.
-pub const DEVICE_COOKIE: &str = "known";
+pub const DEVICE_COOKIE: &str = "device";
 /// How long a browser is known: as long as browsers keep cookies.
 const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
@@ -24,13 +24,13 @@ impl Sessions {
     /// The value of the cookie that tells a browser that a user has used.
     #[must_use]
     pub fn seal_device(&self, browser: &DeviceCookie) -> String {
-        self.sign("known ", browser)
+        self.sign("device ", browser)
     }
 
     /// Which browser a cookie tells, if one of our keys signed it.
     #[must_use]
     pub fn open_device(&self, value: &str) -> Option<DeviceCookie> {
-        self.verified("known ", value)
+        self.verified("device ", value)
     }
 }
 

@@ -66,7 +66,11 @@ impl Default for Metrics {
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time until the answer", latency.clone());
         let logins = Family::default();
-        registry.register("logins", "Tries to log in: ok, failed, or slowed after failures", logins.clone());
+        registry.register(
+            "logins",
+            "Tries to log in: ok, failed, or throttled after failures",
+            logins.clone(),
+        );
         let stale_pages = Counter::default();
         registry.register("stale_pages", "Last known pages shown without the database", stale_pages.clone());
         registry.register("database_connections", "Connections to the database", connections.clone());

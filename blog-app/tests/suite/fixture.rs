@@ -13,6 +13,7 @@ use blog_app::html::bodies::MarkdownCache;
 use blog_app::html::layout::Site;
 use blog_app::router::router;
 use blog_app::security::body_places::Places;
+use blog_app::security::device_cookie::DEVICE_COOKIE;
 use blog_app::security::name_index::NameIndex;
 use blog_app::security::password::Passwords;
 use blog_app::security::rate_limit::{LoginLimiter, RegistrationLimiter};
@@ -232,7 +233,7 @@ impl Browser {
         headers.extend(self.headers.clone());
         let named = |name, value: &Option<String>| value.as_ref().map(|value| format!("{name}={value}"));
         for cookie in
-            [named("session", &self.cookie), named("known", &self.known), named("wrote", &self.wrote)]
+            [named("session", &self.cookie), named(DEVICE_COOKIE, &self.known), named("wrote", &self.wrote)]
                 .into_iter()
                 .flatten()
         {
@@ -250,7 +251,7 @@ impl Browser {
             let value = Some(value.to_owned()).filter(|value| !value.is_empty());
             match name {
                 "session" => self.cookie = value,
-                "known" => self.known = value,
+                DEVICE_COOKIE => self.known = value,
                 "wrote" => self.wrote = value,
                 other => panic!("an unknown cookie {other}"),
             }

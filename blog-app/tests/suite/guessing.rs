@@ -38,7 +38,7 @@ async fn guessing_is_slowed_with_a_page_that_says_when_to_come_back() {
     let other = log_in(&mut blog.browser(), "other", "other").await;
     assert_eq!(other.location(), "/", "an office behind one address goes on");
     let metrics = blog.app.metrics.encode(&blog.app.database);
-    assert!(metrics.contains("blog_logins_total{outcome=\"slowed\"} 4"), "{metrics}");
+    assert!(metrics.contains("blog_logins_total{outcome=\"throttled\"} 4"), "{metrics}");
 }
 
 #[tokio::test]
