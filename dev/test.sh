@@ -4,7 +4,7 @@
 #
 #   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
-#   mysql    the blog, and the keeper in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
+#   mysql    the blog, and the container credential-sync in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
 #   charts   the charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
 #   logging  fluentd's configuration on real log files, with pods on a real API server
 #   cluster  `make up`, then faults, charts and a real browser on the kind cluster; E2E_LANES tests (3) at the same time,
@@ -62,7 +62,7 @@ mysql() {
   BLOG_TEST_MYSQL_URL=$url cargo test --package blog-app --features mysql-tests --test mysql --quiet || status=$?
   "$DEV_DIR/mysql-test.sh" stop
   ((status == 0)) || return "$status"
-  cargo test --package operator --features mysql-tests --test keeper --quiet
+  cargo test --package operator --features mysql-tests --test credential_sync --quiet
   "$DEV_DIR/prometheus-test.sh"
 }
 

@@ -58,7 +58,7 @@ write_api_objects() {
   for namespace in press flaskblog-system; do k create namespace "$namespace" >/dev/null; done
   k create --dry-run=client --output json --filename "$rendered" | jq -s '[.[] | if .kind == "List" then .items[] else . end]' >"$WORK/rendered.json"
   pod press diary-1 blog "$(labels_of Deployment)"
-  pod press diary-mysql-0 mysql "$(labels_of StatefulSet)" keeper
+  pod press diary-mysql-0 mysql "$(labels_of StatefulSet)" credential-sync
   pod press stranger-1 web '{"app": "stranger"}'
   pod flaskblog-system operator-1 operator "$("$BIN/helm" template operator "$ROOT_DIR/charts/operator" --show-only templates/deployment.yaml |
     k create --dry-run=client --output json --filename - | jq -c .spec.template.metadata.labels)"
@@ -110,7 +110,7 @@ write_lines() {
   printf 'broken by the runtime\n' >>"$LOGS/$BLOG_FILE"
   cri stderr <"$WORK/operator.log" >"$LOGS/$(file_of flaskblog-system operator-1 operator)"
   cri stderr <"$WORK/mysql.log" >"$LOGS/$(file_of press diary-mysql-0 mysql)"
-  printf '2026-01-01T00:00:02Z keeper: root has its new password\n' | cri stdout >"$LOGS/$(file_of press diary-mysql-0 keeper)"
+  printf '2026-01-01T00:00:02Z credential-sync: root has its new password\n' | cri stdout >"$LOGS/$(file_of press diary-mysql-0 credential-sync)"
   printf '%s\n' 'somebody else speaks' '{"level":"loud","status":"fine"}' | cri stdout >"$LOGS/$(file_of press stranger-1 web)"
   printf 'who am I\n' | cri stdout >"$LOGS/$(file_of press gone-1 web)"
 }

@@ -115,7 +115,7 @@ fn every_reason_occurs_in_a_test() {
 
 /// Reasons without a way out by a command, and why there is none.
 const WITHOUT_A_COMMAND: &[(&str, &[&str])] = &[
-    ("all is well", &["Ready", "Available", "Migrated", "Healthy", "Settled", "Monitored", "Recommended"]),
+    ("all is well", &["Ready", "Available", "Migrated", "Healthy", "Reconciled", "Monitored", "Recommended"]),
     (
         "it ends by itself, or as PodFailing or another reason that has one",
         &[
@@ -127,7 +127,7 @@ const WITHOUT_A_COMMAND: &[(&str, &[&str])] = &[
             "RecommendationPending",
         ],
     ),
-    ("as the spec asks", &["ScaledToZero", "Hibernated", "Hibernating", "Waking", "Suspended"]),
+    ("as the spec asks", &["ScaledToZero", "Hibernated", "Hibernating", "Resuming", "Suspended"]),
     (
         "tried again, and ended by the API server or the node alone",
         &["ApiError", "Timeout", "CertificateFailed"],

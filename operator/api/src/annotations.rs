@@ -58,13 +58,13 @@ pub const ROTATE_SESSION_KEYS: &str = "flaskblog.dev/rotate-session-keys";
 /// The value is the user's request or, for a rotation by age, the time.
 pub const ROTATION: &str = "flaskblog.dev/rotation";
 /// On a Secret: the last handled request. Without it, the last rotation counts.
-pub const ROTATION_HEARD: &str = "flaskblog.dev/rotation-heard";
+pub const LAST_HANDLED_ROTATION: &str = "flaskblog.dev/last-handled-rotation";
 /// On a Secret: the time of its last rotation.
 pub const ROTATED_AT: &str = "flaskblog.dev/rotated-at";
 /// On a Secret: the rotation in progress.
-pub const ROTATION_UNDER_WAY: &str = "flaskblog.dev/rotation-under-way";
+pub const ROTATION_IN_PROGRESS: &str = "flaskblog.dev/rotation-in-progress";
 /// On the database's Secret: the last handled request for root.
-pub const ROOT_ROTATION_HEARD: &str = "flaskblog.dev/root-rotation-heard";
+pub const LAST_HANDLED_ROOT_ROTATION: &str = "flaskblog.dev/last-handled-root-rotation";
 /// On the database's Secret: the time of root's last rotation.
 pub const ROOT_ROTATED_AT: &str = "flaskblog.dev/root-rotated-at";
 
@@ -77,6 +77,14 @@ pub const RENEW_CERTIFICATE: &str = "flaskblog.dev/renew-certificate-after";
 /// On the certificates' Secret: when MySQL's certificate expires (RFC 3339).
 pub const CERTIFICATE_NOT_AFTER: &str = "flaskblog.dev/certificate-not-after";
 /// On the certificates' Secret: when to replace its CA (RFC 3339).
-pub const RENEW_AUTHORITY: &str = "flaskblog.dev/renew-authority-after";
+pub const RENEW_CA: &str = "flaskblog.dev/renew-ca-after";
 /// On the certificates' Secret: time of the last rotation step (RFC 3339).
 pub const ROTATION_STEP_TAKEN: &str = "flaskblog.dev/rotation-step-taken";
+
+/// Annotations of Secrets by the names that earlier builds gave them, with today's names.
+pub const RENAMED: [(&str, &str); 4] = [
+    ("flaskblog.dev/rotation-heard", LAST_HANDLED_ROTATION),
+    ("flaskblog.dev/rotation-under-way", ROTATION_IN_PROGRESS),
+    ("flaskblog.dev/root-rotation-heard", LAST_HANDLED_ROOT_ROTATION),
+    ("flaskblog.dev/renew-authority-after", RENEW_CA),
+];

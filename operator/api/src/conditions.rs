@@ -15,7 +15,7 @@ pub const DEGRADED: &str = "Degraded";
 
 /// Exists only while `spec.suspend` is true.
 pub const SUSPENDED: &str = "Suspended";
-/// Exists only while `spec.hibernate` is true or the blog wakes up.
+/// Exists only while `spec.hibernate` is true or the blog resumes.
 pub const HIBERNATED: &str = "Hibernated";
 /// Exists only while the volume is expanding or its expansion is refused.
 pub const STORAGE_RESIZING: &str = "StorageResizing";
@@ -57,7 +57,7 @@ pub mod reasons {
     /// No failure is known.
     pub const HEALTHY: &str = "Healthy";
     /// No change is pending.
-    pub const SETTLED: &str = "Settled";
+    pub const RECONCILED: &str = "Reconciled";
     /// An object of that name is unmanaged and is left alone.
     pub const NAME_CONFLICT: &str = "NameConflict";
     /// The database volume exists but the Secret with its passwords is missing.
@@ -85,7 +85,7 @@ pub mod reasons {
     /// The replicas are terminating, and the database stops after them.
     pub const HIBERNATING: &str = "Hibernating";
     /// The database is starting, and the replicas start after it.
-    pub const WAKING: &str = "Waking";
+    pub const RESUMING: &str = "Resuming";
     /// Reconciliation is paused by the spec.
     pub const SUSPENDED: &str = "Suspended";
     /// A restart waits for a user's approval, under `rolloutPolicy: Manual`.
@@ -141,7 +141,7 @@ pub mod reasons {
         POD_FAILING,
         PODS_REFUSED,
         HEALTHY,
-        SETTLED,
+        RECONCILED,
         NAME_CONFLICT,
         CREDENTIALS_MISSING,
         CREDENTIALS_NOT_SYNCED,
@@ -158,7 +158,7 @@ pub mod reasons {
         CERTIFICATE_FAILED,
         HIBERNATED,
         HIBERNATING,
-        WAKING,
+        RESUMING,
         SUSPENDED,
         APPROVAL_PENDING,
         RESIZING,

@@ -18,7 +18,7 @@ use operator::{
         semantic_eq::matches_desired,
         settings::{Cli, Command, Settings},
     },
-    reconcile::{actions::secrets::fresh, desired::desired, validate::validate},
+    reconcile::{actions::secrets::generate_secret, desired::desired, validate::validate},
 };
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn writes(blog: &FlaskBlog, recipe: Recipe, ready: &Value) -> Result<Vec<Write>>
         let resource = role.kind().api_resource();
         let is_secret = role.kind() == OwnedKind::Secret;
         if is_secret {
-            all.push(Write::Create(resource.clone(), fresh(&id, role, &object)?));
+            all.push(Write::Create(resource.clone(), generate_secret(&id, role, &object)?));
         }
         if !is_secret || recipe.secrets_applied {
             all.push(Write::Apply(resource, object));

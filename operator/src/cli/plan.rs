@@ -16,7 +16,7 @@ use crate::{
     },
     reconcile::{
         actions::secrets,
-        desired::desired,
+        desired::{desired, desired_over},
         diff::{held, pending},
         observe::observe,
         validate::{separate_foreign, validate},
@@ -61,7 +61,7 @@ pub async fn preview(client: Client, blog: FlaskBlog, settings: Settings) -> Res
     let mut observed = observe(&ctx, &id, &blog).await?;
     separate_foreign(&id, &mut observed)?;
     let plan = validate(&blog, &id, &observed, &ctx.settings)?;
-    let wanted = desired(&plan);
+    let wanted = desired_over(&plan, &observed.children);
     if let Some(why) = plan.refused_of(&wanted).next() {
         bail!(why.clone());
     }

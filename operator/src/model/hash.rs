@@ -5,7 +5,8 @@ use sha2::{Digest, Sha256};
 
 /// First 16 hex digits of the SHA-256 of the content's JSON.
 #[expect(clippy::expect_used, reason = "k8s-openapi's types always serialize: they have no fallible parts")]
-pub(crate) fn hash_of(content: &impl Serialize) -> String {
+#[must_use]
+pub fn hash_of(content: &impl Serialize) -> String {
     digits_of(&serde_json::to_vec(content).expect("a Kubernetes object serializes"))
 }
 

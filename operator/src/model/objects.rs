@@ -43,6 +43,13 @@ impl Objects<Desired> {
     pub fn desired(by_role: ByRole) -> Self {
         Self { by_role, stage: PhantomData }
     }
+
+    /// The same with another object of that role.
+    #[must_use]
+    pub fn with(mut self, role: Child, object: Arc<DynamicObject>) -> Self {
+        self.by_role.insert(role, object);
+        self
+    }
 }
 
 impl Objects<Applied> {

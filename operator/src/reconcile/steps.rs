@@ -6,11 +6,12 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     actions::{
         certificates::renew,
+        renamed_annotations::rename_annotations,
         secret_rotation::{root_waits, rotate, steps},
         volume_expansion::VolumeExpansion,
     },
     apply::apply,
-    desired::desired,
+    desired::desired_over,
     diff::{BlockedRollouts, held, pending},
     status::Reconciled,
     validate::validate,
@@ -43,6 +44,10 @@ pub async fn maintain_secrets(
 ) -> Result<(), Error> {
     let is_failing = matches!(observed.replica_report, Some(ReplicaReport::Failing { .. }));
     let now = Timestamp::now();
+    let renamed = refusals.collect(rename_annotations(ctx, id, applied).await)?; // client required
+    if renamed != Some(true) {
+        return Ok(());
+    }
     let steps = steps(blog, applied, now); // no client required
     ctx.pace.plan(&id.uid, root_waits(blog, applied, now));
     refusals.collect(rotate(ctx, id, steps, changes).await)?; // client required
@@ -66,7 +71,7 @@ pub async fn apply_plan(
         return Ok((Objects::applied(observed.children.clone()), BlockedRollouts::default()));
     }
     ctx.converged.forget(&id.uid);
-    let wanted = desired(plan); // no client required
+    let wanted = desired_over(plan, &observed.children); // no client required
     let differences = pending(plan, &wanted, observed); // no client required
     let held = held(plan, &wanted, &differences); // no client required
     let applied = apply(ctx, plan, &wanted, observed, &held, changes, refusals).await?; // client required
@@ -87,7 +92,7 @@ pub fn dry_run(
     observed: Observed,
 ) -> Result<Reconciled, Error> {
     let plan = validate(blog, id, &observed, &ctx.settings)?;
-    let wanted = desired(&plan);
+    let wanted = desired_over(&plan, &observed.children);
     let mut refusals = Refusals::default();
     plan.refused_of(&wanted).for_each(|why| refusals.push(why.clone()));
     let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();

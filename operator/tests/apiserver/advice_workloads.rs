@@ -236,10 +236,9 @@ async fn unreachable_replica_is_explained_by_its_command() {
 }
 
 #[tokio::test]
-async fn log_of_the_failing_keeper_is_found_by_its_command() {
-    let house = with_mysql("advice-keeper", json!({})).await;
-    let containers =
-        |ready: bool| json!({"containerStatuses": [running("mysql", true), running("keeper", ready)]});
+async fn log_of_the_failing_sync_is_found_by_its_command() {
+    let house = with_mysql("advice-credential-sync", json!({})).await;
+    let containers = |ready: bool| json!({"containerStatuses": [running("mysql", true), running("credential-sync", ready)]});
     failing_pod(&house, Child::Database, "blog-mysql-0", containers(false)).await;
     follow(&reported(&house, "CredentialsNotSynced").await, "logs").await;
     pod_becomes(&house, "blog-mysql-0", containers(true)).await;

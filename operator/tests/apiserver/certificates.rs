@@ -2,7 +2,7 @@
 
 use flaskblog_api::{
     Child,
-    children::{RENEW_AUTHORITY, RENEW_CERTIFICATE, ROTATION_STEP_TAKEN, ROTATION_UNDER_WAY},
+    children::{RENEW_CA, RENEW_CERTIFICATE, ROTATION_IN_PROGRESS, ROTATION_STEP_TAKEN},
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
@@ -40,7 +40,7 @@ async fn under_way(house: &House, wanted: Option<&str>) -> Secret {
         .eventually("the next step is taken", || async {
             let now = secret(house).await;
             let taken = now.annotations().get(ROTATION_STEP_TAKEN).is_some_and(|at| at != LONG_AGO);
-            let at = now.annotations().get(ROTATION_UNDER_WAY).cloned();
+            let at = now.annotations().get(ROTATION_IN_PROGRESS).cloned();
             (taken && at.as_deref() == wanted).then_some(now)
         })
         .await
@@ -67,7 +67,7 @@ async fn an_authority_is_replaced_in_three_steps_which_another_operator_may_fini
     let mut house = House::with_settled_blog("replaces").await;
     let before = secret(&house).await;
     let old = authorities(&before);
-    date_back(&house, RENEW_AUTHORITY).await;
+    date_back(&house, RENEW_CA).await;
     let introduced = under_way(&house, Some("introduced")).await;
     let both = authorities(&introduced);
     assert_eq!((both.len(), &both[1]), (2, &old[0]));

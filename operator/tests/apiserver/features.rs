@@ -190,10 +190,10 @@ async fn a_blog_falls_asleep_and_wakes_in_order_and_keeps_its_secrets() {
     ends(&house, Child::Database).await;
     house.condition("blog", "Hibernated", "True", "Hibernated").await;
     house.condition("blog", "Ready", "False", "Hibernated").await;
-    house.condition("blog", "Progressing", "False", "Settled").await;
+    house.condition("blog", "Progressing", "False", "Reconciled").await;
     house.apply("blog", json!({})).await.unwrap();
     wait(Child::Database, 1).await;
-    house.condition("blog", "Hibernated", "False", "Waking").await;
+    house.condition("blog", "Hibernated", "False", "Resuming").await;
     assert_eq!(*replicas(&house.child("blog", Child::App).await), 0, "the replicas came before MySQL");
     house.patch_status(Child::Database, "blog", json!({"status": {"replicas": 1, "readyReplicas": 1}})).await;
     wait(Child::App, 2).await;

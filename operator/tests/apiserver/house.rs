@@ -211,7 +211,7 @@ impl House {
     pub async fn settled(&self, blog: &str, replicas: i32) {
         self.workloads_become_ready(blog, replicas).await;
         self.condition(blog, "Ready", "True", if replicas == 0 { "ScaledToZero" } else { "Ready" }).await;
-        self.condition(blog, "Progressing", "False", "Settled").await;
+        self.condition(blog, "Progressing", "False", "Reconciled").await;
     }
 
     /// Resource versions of all objects of a blog, including the blog.

@@ -103,7 +103,7 @@ async fn a_session_key_is_accepted_by_all_before_it_signs() {
         .await;
 }
 
-/// Only the keeper in MySQL's pod reads it.
+/// Only the credential-sync container in MySQL's pod reads it.
 ///
 /// So no pod is rolled, and no step waits for replicas.
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The keeper's script against a real MySQL.
+//! The credential-sync container's script against a real MySQL.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
 mod pod;
@@ -27,14 +27,14 @@ fn root(pod: &Pod, statement: &str) -> String {
     pod.sql(FIRST, statement).unwrap()
 }
 
-/// A pod whose keeper has found the account valid.
+/// A pod whose credential-sync container has found the account valid.
 fn checked(name: &str, variables: &[&str]) -> Pod {
     let pod = Pod::new(name);
     pod.wants(FIRST, &[]);
     pod.wants_of_the_account(ACCOUNT, None);
     // The first initialisation may take longer than a test's timeout.
     let _ = root(&pod, "DO 0");
-    pod.start_keeper_with(variables);
+    pod.start_sync_with(variables);
     pod.hears(MAY_HAVE_TWO, 1);
     pod
 }
@@ -54,7 +54,7 @@ fn number(pod: &Pod, status: &str) -> u64 {
 fn server_as_wanted_is_left_alone_between_checks() {
     let pod = Pod::new("calm");
     pod.wants(FIRST, &[]);
-    pod.start_keeper();
+    pod.start_sync();
     pod.probe().unwrap();
     pod.hears(MAY_HAVE_TWO, 1);
     assert!(pod.sql(FIRST, "SHOW GRANTS FOR 'flaskr'@'%'").unwrap().contains("APPLICATION_PASSWORD_ADMIN"));
@@ -76,23 +76,23 @@ fn server_as_wanted_is_left_alone_between_checks() {
 fn a_new_password_of_root_is_told_to_mysql_and_the_old_one_ends() {
     let pod = Pod::new("rotates");
     pod.wants(FIRST, &[]);
-    pod.start_keeper();
+    pod.start_sync();
     pod.hears(MAY_HAVE_TWO, 1);
     let lines = pod.command_lines(8);
     pod.wants(NEW, &[FIRST]);
     pod.changes(NEW, FIRST);
-    // Only the one key, as a user edits it: the keeper remembers MySQL's last password.
+    // Only the one key, as a user edits it: the credential-sync container remembers MySQL's last password.
     pod.wants(BY_HAND, &[FIRST]);
     pod.changes(BY_HAND, NEW);
     let lines = lines.join().unwrap();
     assert!(lines.contains("--defaults-file=/dev/fd/"), "the client was never seen");
     assert!(!lines.contains(MARK), "a password is on a command line");
     pod.hears("root's previous password has ended", 2);
-    let (_, state) = pod.stop_keeper();
+    let (_, state) = pod.stop_sync();
     assert_eq!(state, "0 false", "exit code, killed for its memory");
-    // No keeper was running when these were requested.
+    // No credential-sync container was running when these were requested.
     pod.wants("third-s3cret", &["second-s3cret", BY_HAND, NEW]);
-    pod.start_keeper();
+    pod.start_sync();
     pod.changes("third-s3cret", BY_HAND);
     pod.hears("root's previous password has ended", 1);
 }
@@ -104,7 +104,7 @@ fn a_change_that_was_interrupted_in_the_middle_is_finished() {
         .unwrap();
     assert!(pod.accepts(NEW) && pod.accepts(FIRST));
     pod.wants(NEW, &[FIRST]);
-    pod.start_keeper();
+    pod.start_sync();
     pod.hears("root's previous password has ended", 1);
     assert!(pod.accepts(NEW) && !pod.accepts(FIRST));
 }
@@ -114,7 +114,7 @@ fn when_no_password_works_it_says_so_once_and_goes_on_with_one_that_does() {
     let pod = Pod::new("refused");
     assert!(pod.accepts(FIRST));
     pod.wants(NEW, &["never-s3cret", "nor-this-s3cret"]);
-    pod.start_keeper();
+    pod.start_sync();
     pod.hears(REFUSED, 1);
     sleep(Duration::from_secs(3));
     pod.hears(REFUSED, 1);
@@ -133,15 +133,15 @@ fn when_no_password_works_it_says_so_once_and_goes_on_with_one_that_does() {
 fn it_waits_for_a_server_that_is_being_made_and_ends_at_once_when_told() {
     let pod = Pod::new("waits");
     pod.wants(FIRST, &[]);
-    pod.start_keeper();
+    pod.start_sync();
     sleep(Duration::from_secs(1));
-    let (took, state) = pod.stop_keeper();
+    let (took, state) = pod.stop_sync();
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(state, "0 false");
-    pod.start_keeper();
+    pod.start_sync();
     pod.hears(MAY_HAVE_TWO, 1);
     assert!(!pod.log().contains("failed"), "{}", pod.log());
-    let (took, _) = pod.stop_keeper();
+    let (took, _) = pod.stop_sync();
     assert!(took < Duration::from_secs(2), "{took:?}");
 }
 
@@ -167,7 +167,7 @@ fn changed_password_of_the_account_is_set_back() {
         pod.account_works(ACCOUNT);
     }
     pod.is_ready();
-    let (_, state) = pod.stop_keeper();
+    let (_, state) = pod.stop_sync();
     assert_eq!(state, "0 false", "exit code, killed for its memory");
 }
 
@@ -190,7 +190,7 @@ fn account_gets_back_what_the_image_gave_it() {
         pod.has_grants(FIRST, &grants);
     }
     assert_eq!(root(&pod, row), "1");
-    // A dropped database is lost data, which the keeper must not recreate.
+    // A dropped database is lost data, which the credential-sync container must not recreate.
     let _ = root(&pod, "DROP DATABASE flask_r");
     next_check(&pod, 2);
     assert!(pod.as_account(ACCOUNT, row).unwrap_err().contains("Unknown database"));

@@ -12,9 +12,9 @@ use std::{
 };
 
 const IMAGE: &str = "mysql:9.7";
-const SCRIPT: &str = include_str!("../../src/reconcile/desired/keeper.sh");
+const SCRIPT: &str = include_str!("../../src/reconcile/desired/credential_sync.sh");
 /// The probe of the pod template.
-const PROBE: [&str; 3] = operator::reconcile::desired::KEEPER_PROBE;
+const PROBE: [&str; 3] = operator::reconcile::desired::CREDENTIAL_SYNC_PROBE;
 /// Part of every password in these tests, and of nothing else.
 pub const MARK: &str = "s3cret";
 /// The root password of the new server.
@@ -30,7 +30,7 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// Starts the server, without a keeper yet.
+    /// Starts the server, without a credential-sync container yet.
     pub fn new(name: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         for folder in ["", "credentials", "tls"] {
@@ -68,23 +68,30 @@ impl Pod {
         format!("{}-{which}", self.name)
     }
 
-    /// Starts the keeper with its permissions, memory and mounts in Kubernetes.
-    pub fn start_keeper(&self) {
-        self.start_keeper_with(&[]);
+    /// Starts the credential-sync container with its permissions, memory and mounts in Kubernetes.
+    pub fn start_sync(&self) {
+        self.start_sync_with(&[]);
     }
 
-    /// Starts the keeper with other intervals.
-    pub fn start_keeper_with(&self, variables: &[&str]) {
+    /// Starts the credential-sync container with other intervals.
+    pub fn start_sync_with(&self, variables: &[&str]) {
         let network = format!("container:{}", self.container("mysql"));
         let mount = |from: &str, to: &str| format!("{from}:{to}:ro");
         let path = |folder: &str| self.files.path().join(folder).display().to_string();
         let mounts = [
             mount(&self.name, "/var/run/mysqld"),
-            mount(&path("credentials"), "/etc/mysql-keeper"),
+            mount(&path("credentials"), "/etc/mysql-credential-sync"),
             mount(&path("tls"), "/etc/mysql-tls"),
         ];
         let mut command = Command::new("docker");
-        command.args(["run", "--detach", "--name", &self.container("keeper"), "--network", &network]);
+        command.args([
+            "run",
+            "--detach",
+            "--name",
+            &self.container("credential-sync"),
+            "--network",
+            &network,
+        ]);
         command.args(mounts.iter().flat_map(|one| ["--volume", one]));
         command.args([
             "--read-only",
@@ -103,7 +110,7 @@ impl Pod {
 
     /// Runs the kubelet's probe and returns its output if it fails.
     pub fn probe(&self) -> Result<(), String> {
-        let container = self.container("keeper");
+        let container = self.container("credential-sync");
         let output = Command::new("docker").args(["exec", &container]).args(PROBE).output().unwrap();
         if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stdout).unwrap()) }
     }
@@ -113,13 +120,13 @@ impl Pod {
         eventually("the probe succeeds", || self.probe().is_ok(), || self.log());
     }
 
-    /// Stops the keeper, and returns the duration and the exit code.
-    pub fn stop_keeper(&self) -> (Duration, String) {
-        let (keeper, started) = (self.container("keeper"), Instant::now());
-        docker(&["stop", "--time", "30", &keeper]);
+    /// Stops the credential-sync container, and returns the duration and the exit code.
+    pub fn stop_sync(&self) -> (Duration, String) {
+        let (container, started) = (self.container("credential-sync"), Instant::now());
+        docker(&["stop", "--time", "30", &container]);
         let took = started.elapsed();
-        let state = docker(&["inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", &keeper]);
-        docker(&["rm", &keeper]);
+        let state = docker(&["inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}", &container]);
+        docker(&["rm", &container]);
         (took, state)
     }
 
@@ -136,15 +143,16 @@ impl Pod {
         fs::rename(&draft, Path::new(&path)).unwrap();
     }
 
-    /// The keeper's log, which never contains a password.
+    /// The credential-sync container's log, which never contains a password.
     pub fn log(&self) -> String {
-        let output = Command::new("docker").args(["logs", &self.container("keeper")]).output().unwrap();
+        let output =
+            Command::new("docker").args(["logs", &self.container("credential-sync")]).output().unwrap();
         let log = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!log.contains(MARK), "{log}");
         log
     }
 
-    /// Waits until the keeper has logged that so often.
+    /// Waits until the credential-sync container has logged that so often.
     pub fn hears(&self, words: &str, times: usize) {
         eventually(
             &format!("{words}, {times} times"),
@@ -235,11 +243,11 @@ impl Pod {
         eventually("the password changes", || self.accepts(new) && !self.accepts(old), || self.log());
     }
 
-    /// Every command line in the keeper's container for some seconds.
+    /// Every command line in the credential-sync container for some seconds.
     pub fn command_lines(&self, seconds: u32) -> thread::JoinHandle<String> {
         let look =
             format!("while [[ $SECONDS -lt {seconds} ]]; do cat /proc/[0-9]*/cmdline; done 2>/dev/null");
-        let arguments = ["exec", &self.container("keeper"), "bash", "-c", &look].map(str::to_owned);
+        let arguments = ["exec", &self.container("credential-sync"), "bash", "-c", &look].map(str::to_owned);
         thread::spawn(move || {
             let output = Command::new("docker").args(arguments).output().unwrap();
             String::from_utf8_lossy(&output.stdout).into_owned()
@@ -249,7 +257,7 @@ impl Pod {
 
 impl Drop for Pod {
     fn drop(&mut self) {
-        for container in ["keeper", "mysql"] {
+        for container in ["credential-sync", "mysql"] {
             let _ = Command::new("docker")
                 .args(["rm", "--force", "--volumes", &self.container(container)])
                 .output();

@@ -15,6 +15,7 @@ mod rotation;
 mod scheduler;
 #[path = "../support/mod.rs"]
 mod support;
+mod takeover;
 mod volume;
 
 use std::{future, sync::Arc, time::Duration};

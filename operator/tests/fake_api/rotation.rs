@@ -102,7 +102,7 @@ async fn age_touches_nothing_of_a_suspended_blog_and_is_heard_afterwards() {
 }
 
 #[tokio::test]
-async fn a_keeper_that_fails_is_named_while_the_blog_stays_ready() {
+async fn failing_credential_sync_is_named_and_ready_holds() {
     let fake = fake_with(json!({}));
     let ctx = context(&fake);
     assert!(step(&fake, &ctx).await);
@@ -111,7 +111,7 @@ async fn a_keeper_that_fails_is_named_while_the_blog_stays_ready() {
     let container = |name: &str, ready: bool| json!({"name": name, "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": {"running": {}}});
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "daily-mysql-0", "namespace": "press",
         "labels": {"controller-revision-hash": "a"}},
-        "status": {"containerStatuses": [container("mysql", true), container("keeper", false)]}});
+        "status": {"containerStatuses": [container("mysql", true), container("credential-sync", false)]}});
     fake.put(&format!("{NS}/pods/daily-mysql-0"), pod);
     let ctx = context(&fake);
     assert!(step(&fake, &ctx).await);

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod node_port;
 pub mod owner_references;
+pub mod renamed_annotations;
 pub mod secret_rotation;
 pub mod secrets;
 pub mod stuck_pod;

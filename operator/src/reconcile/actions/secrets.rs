@@ -3,7 +3,7 @@
 //! Randomness and time are used here, outside of the steps that do no I/O.
 
 use flaskblog_api::{Child, children::MANAGER};
-use k8s_openapi::{api::core::v1::Secret, jiff::Timestamp};
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta, jiff::Timestamp};
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams},
@@ -24,14 +24,14 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Certificate`] when the system provides no randomness.
-pub fn fresh(id: &BlogMeta, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
+pub fn generate_secret(id: &BlogMeta, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
     with(id, role, wanted, first)
 }
 
 /// A desired Secret for a blog without an operator.
 ///
 /// # Errors
-/// As [`fresh`].
+/// As [`generate_secret`].
 pub fn standalone(id: &BlogMeta, role: Child, wanted: &DynamicObject) -> Result<DynamicObject, Error> {
     with(id, role, wanted, unattended)
 }
@@ -57,7 +57,7 @@ fn with(
 ///
 /// # Errors
 /// [`Error::Read`] when it can't be read or doesn't exist.
-pub async fn read(ctx: &Context, id: &BlogMeta, role: Child) -> Result<Secret, Error> {
+pub async fn read_secret(ctx: &Context, id: &BlogMeta, role: Child) -> Result<Secret, Error> {
     let name = role.name(&id.name);
     api(ctx, id).get(&name).await.map_err(|source| Error::Read {
         kind: "Secret".into(),
@@ -70,16 +70,16 @@ pub async fn read(ctx: &Context, id: &BlogMeta, role: Child) -> Result<Secret, E
 ///
 /// # Errors
 /// [`Error::Write`] when it was refused, or another client has changed the Secret meanwhile.
-pub async fn revise(
+pub async fn patch_secret(
     ctx: &Context,
     id: &BlogMeta,
     role: Child,
-    read: &Secret,
+    read: &ObjectMeta,
     verb: &'static str,
     mut patch: Value,
 ) -> Result<(), Error> {
     let name = role.name(&id.name);
-    patch["metadata"]["resourceVersion"] = json!(read.metadata.resource_version);
+    patch["metadata"]["resourceVersion"] = json!(read.resource_version);
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     ctx.metrics.api_writes.get_or_create(&(verb, role.kind()).into()).inc();
     let written = api(ctx, id).patch(&name, &params, &Patch::Merge(patch)).await;

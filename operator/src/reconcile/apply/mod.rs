@@ -40,7 +40,7 @@ use crate::{
     reconcile::{
         actions::{
             node_port::{moves_port, with_node_port},
-            secrets::fresh,
+            secrets::generate_secret,
             stuck_pod::stuck_database_pod,
         },
         apply::{
@@ -296,7 +296,7 @@ impl Writer<'_> {
         wanted: &DynamicObject,
         changes: &mut Vec<Change>,
     ) -> Result<DynamicObject, Error> {
-        let secret = fresh(self.id, role, wanted)?;
+        let secret = generate_secret(self.id, role, wanted)?;
         let (name, kind) = (role.name(&self.id.name), role.kind());
         self.metrics.api_writes.get_or_create(&("create", kind).into()).inc();
         let params = PostParams { field_manager: Some(MANAGER.into()), ..PostParams::default() };

@@ -8,19 +8,20 @@ use super::{
     pods::{read_only, resources, restricted, secret_volume},
 };
 use crate::model::{
-    containers::KEEPER,
+    containers::CREDENTIAL_SYNC,
     plan::{ManagedPlan, Plan},
 };
 
 /// Its script. MySQL's own image runs it, so a new image of the blog doesn't restart MySQL and no second image is pulled.
-const SCRIPT: &str = include_str!("keeper.sh");
+const SCRIPT: &str = include_str!("credential_sync.sh");
 /// Directory of the credentials, mounted whole: the kubelet updates no single-file mount.
-const CREDENTIALS: &str = "/etc/mysql-keeper";
-const VOLUME: &str = "keeper";
+const CREDENTIALS: &str = "/etc/mysql-credential-sync";
+const VOLUME: &str = "credential-sync";
 const KEYS: [&str; 6] =
     ["root-password", "previous-root-password", "username", "password", "previous-password", "database"];
 /// Prints the last failure, for the kubelet's Event.
-pub const KEEPER_PROBE: [&str; 3] = ["bash", "-c", "! cat /dev/shm/keeper-failure 2>/dev/null"];
+pub const CREDENTIAL_SYNC_PROBE: [&str; 3] =
+    ["bash", "-c", "! cat /dev/shm/credential-sync-failure 2>/dev/null"];
 
 /// The script without its comments.
 ///
@@ -30,19 +31,19 @@ fn program() -> String {
     SCRIPT.lines().filter(is_code).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The keeper's container, which isn't ready while it fails.
+/// The credential-sync container, which isn't ready while it fails.
 ///
 /// The Service publishes MySQL's address all the same.
 ///
 /// It needs no other probe, since each of its calls has a timeout. It takes 3 MiB, and 12 MiB while MySQL's client runs.
 pub(super) fn container(database: &ManagedPlan) -> Container {
     Container {
-        name: KEEPER.into(),
+        name: CREDENTIAL_SYNC.into(),
         image: Some(database.spec.image.clone()),
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec!["bash".into(), "-c".into(), program()]),
         readiness_probe: Some(Probe {
-            exec: Some(ExecAction { command: Some(KEEPER_PROBE.map(String::from).to_vec()) }),
+            exec: Some(ExecAction { command: Some(CREDENTIAL_SYNC_PROBE.map(String::from).to_vec()) }),
             period_seconds: Some(10),
             timeout_seconds: Some(5),
             failure_threshold: Some(2),
@@ -76,14 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bash_understands_the_keepers_script() {
+    fn bash_parses_the_credential_sync_script() {
         let checked = Command::new("bash").args(["-n", "-c", &program()]).output().unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 
     /// Kubernetes expands `$$` and `$(NAME)` in a command before bash runs it.
     #[test]
-    fn kubernetes_changes_nothing_in_the_keepers_script() {
+    fn kubernetes_expands_nothing_in_the_sync_script() {
         let program = program();
         assert!(!program.contains("$$") && program.contains("keep_account() {"));
         for expression in program.split("$(").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -13,7 +13,7 @@
 set -uf
 shopt -s extglob
 
-CREDENTIALS=/etc/mysql-keeper
+CREDENTIALS=/etc/mysql-credential-sync
 CERTIFICATE=/etc/mysql-tls/tls.crt
 # How often it looks, and how long it waits after a failure unless a file changes.
 LOOK_SECONDS=${LOOK_SECONDS:-5}
@@ -25,7 +25,7 @@ RETAINED_SECONDS=${RETAINED_SECONDS:-900}
 # In the account's attributes while its other password is retained.
 MARK=password_set_back
 # What failed last, for the readiness probe; it isn't there while nothing fails. It lies in memory: all else is read-only.
-FAILURE=${FAILURE:-/dev/shm/keeper-failure}
+FAILURE=${FAILURE:-/dev/shm/credential-sync-failure}
 
 known=  # the password that MySQL took last
 kept=   # what the files held when MySQL was as they want
@@ -38,7 +38,7 @@ words=  # what was logged last
 
 report() {
   words=$*
-  TZ=UTC printf '%(%FT%TZ)T keeper: %s\n' -1 "$words"
+  TZ=UTC printf '%(%FT%TZ)T credential-sync: %s\n' -1 "$words"
 }
 
 # Into the variable, without line ends at the end; nothing if the file isn't there.
@@ -93,7 +93,7 @@ failed_to() { # WHAT
 }
 
 # Over TCP, on which the server of the first initialisation doesn't listen.
-answers() { timeout 10 mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=keeper --silent >/dev/null 2>&1; }
+answers() { timeout 10 mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=credential-sync --silent >/dev/null 2>&1; }
 
 # Finds the password that MySQL takes now.
 log_in() {

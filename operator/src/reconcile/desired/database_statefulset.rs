@@ -18,7 +18,7 @@ use k8s_openapi::{
 };
 
 use super::{
-    keeper,
+    credential_sync,
     mysql_settings::{DEFAULT_MEMORY, arguments},
     pods::{
         MYSQL_PORT, env, env_from_secret, pod_selector, read_only, resources, restricted, restricted_pod,
@@ -49,8 +49,8 @@ const VOLUME: &str = "/var/lib/flaskblog";
 /// until the last step removes it. If the marker is found, MySQL has never served, and the initialisation starts over. A
 /// directory without the marker is never touched.
 ///
-/// The account gets permission for dual passwords, which a rotation without interruption needs. The keeper grants it too, but
-/// some seconds later, and a rotation that is requested at once needs it from the start.
+/// The account gets permission for dual passwords, which a rotation without interruption needs. The credential-sync
+/// container grants it too, but some seconds later, and a rotation that is requested at once needs it from the start.
 ///
 /// The Secret names the volume that has served. An empty volume is not initialised then, since it replaced the one with the
 /// data.
@@ -109,7 +109,7 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
     PodSpec {
         init_containers: Some(vec![prepare_container(plan, database)]),
         // MySQL comes first, since kubectl defaults to the first container.
-        containers: vec![mysql_container(plan, database), keeper::container(database)],
+        containers: vec![mysql_container(plan, database), credential_sync::container(database)],
         volumes: Some(vec![
             secret_volume("credentials", secret(Child::DatabaseSecret), &["root-password", "password"], None),
             secret_volume(
@@ -118,7 +118,7 @@ fn pod_spec(plan: &Plan, database: &ManagedPlan) -> PodSpec {
                 &["ca.crt", "tls.crt", "tls.key"],
                 None,
             ),
-            keeper::volume(plan),
+            credential_sync::volume(plan),
             secret_volume("volume-record", secret(Child::DatabaseSecret), &[DATA_VOLUME_KEY], Some(true)),
             scratch("tmp"),
             scratch("run"),

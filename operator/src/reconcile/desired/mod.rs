@@ -3,12 +3,13 @@
 mod app_deployment;
 mod app_service;
 mod autoscaler;
+mod credential_sync;
 mod database_access;
 mod database_service;
 mod database_statefulset;
 mod disruption_budget;
+mod earlier_names;
 mod ingress;
-mod keeper;
 mod monitoring;
 mod mysql_settings;
 mod network_policies;
@@ -97,6 +98,14 @@ fn stamped(plan: &Plan, role: Child, mut body: Value) -> DynamicObject {
     }
     let mut object = DynamicObject::new(&role.name(&plan.id.name), &role.kind().api_resource()).data(body);
     object.metadata = metadata;
+    restamped(object)
+}
+
+/// The object with the hashes of its content.
+fn restamped(mut object: DynamicObject) -> DynamicObject {
+    if let Some(annotations) = &mut object.metadata.annotations {
+        annotations.remove(DESIRED_HASH);
+    }
     if let Some(template) = object.data.pointer("/spec/template") {
         let hash = hash_of(template);
         object.metadata.annotations.get_or_insert_default().insert(TEMPLATE_HASH.into(), hash);
@@ -129,7 +138,8 @@ fn content_hash(object: &DynamicObject) -> String {
     hash_of(&(&object.types, &metadata, &object.data))
 }
 
-pub use keeper::KEEPER_PROBE;
+pub use credential_sync::CREDENTIAL_SYNC_PROBE;
+pub use earlier_names::desired_over;
 pub use secrets::{SecretContent, new_secret, secret_content};
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The plan for a spec, made by the real validation.
-fn plan(spec: Value) -> Plan {
+pub(super) fn plan(spec: Value) -> Plan {
     let blog: FlaskBlog = serde_json::from_value(json!({
         "apiVersion": "flaskblog.dev/v1alpha1", "kind": "FlaskBlog", "spec": spec,
         "metadata": {"name": "daily", "namespace": "press", "uid": "blog-uid", "generation": 1},

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::ResourceExt;
 
 use crate::model::{
-    containers::{KEEPER, MYSQL_CONTAINER},
+    containers::{MYSQL_CONTAINER, is_credential_sync},
     observed::Observed,
 };
 
@@ -26,26 +26,26 @@ pub fn mysql_serves(observed: &Observed) -> bool {
 
 /// The command for a credential container that fails to change MySQL.
 ///
-/// Such a container is running and isn't ready, see `desired/keeper.sh`. One that isn't running is a failing pod.
+/// Such a container is running and isn't ready, see `desired/credential_sync.sh`. One that isn't running is a failing pod.
 #[must_use]
-pub fn keeper_failure(observed: &Observed) -> Option<String> {
+pub fn credential_sync_failure(observed: &Observed) -> Option<String> {
     let pod = observed.database_pod.as_ref().filter(|_| mysql_serves(observed))?;
-    let keeper = container(pod, KEEPER).filter(|keeper| !keeper.ready)?;
-    keeper.state.as_ref()?.running.as_ref()?;
-    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+    let sync = find(pod, is_credential_sync).filter(|sync| !sync.ready)?;
+    sync.state.as_ref()?.running.as_ref()?;
+    let (name, namespace, container) = (pod.name_any(), pod.namespace().unwrap_or_default(), &sync.name);
     Some(format!(
-        "container {KEEPER} of Pod {name} fails to bring into MySQL what the Secrets hold (a password, the account's rights \
+        "container {container} of Pod {name} fails to bring into MySQL what the Secrets hold (a password, the account's rights \
          or the certificate), and no new password of root is begun before it does; MySQL serves. The \
-         log names the cause: kubectl logs {name} --container {KEEPER} --namespace {namespace}"
+         log names the cause: kubectl logs {name} --container {container} --namespace {namespace}"
     ))
 }
 
 fn is_ready(pod: &Pod, name: &str) -> bool {
-    container(pod, name).is_some_and(|container| container.ready)
+    find(pod, |container| container == name).is_some_and(|container| container.ready)
 }
 
-fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
-    pod.status.as_ref()?.container_statuses.iter().flatten().find(|container| container.name == name)
+fn find(pod: &Pod, is_wanted: impl Fn(&str) -> bool) -> Option<&ContainerStatus> {
+    pod.status.as_ref()?.container_statuses.iter().flatten().find(|container| is_wanted(&container.name))
 }
 
 #[cfg(test)]
@@ -54,10 +54,10 @@ mod tests {
 
     use super::*;
 
-    fn observed(revision: &str, mysql: bool, keeper: &Value) -> Observed {
+    fn observed(revision: &str, mysql: bool, sync: &Value) -> Observed {
         let pod = json!({"metadata": {"name": "x-mysql-0", "namespace": "press", "labels": {"controller-revision-hash": revision}},
             "status": {"containerStatuses": [
-                {"name": "mysql", "ready": mysql, "restartCount": 0, "image": "", "imageID": ""}, keeper]}});
+                {"name": "mysql", "ready": mysql, "restartCount": 0, "image": "", "imageID": ""}, sync]}});
         let set = json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "x-mysql", "generation": 1},
             "status": {"observedGeneration": 1, "updateRevision": "new", "readyReplicas": 0}});
         Observed {
@@ -67,25 +67,31 @@ mod tests {
         }
     }
 
-    fn keeper(ready: bool, state: &str) -> Value {
-        json!({"name": "keeper", "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": {state: {}}})
+    fn sync(ready: bool, state: &str) -> Value {
+        json!({"name": "credential-sync", "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": {state: {}}})
     }
 
     #[test]
-    fn mysql_serves_while_its_keeper_fails_which_is_named() {
-        let observed = observed("new", true, &keeper(false, "running"));
+    fn mysql_serves_while_credential_sync_fails() {
+        let observed = observed("new", true, &sync(false, "running"));
         assert!(mysql_serves(&observed));
-        let words = keeper_failure(&observed).unwrap();
-        assert!(words.contains("kubectl logs x-mysql-0 --container keeper --namespace press"), "{words}");
+        let words = credential_sync_failure(&observed).unwrap();
+        assert!(
+            words.contains("kubectl logs x-mysql-0 --container credential-sync --namespace press"),
+            "{words}"
+        );
     }
 
     #[test]
-    fn a_keeper_that_is_ready_or_does_not_run_is_no_failed_sync() {
-        assert_eq!(keeper_failure(&observed("new", true, &keeper(true, "running"))), None);
-        assert_eq!(keeper_failure(&observed("new", true, &keeper(false, "waiting"))), None);
+    fn ready_or_absent_credential_sync_is_no_failure() {
+        assert_eq!(credential_sync_failure(&observed("new", true, &sync(true, "running"))), None);
+        assert_eq!(credential_sync_failure(&observed("new", true, &sync(false, "waiting"))), None);
         for (revision, mysql) in [("old", true), ("new", false)] {
-            let observed = observed(revision, mysql, &keeper(false, "running"));
-            assert!(!mysql_serves(&observed) && keeper_failure(&observed).is_none(), "{revision} {mysql}");
+            let observed = observed(revision, mysql, &sync(false, "running"));
+            assert!(
+                !mysql_serves(&observed) && credential_sync_failure(&observed).is_none(),
+                "{revision} {mysql}"
+            );
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         semantic_eq::runs_the_newest_template,
     },
     reconcile::{
-        observe::database_pod::{keeper_failure, mysql_serves},
+        observe::database_pod::{credential_sync_failure, mysql_serves},
         validate::tag_of,
     },
 };
@@ -87,7 +87,7 @@ fn session_keys_advice(id: &BlogMeta) -> String {
 
 /// The failure of the credential container, while MySQL itself serves.
 fn credentials_failure(observed: &Observed) -> Option<Failure> {
-    let message = keeper_failure(observed)?;
+    let message = credential_sync_failure(observed)?;
     Some(Failure { reason: reasons::CREDENTIALS_NOT_SYNCED, message })
 }
 

@@ -60,7 +60,7 @@ fn hibernated(done: &Reconciled) -> Option<DesiredCondition> {
             condition(types::HIBERNATED, false, reasons::HIBERNATING, "the replicas are ending, then MySQL")
         }
         HibernationPhase::Starting => {
-            condition(types::HIBERNATED, false, reasons::WAKING, "MySQL is starting, then the replicas")
+            condition(types::HIBERNATED, false, reasons::RESUMING, "MySQL is starting, then the replicas")
         }
     })
 }

@@ -183,7 +183,7 @@ fn condition(type_: &str, status: bool, reason: &str, message: impl Into<String>
 
 fn progressing(settled: bool, ready: &DesiredCondition) -> DesiredCondition {
     if settled {
-        return condition(types::PROGRESSING, false, reasons::SETTLED, "nothing is left to do");
+        return condition(types::PROGRESSING, false, reasons::RECONCILED, "nothing is left to do");
     }
     condition(types::PROGRESSING, true, reasons::ROLLING_OUT, ready.message.clone())
 }

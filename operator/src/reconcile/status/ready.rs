@@ -71,7 +71,7 @@ fn under_way(app: &App, database: &Database, problem: Option<&Failure>) -> (&'st
 fn sleeping(done: &Reconciled, problem: Option<&Failure>) -> DesiredCondition {
     let (reason, message) = match (done.plan.stage, problem) {
         (HibernationPhase::Starting, Some(problem)) => (problem.reason, problem.message.as_str()),
-        (HibernationPhase::Starting, None) => (reasons::WAKING, "MySQL is starting, then the replicas"),
+        (HibernationPhase::Starting, None) => (reasons::RESUMING, "MySQL is starting, then the replicas"),
         (HibernationPhase::Stopped, _) if done.observed.database_pod.is_none() => {
             (reasons::HIBERNATED, "asleep as asked: spec.hibernate is true; the data is kept")
         }

@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 use flaskblog_api::{
     Child, FlaskBlog,
     children::{
-        CERTIFICATE_NOT_AFTER, RENEW_AUTHORITY, RENEW_CERTIFICATE, ROTATE_CERTIFICATES, ROTATION,
-        ROTATION_STEP_TAKEN, ROTATION_UNDER_WAY,
+        CERTIFICATE_NOT_AFTER, RENEW_CA, RENEW_CERTIFICATE, ROTATE_CERTIFICATES, ROTATION,
+        ROTATION_IN_PROGRESS, ROTATION_STEP_TAKEN,
     },
 };
 use k8s_openapi::{
@@ -43,7 +43,7 @@ use crate::{
         objects::{Applied, Objects},
         observed::Observed,
     },
-    reconcile::actions::secrets::{read, revise},
+    reconcile::actions::secrets::{patch_secret, read_secret},
 };
 
 /// Delay between two steps.
@@ -88,14 +88,14 @@ pub fn step(blog: &FlaskBlog, secret: &ObjectMeta, now: Timestamp) -> Option<Ste
         time(key).is_none_or(|at| at <= now || at - renewal > now + SKEW)
     };
     let settled = time(ROTATION_STEP_TAKEN).is_none_or(|at| at + OVERLAP <= now || at > now + OVERLAP);
-    match annotations.get(ROTATION_UNDER_WAY).map(String::as_str) {
+    match annotations.get(ROTATION_IN_PROGRESS).map(String::as_str) {
         Some(_) if !settled => None,
         Some("introduced") => Some(Step::Sign),
         Some(_) => Some(Step::Forget),
         None if asked.is_some() && asked != annotations.get(ROTATION) => {
             Some(Step::Introduce(asked.cloned()))
         }
-        None if due(RENEW_AUTHORITY, AUTHORITY_RENEWAL) => Some(Step::Introduce(None)),
+        None if due(RENEW_CA, AUTHORITY_RENEWAL) => Some(Step::Introduce(None)),
         None if due(RENEW_CERTIFICATE, CERTIFICATE_RENEWAL) => Some(Step::Sign),
         None => None,
     }
@@ -153,7 +153,7 @@ fn with_lives(
     let root = authority(now, of_authority)?;
     let mut content = signed(id, &root.key, now, of_certificate)?;
     content.data.extend([("ca.crt", root.certificate), ("ca.key", root.key)]);
-    content.annotations.insert(RENEW_AUTHORITY, (now + AUTHORITY_RENEWAL).to_string());
+    content.annotations.insert(RENEW_CA, (now + AUTHORITY_RENEWAL).to_string());
     Ok(content)
 }
 
@@ -204,7 +204,7 @@ pub async fn renew(
         return Ok(());
     }
     let name = Child::DatabaseCertificates.name(&id.name);
-    let secret = read(ctx, id, Child::DatabaseCertificates).await?;
+    let secret = read_secret(ctx, id, Child::DatabaseCertificates).await?;
     let data = secret.data.clone().unwrap_or_default();
     let repair = || defect(&Child::DatabaseService.name(&id.name), &data, now).map(repair);
     let Some(step) = step(blog, &secret.metadata, now).or_else(|| repair().filter(|_| is_doubtful)) else {
@@ -212,7 +212,7 @@ pub async fn renew(
     };
     let patch =
         changed(id, &step, &data, now).map_err(|source| Error::Certificate { name: name.clone(), source })?;
-    revise(ctx, id, Child::DatabaseCertificates, &secret, "renew", patch).await?;
+    patch_secret(ctx, id, Child::DatabaseCertificates, &secret.metadata, "renew", patch).await?;
     changes.push(Change { reason: told(&step), kind: "Secret".into(), name });
     Ok(())
 }
@@ -247,28 +247,28 @@ fn changed(
     let Content { data, annotations: dates } = match step {
         Step::Introduce(rotation) => {
             let root = authority(now, AUTHORITY_LIFE)?;
-            annotations[ROTATION_UNDER_WAY] = json!("introduced");
+            annotations[ROTATION_IN_PROGRESS] = json!("introduced");
             if let Some(rotation) = rotation {
                 annotations[ROTATION] = json!(rotation);
             }
             Content {
                 data: [("ca.crt", root.certificate + &believed), ("ca.key", root.key)].into(),
-                annotations: [(RENEW_AUTHORITY, (now + AUTHORITY_RENEWAL).to_string())].into(),
+                annotations: [(RENEW_CA, (now + AUTHORITY_RENEWAL).to_string())].into(),
             }
         }
         // All keys are generated again, for example after a client emptied the Secret.
         Step::Replace => {
-            annotations[ROTATION_UNDER_WAY] = Value::Null;
+            annotations[ROTATION_IN_PROGRESS] = Value::Null;
             first(id, now)?
         }
         Step::Sign if believed.is_empty() || text("ca.key").is_empty() => first(id, now)?,
         Step::Sign => {
             let overlapping = text("ca.crt") != believed;
-            annotations[ROTATION_UNDER_WAY] = if overlapping { json!("signed") } else { Value::Null };
+            annotations[ROTATION_IN_PROGRESS] = if overlapping { json!("signed") } else { Value::Null };
             signed(id, &text("ca.key"), now, CERTIFICATE_LIFE)?
         }
         Step::Forget => {
-            annotations[ROTATION_UNDER_WAY] = Value::Null;
+            annotations[ROTATION_IN_PROGRESS] = Value::Null;
             Content { data: [("ca.crt", believed)].into(), annotations: BTreeMap::new() }
         }
     };

@@ -3,8 +3,8 @@
 use flaskblog_api::{
     Child, FlaskBlog, Rotation,
     children::{
-        ROOT_ROTATED_AT, ROOT_ROTATION_HEARD, ROTATE_PASSWORD, ROTATE_ROOT_PASSWORD, ROTATE_SESSION_KEYS,
-        ROTATED_AT, ROTATION, ROTATION_HEARD,
+        LAST_HANDLED_ROOT_ROTATION, LAST_HANDLED_ROTATION, ROOT_ROTATED_AT, ROTATE_PASSWORD,
+        ROTATE_ROOT_PASSWORD, ROTATE_SESSION_KEYS, ROTATED_AT, ROTATION,
     },
 };
 use kube::{ResourceExt, api::DynamicObject};
@@ -55,7 +55,7 @@ impl Credential {
 
     /// The Secret's annotation with the last handled request.
     pub(super) fn heard_in(self) -> &'static str {
-        if self == Self::Root { ROOT_ROTATION_HEARD } else { ROTATION_HEARD }
+        if self == Self::Root { LAST_HANDLED_ROOT_ROTATION } else { LAST_HANDLED_ROTATION }
     }
 
     /// The Secret's annotation with the time of creation.

@@ -10,9 +10,9 @@
 //! 2. *Finish*, once every replica has started since: `previous-password` is removed, and the replicas discard it in MySQL.
 //!    The session keys are swapped.
 //!
-//! Root's password has one step: `root-password` is the new one, `previous-root-password` holds the earlier ones. The keeper in
-//! MySQL's pod (`desired/keeper.sh`) changes it in MySQL. The next rotation begins after three minutes at the earliest, and
-//! not while the keeper fails.
+//! Root's password has one step: `root-password` is the new one, `previous-root-password` holds the earlier ones. The
+//! credential-sync container in MySQL's pod (`desired/credential_sync.sh`) changes it in MySQL. The next rotation begins
+//! after three minutes at the earliest, and not while the credential-sync container fails.
 
 mod credential;
 mod secret;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use flaskblog_api::{
     Child, FlaskBlog,
-    children::{ROTATION, ROTATION_UNDER_WAY},
+    children::{ROTATION, ROTATION_IN_PROGRESS},
 };
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{ResourceExt, api::DynamicObject};
@@ -30,7 +30,7 @@ use serde_json::Value;
 pub use self::{credential::Credential, secret::rotate};
 use crate::{
     model::{
-        containers::KEEPER,
+        containers::is_credential_sync,
         objects::{Applied, Objects},
         semantic_eq::{is_rolled_out, runs_the_newest_template},
     },
@@ -94,7 +94,7 @@ fn action(
     now: Timestamp,
 ) -> Option<Action> {
     let rolls_pods = credential != Credential::Root;
-    if rolls_pods && secret.annotations().contains_key(ROTATION_UNDER_WAY) {
+    if rolls_pods && secret.annotations().contains_key(ROTATION_IN_PROGRESS) {
         return has_rolled_out(secret, credential.secret(), applied).then_some(Action::Finish);
     }
     if credential == Credential::Root && arrives_in(secret, now).is_some() {
@@ -120,8 +120,8 @@ fn action(
 
 /// Delay of root's next password until the last one has reached MySQL.
 ///
-/// The kubelet updates the file within two minutes, and the keeper isn't ready while it fails, see [`is_told`]. Faster
-/// rotations would remove the password that MySQL still has.
+/// The kubelet updates the file within two minutes, and the credential-sync container isn't ready while it fails, see
+/// [`is_told`]. Faster rotations would remove the password that MySQL still has.
 fn arrives_in(secret: &DynamicObject, now: Timestamp) -> Option<SignedDuration> {
     let made_at = secret.annotations().get(Credential::Root.made_at())?;
     let left = (made_at.parse::<Timestamp>().ok()? + ARRIVAL).duration_since(now);
@@ -163,14 +163,14 @@ fn is_at_rest(credential: Credential, blog: &FlaskBlog, applied: &Objects<Applie
 
 /// Whether a component can set the password in MySQL now.
 ///
-/// For root that is the keeper, which pods of older releases lack. Without it, rotations would remove the password that MySQL
-/// has from the stored ones.
+/// For root that is the credential-sync container, which pods of older releases lack. Without it, rotations would remove
+/// the password that MySQL has from the stored ones.
 fn is_told(credential: Credential, applied: &Objects<Applied>) -> bool {
     let set = applied.get(Child::Database);
     match credential {
         Credential::SessionKey => true,
         Credential::Account => set.is_some_and(database_serves),
-        Credential::Root => set.is_some_and(|set| runs_the_newest_template(set) && has_keeper(set)),
+        Credential::Root => set.is_some_and(|set| runs_the_newest_template(set) && has_credential_sync(set)),
     }
 }
 
@@ -180,10 +180,10 @@ fn database_serves(set: &DynamicObject) -> bool {
     current && status["readyReplicas"].as_i64().unwrap_or(0) > 0
 }
 
-/// Whether the template, and so its pod, has the keeper.
-fn has_keeper(set: &DynamicObject) -> bool {
+/// Whether the template, and so its pod, has the credential-sync container.
+fn has_credential_sync(set: &DynamicObject) -> bool {
     let containers = set.data.pointer("/spec/template/spec/containers").and_then(Value::as_array);
-    containers.is_some_and(|all| all.iter().any(|one| one["name"] == KEEPER))
+    containers.is_some_and(|all| all.iter().filter_map(|one| one["name"].as_str()).any(is_credential_sync))
 }
 
 fn has_replicas(deployment: &DynamicObject) -> bool {

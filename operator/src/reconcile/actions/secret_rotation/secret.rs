@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use flaskblog_api::{
     Child,
-    children::{ROTATION, ROTATION_UNDER_WAY},
+    children::{ROTATION, ROTATION_IN_PROGRESS},
 };
 use k8s_openapi::ByteString;
 use rand::Rng;
@@ -16,7 +16,7 @@ use crate::{
     context::Context,
     model::{blog_meta::BlogMeta, change::Change, error::Error},
     reconcile::{
-        actions::secrets::{read, revise},
+        actions::secrets::{patch_secret, read_secret},
         desired::secret_content,
     },
 };
@@ -50,7 +50,7 @@ pub async fn rotate(
 /// A stale Secret is left for the next reconcile: a step taken twice would lose the password that MySQL has.
 async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[&Step]) -> Result<bool, Error> {
     // The old value must be stored beside the new one.
-    let secret = read(ctx, id, role).await?;
+    let secret = read_secret(ctx, id, role).await?;
     let version = &secret.metadata.resource_version;
     if steps.iter().any(|step| step.version != *version) {
         debug!(name = role.name(&id.name), "the Secret has changed meanwhile");
@@ -61,7 +61,7 @@ async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[&Step]) -> Re
         "metadata": {"annotations": merged(steps, annotations)},
         "data": merged(steps, |step| changed(step, &data)),
     });
-    revise(ctx, id, role, &secret, "rotate", patch).await?;
+    patch_secret(ctx, id, role, &secret.metadata, "rotate", patch).await?;
     Ok(true)
 }
 
@@ -85,13 +85,13 @@ fn told(step: &Step, name: String) -> Change {
 fn annotations(step: &Step) -> Value {
     let credential = step.credential;
     let Action::Begin { rotation, heard, at, .. } = &step.action else {
-        return json!({ROTATION_UNDER_WAY: null});
+        return json!({ROTATION_IN_PROGRESS: null});
     };
     let mut annotations = json!({credential.heard_in(): heard, credential.made_at(): at});
-    // The keeper in MySQL's pod reports no completion, and nothing waits for it.
+    // The credential-sync container in MySQL's pod reports no completion, and nothing waits for it.
     if credential != Credential::Root {
         annotations[ROTATION] = json!(rotation);
-        annotations[ROTATION_UNDER_WAY] = json!("true");
+        annotations[ROTATION_IN_PROGRESS] = json!("true");
     }
     annotations
 }

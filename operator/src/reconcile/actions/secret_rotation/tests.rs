@@ -1,5 +1,6 @@
 use flaskblog_api::children::{
-    ROOT_ROTATED_AT, ROOT_ROTATION_HEARD, ROTATE_PASSWORD, ROTATE_ROOT_PASSWORD, ROTATED_AT, ROTATION_HEARD,
+    LAST_HANDLED_ROOT_ROTATION, LAST_HANDLED_ROTATION, ROOT_ROTATED_AT, ROTATE_PASSWORD,
+    ROTATE_ROOT_PASSWORD, ROTATED_AT,
 };
 use serde_json::{Value, json};
 
@@ -25,7 +26,7 @@ fn at_rest() -> Situation {
         secret: json!({}),
         app: app("", 2, 2),
         database_ready: 1,
-        containers: &["mysql", "keeper"],
+        containers: &["mysql", "credential-sync"],
         updated: 1,
         now: "2026-05-31T12:00:00Z",
     }
@@ -90,12 +91,13 @@ fn a_rotation_begins_once_for_each_new_word_of_a_person() {
     assert_eq!(asked_for(ROTATE_PASSWORD, "june", json!({ROTATION: "may"})), password);
     let root = begins(Credential::Root, ROTATE_ROOT_PASSWORD);
     assert_eq!(asked_for(ROTATE_ROOT_PASSWORD, "may", json!({ROTATION: "may"})), root);
-    assert_eq!(asked_for(ROTATE_ROOT_PASSWORD, "june", json!({ROOT_ROTATION_HEARD: "may"})), root);
-    for heard in [json!({ROTATION: "may"}), json!({ROTATION: "2026-05-02T00:00:00Z", ROTATION_HEARD: "may"})]
+    assert_eq!(asked_for(ROTATE_ROOT_PASSWORD, "june", json!({LAST_HANDLED_ROOT_ROTATION: "may"})), root);
+    for heard in
+        [json!({ROTATION: "may"}), json!({ROTATION: "2026-05-02T00:00:00Z", LAST_HANDLED_ROTATION: "may"})]
     {
         assert_eq!(asked_for(ROTATE_PASSWORD, "may", heard), []);
     }
-    assert_eq!(asked_for(ROTATE_ROOT_PASSWORD, "may", json!({ROOT_ROTATION_HEARD: "may"})), []);
+    assert_eq!(asked_for(ROTATE_ROOT_PASSWORD, "may", json!({LAST_HANDLED_ROOT_ROTATION: "may"})), []);
 }
 
 #[test]
@@ -103,14 +105,14 @@ fn the_account_and_root_rotate_together_and_neither_waits_for_the_other() {
     let asked = json!({ROTATE_PASSWORD: "may", ROTATE_ROOT_PASSWORD: "may"});
     let both: Vec<_> = Situation { asked: asked.clone(), ..at_rest() }.begins();
     assert_eq!(both.len(), 2, "{both:?}");
-    let secret = json!({ROTATION: "april", ROTATION_UNDER_WAY: "true"});
+    let secret = json!({ROTATION: "april", ROTATION_IN_PROGRESS: "true"});
     let under_way = Situation { asked, secret, ..at_rest() };
     assert_eq!(under_way.begins()[0].0, Credential::Root);
     assert_eq!(under_way.steps().len(), 1, "the account's next one waits its turn");
 }
 
 #[test]
-fn roots_rotation_waits_for_a_database_that_serves_and_for_its_keeper() {
+fn roots_rotation_waits_for_mysql_and_credential_sync() {
     let root = || Situation {
         asked: json!({ROTATE_ROOT_PASSWORD: "may"}),
         spec: json!({"rotation": {"passwordDays": 1}}),
@@ -132,7 +134,7 @@ fn roots_rotation_waits_for_a_database_that_serves_and_for_its_keeper() {
 #[test]
 fn it_is_finished_when_every_replica_has_started_since_and_never_without_one() {
     let steps = |app| {
-        let secret = json!({ROTATION: "may", ROTATION_UNDER_WAY: "true"});
+        let secret = json!({ROTATION: "may", ROTATION_IN_PROGRESS: "true"});
         Situation { asked: json!({ROTATE_PASSWORD: "june"}), secret, app, ..at_rest() }.steps()
     };
     assert_eq!(steps(app("april", 2, 2)), [], "the pods are older");
@@ -184,21 +186,21 @@ fn age_waits_while_the_blog_sleeps_has_no_replica_or_is_not_at_rest() {
     let only_keys = Situation { database_ready: 0, ..old() }.begins();
     assert_eq!(only_keys, [(Credential::SessionKey, "older than a day".to_owned())]);
     let under_way =
-        json!({ROTATION: "may", ROTATION_UNDER_WAY: "true", ROOT_ROTATED_AT: "2026-05-31T11:00:00Z"});
+        json!({ROTATION: "may", ROTATION_IN_PROGRESS: "true", ROOT_ROTATED_AT: "2026-05-31T11:00:00Z"});
     assert_eq!(Situation { secret: under_way, ..old() }.begins().len(), 1, "only the session key");
 }
 
 #[test]
 fn roots_next_password_waits_until_the_one_before_has_arrived() {
     let begins = |rotated: &str, updated: i64| {
-        let secret = json!({ROOT_ROTATED_AT: rotated, ROOT_ROTATION_HEARD: "one"});
+        let secret = json!({ROOT_ROTATED_AT: rotated, LAST_HANDLED_ROOT_ROTATION: "one"});
         let asked = json!({ROTATE_ROOT_PASSWORD: "two"});
         let situation = Situation { asked, secret, updated, ..at_rest() };
         situation.begins().iter().any(|(credential, _)| *credential == Credential::Root)
     };
     assert!(!begins("2026-05-31T11:57:01Z", 1), "within three minutes");
     assert!(begins("2026-05-31T11:57:00Z", 1));
-    assert!(!begins("2026-05-31T11:57:00Z", 0), "the pod isn't ready, as its keeper fails");
+    assert!(!begins("2026-05-31T11:57:00Z", 0), "the pod isn't ready, as credential-sync fails");
     assert!(begins("2027-05-31T11:50:00Z", 1), "the clock was ahead");
 }
 
