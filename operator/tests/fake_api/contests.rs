@@ -78,7 +78,7 @@ async fn contest_that_goes_on_to_the_selector_ends_ready() {
     workloads_become_ready(&fake, 2);
     look(&fake, &ctx).await;
     contested(&fake, &ctx, SERVICE, |service| {
-        service["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("theirs")
+        service["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("theirs");
     })
     .await;
     assert_eq!(condition(&fake, "Ready")["status"], "True");
