@@ -23,7 +23,7 @@ fn time_passes(blog: &TestBlog) {
 fn step_reached(blog: &TestBlog, step: Option<&str>) {
     blog.eventually(&format!("the rotation is at {step:?}"), || {
         let fresh = annotation(blog, "rotation-step-taken").is_some_and(|at| !at.starts_with("2020"));
-        (fresh && annotation(blog, "rotation-under-way").as_deref() == step).then_some(())
+        (fresh && annotation(blog, "rotation-in-progress").as_deref() == step).then_some(())
     });
 }
 

@@ -31,7 +31,7 @@ fn request(blog: &TestBlog, requests: &[&str]) {
 
 fn under_way(blog: &TestBlog, secret: &str) -> bool {
     let annotations = blog.object("secret", secret).unwrap_or_default()["metadata"]["annotations"].clone();
-    annotations["flaskblog.dev/rotation-under-way"] != Value::Null
+    annotations["flaskblog.dev/rotation-in-progress"] != Value::Null
 }
 
 #[tokio::test]
@@ -93,11 +93,18 @@ fn date_back_the_last_rotation_of_root(blog: &TestBlog) {
     let _ = blog.kubectl(&["annotate", "secret", "blog-mysql", "--overwrite", past]);
 }
 
-/// A kubelet brings the changed Secret to MySQL's pod within about a minute; the keeper there does the rest.
+/// A kubelet brings the changed Secret to MySQL's pod within about a minute; the container `credential-sync` does the rest.
 fn root_has(blog: &TestBlog, new: &str, old: &str) {
     blog.eventually("root has its new password and not the old one", || {
         (blog.mysql_as_root(new).status.success() && is_denied(&blog.mysql_as_root(old))).then_some(())
     });
+}
+
+/// The container beside MySQL. A pod of an earlier build keeps its name.
+fn credential_sync(blog: &TestBlog) -> String {
+    let names = blog.kubectl(&["get", "pod", "blog-mysql-0", "-o", "jsonpath={.spec.containers[*].name}"]);
+    let found = names.split(' ').find(|name| *name != "mysql");
+    found.expect("MySQL's pod has a second container").to_owned()
 }
 
 #[tokio::test]
@@ -118,7 +125,7 @@ async fn root_password_changes_by_request_and_by_hand_without_restart() {
     let _ = blog.kubectl(&["patch", "secret", "blog-mysql", "--type=merge", "-p", &patch]);
     root_has(&blog, by_hand, &second);
     date_back_the_last_rotation_of_root(&blog);
-    // A keeper that was away meanwhile knows the one before from the Secret.
+    // A container that didn't run meanwhile reads the earlier one from the Secret.
     request(&blog, &[&format!("flaskblog.dev/rotate-root-password={}", e2e::browser::unique("e2e"))]);
     let third = blog.eventually("the Secret has a new password", || {
         Some(decoded(&blog, "root-password")).filter(|now| now != by_hand)
@@ -128,9 +135,9 @@ async fn root_password_changes_by_request_and_by_hand_without_restart() {
         "SELECT COUNT(*) FROM mysql.global_grants WHERE PRIV = 'APPLICATION_PASSWORD_ADMIN' AND USER = 'flaskr';",
     );
     assert_eq!(account, "1", "the account may not have two passwords");
-    let log = blog.kubectl(&["logs", "blog-mysql-0", "-c", "keeper"]);
+    let log = blog.kubectl(&["logs", "blog-mysql-0", "-c", &credential_sync(&blog)]);
     for password in [&first, &second, &third] {
-        assert!(!log.contains(password.as_str()), "the keeper's log has a password");
+        assert!(!log.contains(password.as_str()), "the log has a password");
     }
     assert!(log.matches("root has its new password").count() >= 3, "{log}");
     assert_eq!(blog.incarnations(), before, "something was restarted");
@@ -140,7 +147,7 @@ async fn root_password_changes_by_request_and_by_hand_without_restart() {
     blog.restored();
 }
 
-/// The rotation is interrupted in every place that a lost pod can interrupt it: the next keeper finishes it.
+/// The rotation is interrupted in every place that a lost pod can interrupt it: the next container finishes it.
 #[tokio::test]
 async fn root_rotation_that_loses_its_pod_is_finished_by_the_next() {
     let blog = TestBlog::acquire();
