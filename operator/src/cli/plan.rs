@@ -11,6 +11,7 @@ use crate::{
     k8s::clients::Clients,
     model::{
         blog_meta::BlogMeta,
+        objects::Objects,
         observed::Observed,
         settings::{PlanArgs, RenderArgs, Settings},
     },
@@ -19,6 +20,7 @@ use crate::{
         desired::{desired, desired_over},
         diff::{held, pending},
         observe::observe,
+        steps::due_actions,
         validate::{separate_foreign, validate},
     },
 };
@@ -67,17 +69,17 @@ pub async fn preview(client: Client, blog: FlaskBlog, settings: Settings) -> Res
     }
     let changes = pending(&plan, &wanted, &observed);
     let held = held(&plan, &wanted, &changes);
-    let mut text = String::new();
-    for change in &changes {
-        text += &format!("{change}\n");
-    }
+    let applied = Objects::applied(observed.children.clone());
+    let due = due_actions(&blog, &plan, &observed, &applied);
+    let lines: Vec<String> = changes.iter().map(ToString::to_string).chain(due).collect();
+    let mut text: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
     for line in &held.lines {
         text += &format!("waits for approval: {line}\n");
     }
-    if changes.is_empty() {
+    if lines.is_empty() {
         text += &format!("nothing: {}/{} is as its spec says\n", id.namespace, id.name);
     }
-    Ok(Preview { text, changes: changes.len() })
+    Ok(Preview { text, changes: lines.len() })
 }
 
 /// The file's FlaskBlog merged with the cluster's, or the file's alone.

@@ -15,18 +15,10 @@ pub mod validate;
 use flaskblog_api::{Child, FlaskBlog};
 
 use self::{
-    actions::{
-        certificates::show_not_after,
-        node_port::record_node_port,
-        owner_references::{
-            add_owner_references, forget_volume, record_served_data, remove_owner_references,
-        },
-        volume_expansion::{VolumeExpansion, expand_volume},
-    },
-    apply::delete_stuck_pod,
+    actions::{certificates::show_not_after, execute, protecting_actions},
     observe::observe,
     status::Reconciled,
-    steps::{apply_plan, dry_run, maintain_secrets},
+    steps::{act, apply_plan, dry_run},
     validate::{separate_foreign, validate},
 };
 use crate::{
@@ -51,21 +43,11 @@ pub async fn converge(
         return dry_run(blog, id, ctx, observed);
     }
     let mut refusals = Refusals::default();
-    let policy = blog.spec.deletion_policy;
-    refusals.collect(remove_owner_references(ctx, id, policy, &observed).await)?; // client required
-    refusals.collect(forget_volume(ctx, id, blog, &observed).await)?; // client required
+    let protecting = protecting_actions(blog, id, &observed); // no client required
+    execute(ctx, blog, id, protecting, changes, &mut refusals).await?; // client required
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let (applied, held) = apply_plan(ctx, id, &plan, &observed, changes, &mut refusals).await?; // client required
-    if !plan.refused.contains_key(&Child::Database) {
-        refusals.collect(delete_stuck_pod(ctx, id, &observed, &applied, changes).await)?; // client required
-    }
-    refusals.collect(add_owner_references(ctx, id, policy, &observed).await)?; // client required
-    refusals.collect(record_node_port(ctx, id, policy, &applied).await)?; // client required
-    refusals.collect(record_served_data(ctx, id, blog, &observed, &applied).await)?; // client required
-    let storage = plan.database.managed().map(|managed| &managed.spec.storage);
-    let growth = refusals.collect(expand_volume(ctx, id, storage, &observed).await)?; // client required
-    maintain_secrets(blog, id, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
-    let (growth, held) = (growth.unwrap_or(VolumeExpansion::None), held.lines);
+    let growth = act(blog, &plan, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
     let contested = ctx.contests.words(&id.uid);
     let contested_service = ctx.contests.words_on_spec(&id.uid, Child::AppService);
     Ok(Reconciled {
@@ -73,7 +55,7 @@ pub async fn converge(
         plan,
         applied,
         growth,
-        held,
+        held: held.lines,
         contested,
         contested_service,
         suspended: None,

@@ -1,14 +1,14 @@
 //! Steps of a reconcile that consist of smaller ones.
 
-use flaskblog_api::FlaskBlog;
+use flaskblog_api::{Child, FlaskBlog};
 use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::{
     actions::{
-        certificates::renew,
-        renamed_annotations::rename_annotations,
-        secret_rotation::{root_waits, rotate, steps},
-        volume_expansion::VolumeExpansion,
+        actions, execute, protecting_actions,
+        secret_rotation::root_waits,
+        volume_expansion::{VolumeExpansion, volume_expansion},
     },
     apply::apply,
     desired::desired_over,
@@ -29,30 +29,28 @@ use crate::{
     },
 };
 
-/// Takes due rotations and renewals, which depend only on their Secrets.
+/// Decides and executes the actions after the apply. Returns the state of the volume's expansion.
 ///
 /// # Errors
 /// [`Error`] of the first step that the others depend on.
-pub async fn maintain_secrets(
+pub async fn act(
     blog: &FlaskBlog,
-    id: &BlogMeta,
+    plan: &Plan,
     ctx: &Context,
     observed: &Observed,
     applied: &Objects<Applied>,
     changes: &mut Vec<Change>,
     refusals: &mut Refusals,
-) -> Result<(), Error> {
+) -> Result<VolumeExpansion, Error> {
+    let (id, now) = (&plan.id, Timestamp::now());
+    let certificates = applied.get(Child::DatabaseCertificates).and_then(ResourceExt::resource_version);
     let is_failing = matches!(observed.replica_report, Some(ReplicaReport::Failing { .. }));
-    let now = Timestamp::now();
-    let renamed = refusals.collect(rename_annotations(ctx, id, applied).await)?; // client required
-    if renamed != Some(true) {
-        return Ok(());
-    }
-    let steps = steps(blog, applied, now); // no client required
+    let is_doubtful = ctx.certificates.has_changed(&id.uid, certificates) || is_failing;
     ctx.pace.plan(&id.uid, root_waits(blog, applied, now));
-    refusals.collect(rotate(ctx, id, steps, changes).await)?; // client required
-    refusals.collect(renew(ctx, id, blog, applied, is_failing, now, changes).await)?; // client required
-    Ok(())
+    let actions = actions(blog, plan, observed, applied, is_doubtful, now); // no client required
+    let requested = execute(ctx, blog, id, actions, changes, refusals).await?; // client required
+    let storage = plan.database.managed().map(|managed| &managed.spec.storage);
+    Ok(requested.unwrap_or_else(|| volume_expansion(id, storage, observed)))
 }
 
 /// Applies the plan. Also returns the restarts that wait for approval.
@@ -95,8 +93,10 @@ pub fn dry_run(
     let wanted = desired_over(&plan, &observed.children);
     let mut refusals = Refusals::default();
     plan.refused_of(&wanted).for_each(|why| refusals.push(why.clone()));
-    let suspended = pending(&plan, &wanted, &observed).iter().map(ToString::to_string).collect();
     let applied = Objects::applied(observed.children.clone());
+    let differing = pending(&plan, &wanted, &observed);
+    let due = due_actions(blog, &plan, &observed, &applied);
+    let suspended = differing.iter().map(ToString::to_string).chain(due).collect();
     let (growth, held, contested) = (VolumeExpansion::None, Vec::new(), Vec::new());
     let (contested_service, suspended) = (None, Some(suspended));
     Ok(Reconciled {
@@ -110,4 +110,16 @@ pub fn dry_run(
         suspended,
         refusals,
     })
+}
+
+/// One line for each action that an apply would bring (no client required).
+pub fn due_actions(
+    blog: &FlaskBlog,
+    plan: &Plan,
+    observed: &Observed,
+    applied: &Objects<Applied>,
+) -> Vec<String> {
+    let mut all = protecting_actions(blog, &plan.id, observed);
+    all.extend(actions(blog, plan, observed, applied, false, Timestamp::now()));
+    all.iter().map(|action| action.line(&plan.id)).collect()
 }

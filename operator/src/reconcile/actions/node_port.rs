@@ -4,61 +4,26 @@
 
 use std::sync::Arc;
 
-use flaskblog_api::{
-    Child, DeletionPolicy, OwnedKind,
-    children::{MANAGER, NODE_PORT},
-};
-use kube::api::{DynamicObject, Patch, PatchParams};
+use flaskblog_api::{Child, DeletionPolicy, children::NODE_PORT};
+use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
+use super::{Action, ObjectPatch, Purpose, Target};
 use crate::{
-    context::Context,
-    k8s::api::child_api,
-    model::{
-        blog_meta::BlogMeta,
-        error::Error,
-        objects::{Applied, Objects},
-    },
-    reconcile::{
-        observe::without_data,
-        validate::node_port::{RECORD, recorded_text},
-    },
+    model::objects::{Applied, Objects},
+    reconcile::validate::node_port::{RECORD, recorded_text},
 };
 
-/// Records the Service's current node port (client required). Under `Delete` no record would remain.
-///
-/// # Errors
-/// [`Error::Write`] when the API server refuses it.
-pub async fn record_node_port(
-    ctx: &Context,
-    id: &BlogMeta,
-    policy: DeletionPolicy,
-    applied: &Objects<Applied>,
-) -> Result<(), Error> {
-    let (Some(service), Some(secret)) = (applied.get(Child::AppService), applied.get(RECORD)) else {
-        return Ok(());
-    };
-    let port = service.data.pointer("/spec/ports/0/nodePort").and_then(Value::as_i64);
-    let Some(port) = port
-        .filter(|port| policy == DeletionPolicy::Retain && recorded_text(secret) != Some(&port.to_string()))
-    else {
-        return Ok(());
-    };
-    let (kind, name) = (OwnedKind::Secret, RECORD.name(&id.name));
-    let patch = json!({"metadata": {"resourceVersion": secret.metadata.resource_version,
-        "annotations": {NODE_PORT: port.to_string()}}});
-    let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
-    ctx.metrics.api_writes.get_or_create(&("annotate", kind).into()).inc();
-    let api = child_api::<DynamicObject>(&ctx.client.0, id, kind);
-    let written = api.patch_metadata(&name, &params, &Patch::Merge(patch)).await;
-    let written = written.map_err(|source| Error::Write {
-        verb: "record the node port in",
-        kind: kind.api_resource().kind,
-        name,
-        source: Box::new(source),
-    })?;
-    ctx.children.insert(kind, &without_data(written));
-    Ok(())
+/// The record of the Service's current node port. Under `Delete` no record would remain.
+pub(super) fn recorded_node_port(policy: DeletionPolicy, applied: &Objects<Applied>) -> Option<Action> {
+    let (service, secret) = (applied.get(Child::AppService)?, applied.get(RECORD)?);
+    let port = service.data.pointer("/spec/ports/0/nodePort").and_then(Value::as_i64)?.to_string();
+    if policy != DeletionPolicy::Retain || recorded_text(secret) == Some(&port) {
+        return None;
+    }
+    let body = json!({"metadata": {"annotations": {NODE_PORT: port}}});
+    let patch = ObjectPatch::new(Purpose::RecordNodePort, Target::Secret(RECORD), &secret.metadata, body);
+    Some(Action::Patch(patch))
 }
 
 /// The Service with its recorded node port, if it lost it.

@@ -1,39 +1,23 @@
-//! Takes over annotations of Secrets by their earlier names.
+//! Takes over annotations of Secrets by their earlier names (no client required).
 
 use flaskblog_api::{Child, children::RENAMED};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    context::Context,
-    model::{
-        blog_meta::BlogMeta,
-        error::Error,
-        objects::{Applied, Objects},
-    },
-    reconcile::actions::secrets::patch_secret,
-};
+use super::{Action, ObjectPatch, Purpose, Target};
+use crate::model::objects::{Applied, Objects};
 
-/// Renames the annotations. Returns whether none had an earlier name (client required).
+/// The patches of Secrets with earlier names.
 ///
-/// Until then no rotation may continue: a step that is taken twice loses the password that MySQL has.
-///
-/// # Errors
-/// [`Error::Write`] when a patch was refused or its Secret has changed meanwhile.
-pub async fn rename_annotations(
-    ctx: &Context,
-    id: &BlogMeta,
-    applied: &Objects<Applied>,
-) -> Result<bool, Error> {
-    let mut none = true;
-    for role in [Child::DatabaseSecret, Child::SessionSecret, Child::DatabaseCertificates] {
-        let Some(secret) = applied.get(role) else { continue };
-        let Some(annotations) = renamed(&secret.metadata) else { continue };
-        let patch = json!({"metadata": {"annotations": annotations}});
-        patch_secret(ctx, id, role, &secret.metadata, "patch", patch).await?;
-        none = false;
-    }
-    Ok(none)
+/// Until they are written no rotation may continue: a step that is taken twice loses the password that MySQL has.
+pub(super) fn renamed_annotations(applied: &Objects<Applied>) -> Vec<Action> {
+    let roles = [Child::DatabaseSecret, Child::SessionSecret, Child::DatabaseCertificates];
+    let patch = |role| {
+        let secret = &applied.get(role)?.metadata;
+        let body = json!({"metadata": {"annotations": renamed(secret)?}});
+        Some(Action::Patch(ObjectPatch::new(Purpose::RenameAnnotations, Target::Secret(role), secret, body)))
+    };
+    roles.into_iter().filter_map(patch).collect()
 }
 
 /// Merge patch of the annotations. A value under today's name is newer.

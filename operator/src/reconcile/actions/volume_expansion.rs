@@ -6,7 +6,10 @@ use flaskblog_api::{
     Storage,
     children::{MANAGER, data_claim},
 };
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition};
+use k8s_openapi::{
+    api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimCondition},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -14,6 +17,7 @@ use kube::{
 };
 use serde_json::json;
 
+use super::Action;
 use crate::{
     context::Context,
     model::{
@@ -38,44 +42,49 @@ pub enum VolumeExpansion {
     Refused(String),
 }
 
-/// Requests the size of the spec for the PVC.
+/// The expansion in progress (no client required).
+#[must_use]
+pub fn volume_expansion(id: &BlogMeta, storage: Option<&Storage>, observed: &Observed) -> VolumeExpansion {
+    match storage.and(bound_claim(observed)) {
+        Some(claim) if expanded_volume(storage, observed).is_none() => {
+            under_way(id, claim, &claim_request(claim).unwrap_or_default())
+        }
+        _ => VolumeExpansion::None,
+    }
+}
+
+/// The request of the spec's size, if the PVC has another one (no client required).
 ///
 /// A larger request is reverted only after a failed expansion: users may let the PVC grow beyond the spec.
+pub(super) fn expanded_volume(storage: Option<&Storage>, observed: &Observed) -> Option<Action> {
+    let (wanted, claim) = (&storage?.size, bound_claim(observed)?);
+    let asks = claim_request(claim).unwrap_or_default();
+    let is_taken_back = is_failing(claim) && !at_least(wanted, &asks) && exceeds_capacity(wanted, claim);
+    let is_due = !at_least(&asks, wanted) || is_taken_back;
+    let claim = Box::new(claim.metadata.clone());
+    is_due.then(|| Action::ExpandVolume { claim, from: asks, to: wanted.clone() })
+}
+
+fn bound_claim(observed: &Observed) -> Option<&PersistentVolumeClaim> {
+    let is_bound = |claim: &&PersistentVolumeClaim| {
+        claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound")
+    };
+    observed.data_claim.as_ref().filter(|claim| claim.metadata.deletion_timestamp.is_none()).filter(is_bound)
+}
+
+/// Patches the PVC's request to the desired size (client required).
 ///
 /// # Errors
 /// [`Error::Write`] when the API server doesn't answer. A refusal is no error, since the blog continues with the old size.
-pub async fn expand_volume(
+pub(super) async fn request_size(
     ctx: &Context,
     id: &BlogMeta,
-    storage: Option<&Storage>,
-    observed: &Observed,
-) -> Result<VolumeExpansion, Error> {
-    let (Some(storage), Some(claim)) = (storage, &observed.data_claim) else {
-        return Ok(VolumeExpansion::None);
-    };
-    let wanted = &storage.size;
-    let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
-    let asks = claim_request(claim).unwrap_or_default();
-    if claim.metadata.deletion_timestamp.is_some() || !bound {
-        return Ok(VolumeExpansion::None);
-    }
-    let is_taken_back = is_failing(claim) && !at_least(wanted, &asks) && exceeds_capacity(wanted, claim);
-    if at_least(&asks, wanted) && !is_taken_back {
-        return Ok(under_way(id, claim, &asks));
-    }
-    request(ctx, id, claim, &asks, wanted).await
-}
-
-/// Patches the PVC's request to the desired size.
-async fn request(
-    ctx: &Context,
-    id: &BlogMeta,
-    claim: &PersistentVolumeClaim,
+    claim: &ObjectMeta,
     asks: &str,
     wanted: &str,
 ) -> Result<VolumeExpansion, Error> {
     let name = data_claim(&id.name);
-    let patch = json!({"metadata": {"resourceVersion": claim.metadata.resource_version},
+    let patch = json!({"metadata": {"resourceVersion": claim.resource_version},
         "spec": {"resources": {"requests": {"storage": wanted}}}});
     let params = PatchParams { field_manager: Some(MANAGER.into()), ..PatchParams::default() };
     let api: Api<PersistentVolumeClaim> = Api::namespaced(ctx.client.0.clone(), &id.namespace);

@@ -8,7 +8,7 @@ mod replicas_handover;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use flaskblog_api::{Child, OwnedKind, children::MANAGER};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{
     Api, Client, ResourceExt,
     api::{
@@ -41,7 +41,6 @@ use crate::{
         actions::{
             node_port::{moves_port, with_node_port},
             secrets::generate_secret,
-            stuck_pod::stuck_database_pod,
         },
         apply::{
             contests::{explain, explain_deletion},
@@ -117,18 +116,16 @@ pub async fn apply(
     Ok(Objects::applied(applied))
 }
 
-/// Deletes MySQL's pod where Kubernetes would wait for it for ever.
+/// Deletes exactly this pod.
 ///
 /// # Errors
 /// [`Error::Write`] when the API server refuses it.
-pub async fn delete_stuck_pod(
+pub async fn delete_pod(
     ctx: &Context,
     id: &BlogMeta,
-    observed: &Observed,
-    applied: &Objects<Applied>,
+    pod: &Pod,
     changes: &mut Vec<Change>,
 ) -> Result<(), Error> {
-    let Some(pod) = stuck_database_pod(observed, applied.get(Child::Database)) else { return Ok(()) };
     let writer = Writer { client: &ctx.client.0, id, metrics: &ctx.metrics };
     writer.replace_pod(pod, changes).await
 }

@@ -34,6 +34,7 @@ use serde_json::{Map, Value, json};
 
 use self::check::{Defect, defect};
 use self::issue::{AUTHORITY_LIFE, CERTIFICATE_LIFE, SKEW, UNATTENDED_LIFE, authority, server};
+use super::Action;
 use crate::{
     context::Context,
     model::{
@@ -73,6 +74,18 @@ pub enum Step {
     Forget,
     /// Generates everything again, since the CA is unusable.
     Replace,
+}
+
+impl Step {
+    /// Its line in a list of actions.
+    pub(super) fn line(&self) -> &'static str {
+        match self {
+            Self::Introduce(_) => "add a new CA",
+            Self::Sign => "renew the certificate",
+            Self::Forget => "remove the old CA",
+            Self::Replace => "generate CA and certificate again",
+        }
+    }
 }
 
 /// The next step (no client required).
@@ -181,6 +194,18 @@ fn hosts(id: &BlogMeta) -> Vec<String> {
     vec![service.clone(), format!("{service}.{namespace}"), format!("{service}.{namespace}.svc")]
 }
 
+/// The due step, or a check of the Secret's content (no client required).
+pub(super) fn renewal(
+    blog: &FlaskBlog,
+    applied: &Objects<Applied>,
+    is_doubtful: bool,
+    now: Timestamp,
+) -> Option<Action> {
+    let secret = applied.get(Child::DatabaseCertificates)?;
+    let step = step(blog, &secret.metadata, now);
+    (step.is_some() || is_doubtful).then_some(Action::RenewCertificate { step, is_doubtful })
+}
+
 /// Takes the next step, if there is one (client required).
 ///
 /// The observed state may be stale, so the step is computed again from a fresh read. Introducing a CA twice would remove the
@@ -193,17 +218,10 @@ pub async fn renew(
     ctx: &Context,
     id: &BlogMeta,
     blog: &FlaskBlog,
-    applied: &Objects<Applied>,
-    is_failing: bool,
-    now: Timestamp,
+    is_doubtful: bool,
     changes: &mut Vec<Change>,
 ) -> Result<(), Error> {
-    let Some(known) = applied.get(Child::DatabaseCertificates) else { return Ok(()) };
-    let is_doubtful = ctx.certificates.has_changed(&id.uid, known.resource_version()) || is_failing;
-    if step(blog, &known.metadata, now).is_none() && !is_doubtful {
-        return Ok(());
-    }
-    let name = Child::DatabaseCertificates.name(&id.name);
+    let (name, now) = (Child::DatabaseCertificates.name(&id.name), Timestamp::now());
     let secret = read_secret(ctx, id, Child::DatabaseCertificates).await?;
     let data = secret.data.clone().unwrap_or_default();
     let repair = || defect(&Child::DatabaseService.name(&id.name), &data, now).map(repair);
@@ -213,7 +231,7 @@ pub async fn renew(
     let patch =
         changed(id, &step, &data, now).map_err(|source| Error::Certificate { name: name.clone(), source })?;
     patch_secret(ctx, id, Child::DatabaseCertificates, &secret.metadata, "renew", patch).await?;
-    changes.push(Change { reason: told(&step), kind: "Secret".into(), name });
+    changes.push(Change { reason: reason(&step), kind: "Secret".into(), name });
     Ok(())
 }
 
@@ -224,7 +242,7 @@ fn repair(defect: Defect) -> Step {
     }
 }
 
-fn told(step: &Step) -> &'static str {
+fn reason(step: &Step) -> &'static str {
     match step {
         Step::Introduce(_) => "Rotating",
         Step::Sign | Step::Replace => "Renewed",

@@ -17,7 +17,7 @@
 mod credential;
 mod secret;
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use flaskblog_api::{
     Child, FlaskBlog,
@@ -71,6 +71,27 @@ pub enum Action {
     },
     /// Removes the old one.
     Finish,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.credential.describe();
+        match &self.action {
+            Action::Begin { why, .. } => write!(formatter, "rotate the {what} ({why})"),
+            Action::Finish => write!(formatter, "finish the rotation of the {what}"),
+        }
+    }
+}
+
+/// The due rotations, by Secret (no client required).
+pub(super) fn rotations(blog: &FlaskBlog, applied: &Objects<Applied>, now: Timestamp) -> Vec<super::Action> {
+    let due = steps(blog, applied, now);
+    [Child::DatabaseSecret, Child::SessionSecret]
+        .into_iter()
+        .map(|role| (role, due.iter().filter(|step| step.credential.secret() == role).cloned().collect()))
+        .filter(|(_, steps): &(_, Vec<Step>)| !steps.is_empty())
+        .map(|(role, steps)| super::Action::RotateSecret(role, steps))
+        .collect()
 }
 
 /// The next steps at that time (no client required).

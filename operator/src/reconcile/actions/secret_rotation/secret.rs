@@ -26,21 +26,19 @@ use crate::{
 /// MySQL has one of them, if a rotation was interrupted.
 const EARLIER: usize = 3;
 
-/// Takes the steps, all of one Secret in one write (client required).
+/// Takes steps of one Secret in one write (client required).
 ///
 /// # Errors
 /// [`Error::Read`] or [`Error::Write`]. A write that is based on a stale Secret fails its resourceVersion precondition.
 pub async fn rotate(
     ctx: &Context,
     id: &BlogMeta,
-    steps: Vec<Step>,
+    role: Child,
+    steps: &[Step],
     changes: &mut Vec<Change>,
 ) -> Result<(), Error> {
-    for role in [Child::DatabaseSecret, Child::SessionSecret] {
-        let steps: Vec<&Step> = steps.iter().filter(|step| step.credential.secret() == role).collect();
-        if !steps.is_empty() && write(ctx, id, role, &steps).await? {
-            changes.extend(steps.into_iter().map(|step| told(step, role.name(&id.name))));
-        }
+    if write(ctx, id, role, steps).await? {
+        changes.extend(steps.iter().map(|step| change(step, role.name(&id.name))));
     }
     Ok(())
 }
@@ -48,7 +46,7 @@ pub async fn rotate(
 /// Writes the steps and returns whether the Secret was written.
 ///
 /// A stale Secret is left for the next reconcile: a step taken twice would lose the password that MySQL has.
-async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[&Step]) -> Result<bool, Error> {
+async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[Step]) -> Result<bool, Error> {
     // The old value must be stored beside the new one.
     let secret = read_secret(ctx, id, role).await?;
     let version = &secret.metadata.resource_version;
@@ -65,7 +63,7 @@ async fn write(ctx: &Context, id: &BlogMeta, role: Child, steps: &[&Step]) -> Re
     Ok(true)
 }
 
-fn merged(steps: &[&Step], part: impl Fn(&Step) -> Value) -> Value {
+fn merged(steps: &[Step], part: impl Fn(&Step) -> Value) -> Value {
     let parts = steps.iter().filter_map(|step| match part(step) {
         Value::Object(fields) => Some(fields),
         _ => None,
@@ -73,7 +71,7 @@ fn merged(steps: &[&Step], part: impl Fn(&Step) -> Value) -> Value {
     Value::Object(parts.flatten().collect::<Map<String, Value>>())
 }
 
-fn told(step: &Step, name: String) -> Change {
+fn change(step: &Step, name: String) -> Change {
     let what = step.credential.describe();
     let (reason, note) = match &step.action {
         Action::Begin { why, .. } => ("Rotating", format!("{name} ({what}: {why})")),
@@ -181,14 +179,14 @@ mod tests {
     fn the_account_and_root_asked_for_together_are_one_write() {
         let (account, root) = (begin(Credential::Account), begin(Credential::Root));
         let data = data(&[("root-password", "r"), ("password", "p")]);
-        let both = merged(&[&account, &root], |step| changed(step, &data));
+        let both = merged(&[account.clone(), root.clone()], |step| changed(step, &data));
         let keys: Vec<&str> = both.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["password", "previous-password", "previous-root-password", "root-password"]);
         assert_eq!(
             (text(&both["previous-password"]), text(&both["previous-root-password"])),
             ("p".into(), "r".into())
         );
-        let noted = merged(&[&account, &root], annotations);
+        let noted = merged(&[account, root], annotations);
         assert_eq!(noted.as_object().unwrap().len(), 6, "{noted}");
     }
 }
