@@ -1,5 +1,6 @@
-//! What a handler answers when it can't do what was asked. The page says what people need; the cause goes to the log
-//! line of the request, and nowhere else.
+//! Why a request failed, as a status and an error page.
+//!
+//! The page holds a sentence for the user. The cause goes only to the request's log line.
 
 use std::sync::Arc;
 
@@ -13,67 +14,67 @@ use crate::security::body_places::{LARGE_BODY, SMALL_BODY};
 use crate::security::password;
 use crate::store::{self, page_cursor};
 
-/// Seconds after which a client may try again while the database is away.
+/// Seconds after which a client may retry while the database is unavailable.
 pub const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a request failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// No such post.
+    /// The post doesn't exist.
     #[error("post {0} doesn't exist")]
     NoSuchPost(i64),
-    /// No such page.
+    /// The page doesn't exist.
     #[error("page doesn't exist")]
     NotFound,
-    /// Nobody may register here.
+    /// Registration is closed.
     #[error("registration is closed")]
     RegistrationClosed,
-    /// Somebody else's post.
+    /// The post belongs to another author.
     #[error("only the author may do this")]
     Forbidden,
-    /// The form isn't one of ours.
+    /// The body isn't a form of this blog.
     #[error("failed to read the form")]
     Form(#[source] forms::Error),
-    /// The body didn't arrive.
+    /// The body didn't arrive completely.
     #[error("failed to read the body")]
     Body(#[source] axum::Error),
-    /// A login or registration is longer than names and passwords can be.
+    /// A login or registration exceeds the limit of small bodies.
     #[error("the form is longer than {SMALL_BODY} bytes")]
     SmallBodyTooLong,
-    /// A post is longer than the blog reads.
+    /// A post exceeds the limit of large bodies.
     #[error("the form is longer than {LARGE_BODY} bytes")]
     PostTooLong,
-    /// All places for large bodies are taken.
+    /// All permits for large bodies are taken.
     #[error("too many large requests are under way")]
     Full,
-    /// The address of an older page is wrong.
+    /// The address of a page of older posts is invalid.
     #[error(transparent)]
     Cursor(page_cursor::InvalidCursor),
-    /// The database.
+    /// A query failed.
     #[error(transparent)]
     Store(store::Error),
-    /// The database, as several were told who asked at once.
+    /// A query failed that several requests shared.
     #[error("{0}")]
     Shared(Arc<store::Error>),
-    /// The password hash.
+    /// Hashing a password failed.
     #[error(transparent)]
     Password(password::Error),
-    /// The schema is too old for this.
+    /// The feature needs a newer schema.
     #[error("the database's schema is too old for this; run `blog-app migrate`")]
     NotMigrated,
-    /// Work in another thread.
+    /// Work on a blocking thread failed.
     #[error(transparent)]
     Blocking(#[from] blocking::Error),
-    /// A template.
+    /// Rendering a template failed.
     #[error("failed to render a page")]
     Render(#[source] askama::Error),
 }
 
-/// A sentence for the error page in place of the standard one.
+/// A sentence for the error page instead of the status's default text.
 #[derive(Clone)]
 pub struct Detail(pub String);
 
-/// The cause, for the log.
+/// The cause, for the log line.
 #[derive(Clone)]
 pub struct Cause(pub String);
 
@@ -96,7 +97,7 @@ impl Error {
         }
     }
 
-    /// Whether the database is away.
+    /// Whether the cause is an unavailable database.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
@@ -148,7 +149,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// An error and its causes in one line.
+/// Formats an error and its causes in one line.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());

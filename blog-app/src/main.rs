@@ -1,4 +1,4 @@
-//! The thin outside: parse, run, report once.
+//! The entry point: parses arguments, runs the command, reports its error once.
 
 use std::process::ExitCode;
 
@@ -6,8 +6,9 @@ use blog_app::cli::commands::Cli;
 use blog_app::cli::curl_shim::Tool;
 use clap::Parser;
 
-/// glibc's allocator keeps the 19 MiB of each thread that has ever hashed a password: after a burst of logins that was
-/// more than a container's memory limit.
+/// glibc's allocator keeps the 19 MiB of each thread that has ever hashed a password.
+///
+/// After a burst of logins that exceeded a container's memory limit.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

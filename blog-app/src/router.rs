@@ -19,7 +19,7 @@ use crate::state::AppState;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The blog as a service. Layers run from the last to the first.
+/// Builds the blog's service. The last layer runs first.
 pub fn router(app: Arc<AppState>) -> Router {
     Router::new()
         .merge(auth::routes())
@@ -42,7 +42,9 @@ pub fn router(app: Arc<AppState>) -> Router {
         .with_state(app)
 }
 
-/// Takes the page's frame, so that who is logged in stays so on the page that doesn't exist.
+/// Renders the 404 page.
+///
+/// It extracts the `Page` so that the navigation shows the session's user here as well.
 async fn not_found(_: Page) -> Error {
     Error::NotFound
 }

@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! State that all handlers share.
 
 use std::sync::Arc;
 
@@ -19,40 +19,40 @@ use crate::security::trusted_proxies::{TrustedProxies, is_plain, is_secure};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 
-/// What the handlers share.
+/// State that all handlers share.
 pub struct AppState {
-    /// The data.
+    /// Connections to the database.
     pub database: Database,
-    /// The signed cookies.
+    /// Signs and verifies the cookies.
     pub sessions: Sessions,
-    /// The password hashes.
+    /// Hashes and verifies passwords.
     pub passwords: Passwords,
-    /// The site's name.
+    /// Title and settings of the site.
     pub site: Arc<Site>,
-    /// The pages that are kept for readers.
+    /// Cached pages for readers.
     pub page_cache: PageCache,
-    /// The texts of posts as HTML.
+    /// Cached HTML of the posts' Markdown.
     pub markdown: MarkdownCache,
-    /// Threads for work that takes long.
+    /// Threads for blocking work.
     pub pool: BlockingPool,
-    /// The counters.
+    /// Prometheus metrics.
     pub metrics: Metrics,
-    /// The spans of requests.
+    /// Exports the spans of requests.
     pub traces: Traces,
-    /// Room for large bodies.
+    /// Permits for reading large bodies.
     pub places: Places,
-    /// Counts tries to log in.
+    /// Limits failed logins.
     pub login_limiter: LoginLimiter,
-    /// Bounds registrations.
+    /// Limits registrations.
     pub registration_limiter: RegistrationLimiter,
-    /// The names that are taken.
+    /// Index of the names in use.
     pub names: NameIndex,
-    /// Who may say who the client is.
+    /// Proxies whose forwarding headers are trusted.
     pub proxies: TrustedProxies,
 }
 
 impl AppState {
-    /// The blog's address as the deployer named it, else as the client did.
+    /// The blog's external address: the configured one, else the request's host.
     #[must_use]
     pub fn address(&self, headers: &HeaderMap) -> String {
         if let Some(address) = &self.site.address {
@@ -64,8 +64,10 @@ impl AppState {
         host.map_or_else(|| "http://localhost".to_owned(), |host| format!("{scheme}://{host}"))
     }
 
-    /// Whether cookies are for connections with TLS only: a proxy that is trusted says so; or the client asked for the host of
-    /// the blog's own https address, and no proxy says that it did so without TLS.
+    /// Whether cookies get the `Secure` attribute.
+    ///
+    /// They do if a trusted proxy reports TLS. They also do if the request's host is that of the configured https address,
+    /// unless a proxy reports a connection without TLS.
     #[must_use]
     pub fn is_secure(&self, headers: &HeaderMap) -> bool {
         let own = self.site.address.as_deref().and_then(|address| address.strip_prefix("https://"));

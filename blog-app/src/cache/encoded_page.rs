@@ -1,4 +1,4 @@
-//! A page that is the same for everybody: its bytes, their tag, and their compressed forms, each made once.
+//! A page that is the same for all readers: its bytes, its ETag and its compressed forms, each computed once.
 
 use std::io::Write;
 
@@ -12,14 +12,14 @@ use tokio::sync::OnceCell;
 
 use crate::html::blocking::{BlockingPool, Error};
 
-/// Below this, in bytes, compression saves nothing.
+/// Smallest page that is compressed, in bytes: below this it saves nothing.
 const WORTH_IT: usize = 1024;
-/// Brotli's and zstd's levels: most of the gain for little of the time.
+/// Compression levels for Brotli and zstd: most of the gain in little time.
 const BROTLI_QUALITY: u32 = 5;
 const ZSTD_LEVEL: i32 = 3;
 const BROTLI_WINDOW: u32 = 20;
 
-/// A page, ready to be sent.
+/// An encoded page, ready to be sent.
 pub struct EncodedPage {
     kind: HeaderValue,
     html: Bytes,
@@ -29,7 +29,7 @@ pub struct EncodedPage {
     gzip: OnceCell<Bytes>,
 }
 
-/// How a client wants the bytes, the smallest form first.
+/// Content codings, the smallest result first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Coding {
     Brotli,
@@ -48,7 +48,9 @@ impl Coding {
         }
     }
 
-    /// The best that the client takes (RFC 9110, section 12.5.3). `*` is taken for gzip, which everybody knows.
+    /// The best coding that the client accepts (RFC 9110, section 12.5.3).
+    ///
+    /// `*` selects gzip, which all clients support.
     fn wanted(headers: &HeaderMap) -> Self {
         let accepted =
             headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -65,11 +67,11 @@ impl Coding {
 }
 
 impl EncodedPage {
-    /// A page of HTML.
+    /// Creates the page from its HTML.
     #[must_use]
     pub fn html(text: String) -> Self {
         let digest = Sha256::digest(text.as_bytes());
-        // Weak: the compressed forms have the same tag. It is ASCII, so it is a header.
+        // Weak: all compressed forms share one tag. It is ASCII, so it is a valid header value.
         let etag = format!("W/\"{}\"", URL_SAFE_NO_PAD.encode(&digest[..12]));
         Self {
             kind: HeaderValue::from_static("text/html; charset=utf-8"),
@@ -81,11 +83,11 @@ impl EncodedPage {
         }
     }
 
-    /// The answer: nothing if the client has it already, else the form that it likes best.
+    /// Answers a request: 304 if the client's copy is current, else the best accepted form.
     pub async fn answer(&self, pool: &BlockingPool, headers: &HeaderMap) -> Result<Response, Error> {
         let fixed = [
             (header::ETAG, self.etag.clone()),
-            // Kept, and asked for again each time: a post that was deleted must not be shown from a cache.
+            // Clients may store the page but must revalidate it: a deleted post must not be shown from their cache.
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
             (header::VARY, HeaderValue::from_static("Cookie, Accept-Encoding")),
         ];
@@ -102,7 +104,7 @@ impl EncodedPage {
         Ok(response)
     }
 
-    /// All forms that there are, in bytes.
+    /// Size of all forms that exist by now, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         let forms = [&self.brotli, &self.zstd, &self.gzip];

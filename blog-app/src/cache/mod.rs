@@ -1,4 +1,4 @@
-//! Pages for readers: their content, fresh or last known, and their bytes.
+//! Pages for readers: current or stale content, and its encoded bytes.
 
 pub(crate) mod encoded_page;
 pub mod page_cache;

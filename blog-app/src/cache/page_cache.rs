@@ -1,5 +1,7 @@
-//! What readers are shown, kept for a moment so that many of them cost one query, and for longer so that there is something
-//! to show while the database is away.
+//! Caches pages for readers.
+//!
+//! Fresh pages live for a second, so that many readers cost one query. Stale pages are kept longer, to be shown while
+//! the database is unavailable.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,47 +18,51 @@ use crate::store;
 use crate::store::posts::{self, Listing, PAGE_SIZE, Place, Post};
 use crate::store::users::{self, User};
 
-/// How long a reader may be shown what was read before: also how old it may be after a write at another replica.
+/// How long a cached page counts as fresh.
+///
+/// This also bounds how old a page may be after a write at another replica.
 const FRESH: Duration = Duration::from_secs(1);
-/// After the database was found to be away it isn't asked again for so long, if there is a last known page.
+/// Pause between queries while the database is unavailable and a stale page exists.
 const AWAY: Duration = Duration::from_secs(1);
-/// Memory for the last known pages, in bytes, with all their forms; and as much for the fresh ones.
+/// Memory for stale pages with all their forms, in bytes; fresh pages may use as much again.
 const CAPACITY: u64 = 16 * 1024 * 1024;
-/// A fresh page is weighed before it is rendered and compressed: this many times its texts at most.
+/// Estimated size of a page per byte of its texts, before it is rendered and compressed.
 const COPIES: usize = 4;
-/// What a page costs besides its texts, in bytes.
+/// Size of a page besides its texts, in bytes.
 const OVERHEAD: usize = 4096;
-/// A last known page is shown for so long after it was last found to be so. Another replica may have deleted a post since.
+/// How long a stale page is shown after it was last read or confirmed.
+///
+/// Another replica may have deleted a post since.
 pub const LAST_KNOWN_FOR: Duration = Duration::from_secs(60 * 60);
-/// How often last known pages are read again, so that what other replicas deleted goes.
+/// Interval at which stale pages are read again, which removes what other replicas deleted.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
-/// How many of them at a time, those first that were read the longest ago.
+/// Number of pages per recheck, the oldest first.
 const RECHECKED_AT_ONCE: usize = 50;
 
-/// Something that readers look at.
+/// A page that readers can request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum View {
-    /// The listing.
+    /// A page of the list of all posts.
     Index(Place),
-    /// The posts of one author.
+    /// A page of one author's posts.
     Author(i64, Place),
-    /// One post.
+    /// A single post.
     Post(i64),
 }
 
-/// What there is to see.
+/// Content of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A page of the listing.
+    /// A page of the list of all posts.
     Index(Listing),
     /// A page of an author's posts.
     Author(User, Listing),
-    /// A post, and those next to it.
+    /// A post with its neighbours.
     Post(Box<Post>, Option<Post>, Option<Post>),
 }
 
 impl Content {
-    /// The size of its texts, in bytes.
+    /// Size of its texts, in bytes.
     #[must_use]
     pub fn weight(&self) -> usize {
         let text = |post: &Post| post.body.len() + post.title.len() + post.author.len() + 200;
@@ -75,7 +81,7 @@ impl Content {
         listed.iter().chain(single)
     }
 
-    /// Whether anything of this post is shown, were it only its title as a neighbour.
+    /// Whether the page shows anything of this post, including its title as a neighbour.
     fn mentions(&self, post: i64) -> bool {
         let neighbours = match self {
             Self::Index(_) | Self::Author(..) => [None, None],
@@ -85,15 +91,15 @@ impl Content {
     }
 }
 
-/// Content with the time of its reading, and the anonymous page that was made of it.
+/// Content with the time of its reading, and the anonymous page rendered from it.
 pub struct CachedPage {
-    /// What was read.
+    /// The content as read from the database.
     pub content: Content,
-    /// When it was last found to be so.
+    /// When it was last read or confirmed.
     seen: Mutex<SystemTime>,
-    /// The page, once somebody asked for it.
+    /// The rendered page, once it was requested.
     pub page: tokio::sync::OnceCell<EncodedPage>,
-    /// As what it was kept.
+    /// Weight under which the page was last inserted.
     weighed: AtomicUsize,
 }
 
@@ -103,12 +109,12 @@ impl CachedPage {
         Self { content, seen: Mutex::new(SystemTime::now()), page: tokio::sync::OnceCell::new(), weighed }
     }
 
-    /// What it takes by now, in bytes.
+    /// Current weight, in bytes.
     fn weight(&self) -> usize {
         self.content.weight() + self.page.get().map_or(0, EncodedPage::weight) + OVERHEAD
     }
 
-    /// How long ago this was last found to be so.
+    /// Time since the content was last read or confirmed.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.seen.lock().elapsed().unwrap_or_default()
@@ -119,18 +125,20 @@ impl CachedPage {
     }
 }
 
-/// Why there is nothing to show.
+/// Why a page has no content.
 #[derive(Clone, Debug)]
 pub enum Missing {
-    /// No such post or author.
+    /// The post or author doesn't exist.
     Nothing,
-    /// The database says so.
+    /// The query failed.
     Failed(Arc<store::Error>),
 }
 
-/// The pages that are kept.
+/// Fresh and stale pages.
 pub struct PageCache {
-    /// By the number of writes at this replica before they were read, so that no read from before a write is shown after it.
+    /// Fresh pages, keyed by the number of writes at this replica before they were read.
+    ///
+    /// A page that was read before a write is therefore never shown after it.
     fresh: future::Cache<(u64, View), Arc<CachedPage>>,
     last: sync::Cache<View, Arc<CachedPage>>,
     away_since: Mutex<Option<Instant>>,
@@ -154,8 +162,9 @@ impl Default for PageCache {
     }
 }
 
-/// A write that is under way. At its end, whatever that is, what was read before is forgotten: the answer may be lost, or
-/// the client gone, and the write done all the same.
+/// A write in progress; dropping it invalidates what was read before.
+///
+/// That holds however the write ends. The answer may be lost or the client gone although the write was done.
 pub struct Writing<'a> {
     page_cache: &'a PageCache,
     post: Option<i64>,
@@ -168,14 +177,14 @@ impl Drop for Writing<'_> {
 }
 
 impl PageCache {
-    /// What was read at most a second ago. Many who ask at once cost one query.
+    /// Returns content at most a second old. Concurrent readers share one query.
     pub async fn get_or_fetch(&self, database: &Database, view: &View) -> Result<Arc<CachedPage>, Missing> {
         let key = (self.writes.load(Ordering::SeqCst), view.clone());
         let read = self.fresh.try_get_with(key, self.fetch(database, view)).await;
         read.map_err(|missing| Missing::clone(&missing))
     }
 
-    /// What there is now.
+    /// Reads the current content.
     pub async fn fetch(&self, database: &Database, view: &View) -> Result<Arc<CachedPage>, Missing> {
         let writes = self.writes.load(Ordering::SeqCst);
         match read(database, view).await {
@@ -193,25 +202,25 @@ impl PageCache {
         }
     }
 
-    /// What was there when the database last answered, if that is not too long ago.
+    /// Returns the last content that was read, if it isn't too old.
     #[must_use]
     pub fn get_stale(&self, view: &View) -> Option<Arc<CachedPage>> {
         self.last.get(view).filter(|known| known.age() <= LAST_KNOWN_FOR)
     }
 
-    /// Whether the database was found to be away a moment ago.
+    /// Whether the database was found unavailable less than a second ago.
     #[must_use]
     pub fn is_tripped(&self) -> bool {
         self.away().is_some_and(|since| since.elapsed() < AWAY)
     }
 
-    /// A write at this replica begins: a new post, or a change of this one.
+    /// Registers a write at this replica: a new post, or a change of this one.
     #[must_use]
     pub fn write(&self, post: Option<i64>) -> Writing<'_> {
         Writing { page_cache: self, post }
     }
 
-    /// What was read before isn't shown any more: not as fresh, and of this post not as last known either.
+    /// Drops all fresh pages, and the stale pages that mention this post.
     fn invalidate(&self, post: Option<i64>) {
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.fresh.invalidate_all();
@@ -223,7 +232,7 @@ impl PageCache {
         }
     }
 
-    /// Reads last known pages again, for ever.
+    /// Rechecks stale pages at an interval, without end.
     pub async fn recheck_regularly(&self, database: &Database) {
         let mut ticks = tokio::time::interval(RECHECK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -233,7 +242,9 @@ impl PageCache {
         }
     }
 
-    /// Reads last known pages again that were not requested for that long. Without the database it changes nothing.
+    /// Reads the stale pages again that were not requested for this long.
+    ///
+    /// While the database is unavailable nothing changes.
     pub async fn recheck(&self, database: &Database, unread_for: Duration) {
         let mut due: Vec<(Duration, View)> = self
             .last
@@ -249,7 +260,7 @@ impl PageCache {
         }
     }
 
-    /// Notes that a kept page has grown by forms that were made of it.
+    /// Updates the weight of a page that has grown by rendered forms.
     pub fn weigh_again(&self, view: &View, known: &Arc<CachedPage>) {
         let weight = known.weight();
         if known.weighed.swap(weight, Ordering::Relaxed) == weight {
@@ -260,15 +271,16 @@ impl PageCache {
         }
     }
 
-    /// What is kept, in bytes.
+    /// Weight of all cached pages, in bytes.
     #[must_use]
     pub fn weight(&self) -> u64 {
         self.last.run_pending_tasks();
         self.last.weighted_size()
     }
 
-    /// Content that hasn't changed keeps the page that was made of it. What was read before a write of this replica's may
-    /// hold what that write removed, so it isn't kept.
+    /// Inserts the content as a stale page; unchanged content keeps its rendered page.
+    ///
+    /// Content that was read before a write at this replica isn't kept, since it may hold what that write removed.
     fn keep(&self, view: &View, content: Content, writes: u64) -> Arc<CachedPage> {
         *self.away() = None;
         if let Some(known) = self.last.get(view).filter(|known| known.content == content) {

@@ -1,4 +1,4 @@
-//! `blog-app check-config`: what the settings mean, and whether that works.
+//! `blog-app check-config`: prints what the settings mean, and checks whether they work.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::security::session_keys::KeySource;
 use crate::store::schema::{self, Inspection};
 
 const ROTATING: &str =
-    "a new one is being introduced, by `blog-app migrate`; the previous one is tried where it is refused";
+    "a new one is being introduced by `blog-app migrate`; where it is refused, the previous one is used";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Prints one line for each thing that was looked at; fails if one of them doesn't work.
+/// Prints one line per check; fails if one of them fails.
 pub async fn run(args: &ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let mut failed = 0;
     let mut tell = |what: &str, outcome: Result<String, String>| match outcome {
@@ -46,7 +46,7 @@ pub async fn run(args: &ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As one writes it on the command line.
+/// The value as it is written on the command line.
 fn word(value: &impl ValueEnum) -> String {
     value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
@@ -70,9 +70,9 @@ fn key(args: &ServeArgs, target: &Target, env: Env<'_>) -> Result<String, String
     let text = match &source {
         KeySource::Files { current, .. } => format!("in {}", current.display()),
         KeySource::Phrase(_) => "from FLASK_APP_SECRET_KEY".to_owned(),
-        // Looking must not make it.
+        // Checking must not create the key.
         KeySource::Beside(path) => {
-            return Ok(format!("beside the database in {}, made when it is missing", path.display()));
+            return Ok(format!("beside the database in {}, created if it is missing", path.display()));
         }
     };
     source.load().map(|_| text).map_err(|error| chain(&error))
@@ -82,7 +82,7 @@ async fn schema_of(config: &DatabaseConfig) -> Result<String, String> {
     if let Target::Sqlite(file) = &config.target
         && !file.exists()
     {
-        return Ok("will be made at the first start".to_owned());
+        return Ok("will be created at the first start".to_owned());
     }
     let database = Database::lazy(config);
     let found = timeout(PATIENCE, schema::inspect(&database)).await;
@@ -91,7 +91,7 @@ async fn schema_of(config: &DatabaseConfig) -> Result<String, String> {
         Err(_) => Err(format!("the database did not answer within {} s", PATIENCE.as_secs())),
         Ok(Err(error)) => Err(chain(&error)),
         Ok(Ok(Inspection { schema, problem: None, .. })) => Ok(format!("version {}", schema.version)),
-        // An embedded database is migrated by `serve` itself.
+        // `serve` itself migrates an embedded database.
         Ok(Ok(Inspection { schema, is_migratable: true, .. }))
             if matches!(config.target, Target::Sqlite(_)) =>
         {

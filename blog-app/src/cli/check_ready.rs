@@ -9,24 +9,24 @@ use tokio::time::timeout;
 
 use crate::cli::commands::CheckReadyArgs;
 
-/// Docker itself waits longer.
+/// Timeout of the request; Docker's own is longer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// More of an answer is never read.
+/// Bytes of a response that are read at most.
 const LONGEST: u64 = 8 << 10;
 
-/// What a server answered.
+/// A server's response.
 pub(super) struct Answer {
-    /// As it is written, for example `200`; empty if that wasn't HTTP.
+    /// The status code as text, for example `200`; empty if the response wasn't HTTP.
     pub status: String,
-    /// Its beginning at least.
+    /// The beginning of the body at least.
     pub body: String,
 }
 
-/// Succeeds if the blog on this machine is ready, and says why if it isn't.
+/// Succeeds if the local blog is ready, else reports why it isn't.
 pub async fn run(args: &CheckReadyArgs) -> anyhow::Result<()> {
     let asked = timeout(PATIENCE, ask(&args.address, "/readyz")).await;
     let asked = asked.unwrap_or_else(|_| bail!("no answer within {} s", PATIENCE.as_secs()));
-    let answer = asked.with_context(|| format!("failed to ask {} whether it is ready", args.address))?;
+    let answer = asked.with_context(|| format!("failed to query {} for readiness", args.address))?;
     if answer.status != "200" {
         bail!("not ready: {}", answer.body.trim());
     }
@@ -34,7 +34,7 @@ pub async fn run(args: &CheckReadyArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One request in plain HTTP.
+/// Sends one request in plain HTTP.
 pub(super) async fn ask(address: &str, path: &str) -> anyhow::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

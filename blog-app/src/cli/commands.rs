@@ -1,4 +1,4 @@
-//! The command line. What is typed is kept as it is here; `config` gives it a meaning.
+//! The command line, as it is typed; `config` interprets it.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,10 +27,10 @@ Exit codes: 0 done, 1 failed, 2 wrong usage.";
 #[derive(Debug, Parser)]
 #[command(name = "blog-app", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do; `serve` if nothing is said.
+    /// The command; `serve` if none is given.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Settings of `serve`, for when it isn't named.
+    /// Settings of `serve`, used if no command is given.
     #[command(flatten)]
     pub serve: ServeArgs,
 }
@@ -40,23 +40,23 @@ pub struct Cli {
 pub enum Command {
     /// Serve the blog.
     Serve(Box<ServeArgs>),
-    /// Bring the database's schema to this program's version, and introduce a new password; waits for the database.
+    /// Migrate the database's schema to this version and introduce a new password; waits for the database.
     Migrate(Box<MigrateArgs>),
-    /// Make the current password the only one that MySQL takes; the operator runs this after a rotation.
+    /// Discard the previous password in MySQL; the operator runs this after a rotation.
     DiscardPreviousPassword(Box<DiscardArgs>),
-    /// Take over a Flaskr database (SQLite), or what `export` wrote.
+    /// Import a Flaskr database (SQLite) or a file written by `export`.
     Import(ImportArgs),
     /// Write everything as JSON lines, for `import` to read.
     Export(ExportArgs),
-    /// Make, list and change users.
+    /// Create, list and change users.
     User(UserArgs),
-    /// Show what the settings of `serve` mean, and whether they work.
+    /// Show what the settings of `serve` mean and check whether they work.
     CheckConfig(Box<ServeArgs>),
-    /// Ask a running blog whether it is ready; exits with 1 and the reason if not. The image's health check uses it.
+    /// Check whether a running blog is ready; exits with 1 and the reason if not. The image's health check uses it.
     CheckReady(CheckReadyArgs),
     /// Print a completion script.
     Completions {
-        /// For which shell.
+        /// The shell.
         shell: Shell,
     },
 }
@@ -67,7 +67,7 @@ pub enum Command {
   blog-app check-ready
   blog-app check-ready 127.0.0.1:9091")]
 pub struct CheckReadyArgs {
-    /// Host and port of its /readyz.
+    /// Host and port of the admin listener that serves /readyz.
     #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
     pub address: String,
 }
@@ -75,15 +75,15 @@ pub struct CheckReadyArgs {
 /// Settings of `import`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  blog-app import --dry-run instance/flaskr.sqlite     look what it would do
+  blog-app import --dry-run instance/flaskr.sqlite     report what would be imported
   blog-app import instance/flaskr.sqlite               users keep their passwords, posts their ids
   blog-app import backup.jsonl
 
-Nothing is imported if anything is in the way; what is there already is left as it is.")]
+Nothing is imported if a row conflicts; rows that exist already are left unchanged.")]
 pub struct ImportArgs {
-    /// A Flaskr database, or an export.
+    /// A Flaskr database or an export.
     pub file: PathBuf,
-    /// Say what would be done, and do nothing.
+    /// Report what would be imported, without writing anything.
     #[arg(long)]
     pub dry_run: bool,
     /// The database to import into.
@@ -99,7 +99,7 @@ pub struct ImportArgs {
 
 The file holds the hashes of all passwords: keep it as safe as the database.")]
 pub struct ExportArgs {
-    /// The file to write, which must not exist yet; standard output if none is named.
+    /// The file to write, which must not exist yet [default: standard output].
     pub file: Option<PathBuf>,
     /// The database to export.
     #[command(flatten)]
@@ -109,8 +109,8 @@ pub struct ExportArgs {
 /// Settings of `user`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "Examples:
-  blog-app user add ada                 asks for the password
-  blog-app user add ada < password.txt  or reads it from standard input
+  blog-app user add ada                 prompts for the password
+  blog-app user add ada < password.txt  reads it from standard input
   blog-app user list
   blog-app user disable mallory")]
 pub struct UserArgs {
@@ -122,27 +122,27 @@ pub struct UserArgs {
     pub database: DatabaseArgs,
 }
 
-/// What can be done with users.
+/// Subcommands of `user`.
 #[derive(Clone, Debug, Subcommand)]
 pub enum UserCommand {
-    /// Make a user; the password is asked for, or read from standard input.
+    /// Create a user; the password is read from a prompt or from standard input.
     Add {
         /// The name.
         name: String,
     },
     /// List all users.
     List,
-    /// Give a user another password, which ends all sessions.
+    /// Change a user's password, which ends all of the user's sessions.
     SetPassword {
         /// The name.
         name: String,
     },
-    /// Keep a user from logging in; posts stay.
+    /// Prevent a user from logging in; the posts stay.
     Disable {
         /// The name.
         name: String,
     },
-    /// Let a disabled user log in again, with the old password.
+    /// Allow a disabled user to log in again, with the old password.
     Enable {
         /// The name.
         name: String,
@@ -155,10 +155,10 @@ pub struct MigrateArgs {
     /// How long to wait for the database.
     #[arg(long, env = "BLOG_MIGRATE_TIMEOUT", default_value = "5m", value_parser = duration, value_name = "DURATION")]
     pub timeout: Duration,
-    /// How long to wait while the database's host isn't known or refuses the connection [default: as long as --timeout].
+    /// How long to wait while the host is unknown or refuses the connection [default: as long as --timeout].
     #[arg(long, env = "BLOG_MIGRATE_PATIENCE", value_parser = duration, value_name = "DURATION")]
     pub patience: Option<Duration>,
-    /// File that takes the schema's version at the end, or why there is none, if it exists; Kubernetes mounts it into containers.
+    /// File for the schema's version or the reason of a failure, written only if it exists; Kubernetes mounts it into containers.
     #[arg(long, env = "BLOG_TERMINATION_LOG", default_value = "/dev/termination-log", value_name = "FILE")]
     pub termination_log: PathBuf,
     /// The database.
@@ -173,8 +173,8 @@ pub struct MigrateArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "A password is changed in three steps:
   1. The new one is written to BLOG_DATABASE_PASSWORD_FILE, the old one to BLOG_DATABASE_PREVIOUS_PASSWORD_FILE.
-  2. blog-app migrate makes the new one the account's and keeps the old one valid.
-  3. When every replica has the new one, blog-app discard-previous-password ends the old one.
+  2. blog-app migrate sets the new password of the account; the old one stays valid.
+  3. When every replica has the new one, blog-app discard-previous-password discards the old one.
 
 The account needs APPLICATION_PASSWORD_ADMIN on *.*. Run twice, this does nothing the second time; before step 2 it is refused.")]
 pub struct DiscardArgs {
@@ -186,7 +186,7 @@ pub struct DiscardArgs {
     pub log: LogArgs,
 }
 
-/// `90s`, `5m`, `1h`, or plain seconds.
+/// Parses `90s`, `5m`, `1h`, or plain seconds.
 fn duration(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
         Some(number) => (number, text.as_bytes().last().copied()),

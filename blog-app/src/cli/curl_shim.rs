@@ -1,7 +1,9 @@
-//! `curl` and `sh`, as far as a health check needs them: the original's Compose file asks its image's curl, and has to find one
-//! in ours. The image's links of these names lead to this program.
+//! A limited `curl` and `sh` for health checks.
 //!
-//! Only this machine itself is asked, and a line for the shell is one call of curl: nobody who gets in finds a tool here.
+//! The original's Compose file runs its image's curl, so this image must provide one. Links of these names in the image
+//! lead to this program.
+//!
+//! Only this machine is queried, and a shell line is one call of curl, so an intruder finds no tool here.
 
 use std::ffi::{OsStr, OsString};
 use std::net::IpAddr;
@@ -15,46 +17,46 @@ use tokio::time::timeout;
 
 use super::check_ready::ask;
 
-/// What curl's own exit codes are (curl's manual page).
+/// Exit codes of curl (see its manual page).
 mod codes {
     pub(super) const UNSUPPORTED: u8 = 1;
     pub(super) const NO_CONNECTION: u8 = 7;
     pub(super) const HTTP_ERROR: u8 = 22;
     pub(super) const TIMED_OUT: u8 = 28;
-    /// A shell's, for a command that isn't there.
+    /// A shell's code for a command that doesn't exist.
     pub(super) const NOT_FOUND: u8 = 127;
 }
 
-const NO_SHELL: &str = "sh: this image has no shell; what is here answers health checks such as `curl --fail \
-http://localhost:5000/hello || exit 1`. To look around in a running pod: kubectl debug -it POD --image=busybox --target=blog";
+const NO_SHELL: &str = "sh: this image has no shell; it only runs health checks such as `curl --fail \
+http://localhost:5000/hello || exit 1`. To inspect a running pod: kubectl debug -it POD --image=busybox --target=blog";
 
-/// Asks the blog on this machine, as curl would. For health checks only.
+/// Query the blog on this machine, as curl would. For health checks only.
 #[derive(Debug, Parser)]
 #[command(name = "curl", disable_version_flag = true)]
 struct Request {
-    /// Fail if the answer is an error.
+    /// Fail if the response is an error.
     #[arg(short, long)]
     fail: bool,
-    /// Don't print why it failed.
+    /// Don't print errors.
     #[arg(short, long)]
     silent: bool,
-    /// Print why it failed all the same.
+    /// Print errors in spite of --silent.
     #[arg(short = 'S', long)]
     show_error: bool,
-    /// Taken and without effect: the blog's answers to a health check lead nowhere else.
+    /// Accepted without effect: the blog doesn't redirect health checks.
     #[arg(short = 'L', long)]
     location: bool,
-    /// Don't print the answer; only /dev/null can be written to.
+    /// Don't print the response; only /dev/null can be written to.
     #[arg(short, long, value_name = "FILE", value_parser = ["/dev/null"])]
     output: Option<String>,
-    /// How long to wait in all, in seconds.
+    /// Timeout of the whole request, in seconds.
     #[arg(short, long, default_value = "3", value_name = "SECONDS")]
     max_time: f32,
     /// Address on this machine, for example http://localhost:5000/hello.
     url: String,
 }
 
-/// Under which name, other than its own, the program was started.
+/// The foreign name under which the program was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// `curl …`
@@ -64,7 +66,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// By the last part of the program's path; nothing for its own name.
+    /// Selects by the last component of the program's path; `None` for the program's own name.
     #[must_use]
     pub fn named(program: &OsStr) -> Option<Self> {
         match Path::new(program).file_name()?.to_str()? {
@@ -74,7 +76,7 @@ impl Tool {
         }
     }
 
-    /// Asks, and ends as the real one would.
+    /// Runs the request and exits as the real program would.
     pub async fn run(self, arguments: impl Iterator<Item = OsString>) -> ExitCode {
         let arguments: Vec<String> =
             arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
@@ -98,12 +100,12 @@ impl Tool {
 #[derive(Debug, PartialEq, Eq)]
 struct Line {
     words: Vec<String>,
-    /// With which code to end if it fails.
+    /// Exit code in case of failure, from `|| exit CODE`.
     otherwise: Option<u8>,
 }
 
 impl Line {
-    /// `curl WORDS`, with `|| exit CODE` or without; nothing for all else that a shell could do.
+    /// Parses `curl WORDS` with or without `|| exit CODE`; `None` for any other shell line.
     fn parse(line: &str) -> Option<Self> {
         let (call, otherwise) = match line.split_once("||") {
             Some((call, end)) => (call, Some(end.trim().strip_prefix("exit ")?.trim().parse().ok()?)),
@@ -151,17 +153,17 @@ async fn asked(request: &Request) -> Result<String, (u8, String)> {
     let answer = timeout(patience, ask(&address, &path))
         .await
         .map_err(|_| (codes::TIMED_OUT, format!("no answer from {address} within {} s", request.max_time)))?
-        .map_err(|error| (codes::NO_CONNECTION, format!("failed to ask {address}: {error}")))?;
+        .map_err(|error| (codes::NO_CONNECTION, format!("failed to query {address}: {error}")))?;
     match answer.status.parse::<u16>() {
         Ok(status) if status >= 400 && request.fail => {
-            Err((codes::HTTP_ERROR, format!("the answer of {} is {status}", request.url)))
+            Err((codes::HTTP_ERROR, format!("{} returned {status}", request.url)))
         }
         Ok(_) => Ok(answer.body),
         Err(_) => Err((codes::UNSUPPORTED, format!("{} doesn't answer in HTTP", request.url))),
     }
 }
 
-/// Host with port, and what is asked of it.
+/// Returns host with port, and the path, of a URL on this machine.
 fn on_this_machine(url: &str) -> Result<(String, String), String> {
     let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = whole.parse().map_err(|error| format!("{url}: {error}"))?;
@@ -170,7 +172,7 @@ fn on_this_machine(url: &str) -> Result<(String, String), String> {
     };
     let bare = host.trim_matches(['[', ']']);
     if bare != "localhost" && !bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()) {
-        return Err(format!("{host} isn't this machine, and this curl asks no other"));
+        return Err(format!("{host} isn't this machine, and this curl queries no other"));
     }
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     Ok((format!("{host}:{}", uri.port_u16().unwrap_or(80)), path.to_owned()))

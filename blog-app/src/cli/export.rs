@@ -1,4 +1,4 @@
-//! `blog-app export`: everything as JSON lines.
+//! `blog-app export`: writes everything as JSON lines.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -17,19 +17,19 @@ use crate::store::import_export::{self, Record};
 /// Version of the format.
 pub const FORMAT: u32 = 1;
 
-/// The first line.
+/// First line of an export.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Header {
-    /// The format's version.
+    /// Version of the format.
     pub flaskblog_export: u32,
 }
 
-/// The last line: without it the file is not whole.
+/// Counts in the last line; without it the file is incomplete.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trailer {
-    /// How many users came before.
+    /// Number of users before this line.
     pub users: usize,
-    /// How many posts.
+    /// Number of posts before this line.
     pub posts: usize,
 }
 
@@ -39,21 +39,21 @@ impl std::fmt::Display for Trailer {
     }
 }
 
-/// The last line as it is written.
+/// Last line of an export.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct End {
-    /// The numbers.
+    /// The counts.
     pub end: Trailer,
 }
 
-/// Writes the file, or to standard output.
+/// Writes the export to the file or to standard output.
 pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let database = open(&args.database).await?;
     let mut out = output(args.file.as_deref())?;
     let mut progress = Progress::new("exported");
     line(&mut out, &Header { flaskblog_export: FORMAT })?;
     let (mut users, mut posts, mut after) = (0, 0, import_export::BEFORE_ALL);
-    // Noted before the users are read, so that no post comes without its author, who may register meanwhile.
+    // Read before the users: a user may register meanwhile, and no post may come without its author.
     let last_post = import_export::last_post(&database).await?;
     loop {
         let batch = import_export::users_after(&database, after).await?;
@@ -84,8 +84,9 @@ pub async fn run(args: &ExportArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// JSON may hold any character above U+001F as it is. Those that a terminal acts on are escaped too, since an export can go
-/// to one.
+/// Escapes characters that terminals act on, since an export can go to one.
+///
+/// JSON itself may hold any character above U+001F unescaped.
 struct TerminalSafe;
 
 impl Formatter for TerminalSafe {
@@ -98,7 +99,7 @@ impl Formatter for TerminalSafe {
         while let Some(at) = rest.find(is_forbidden) {
             out.write_all(&rest.as_bytes()[..at])?;
             let mut left = rest[at..].chars();
-            // All of them are in the first plane, so that one escape is enough.
+            // All of them are in the basic plane, so one escape is enough.
             write!(out, "\\u{:04x}", left.next().map_or(0, u32::from))?;
             rest = left.as_str();
         }
@@ -106,7 +107,7 @@ impl Formatter for TerminalSafe {
     }
 }
 
-/// A file that is there already is not overwritten: it may be the only copy of something.
+/// Opens the output; an existing file may be the only copy of data, so it is never overwritten.
 fn output(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
     match file.filter(|file| file.as_os_str() != "-") {
         None => Ok(Box::new(BufWriter::new(std::io::stdout().lock()))),

@@ -1,7 +1,7 @@
-//! `blog-app import`: takes over a Flaskr database, or an export, with all ids, so that addresses stay.
+//! `blog-app import`: imports a Flaskr database or an export with all ids, so that addresses stay valid.
 //!
-//! First everything is looked at, and nothing is written if anything is in the way; then all of it is written in one
-//! transaction. So an import can be repeated: what is there already is left as it is.
+//! First it checks every row, and writes nothing if one conflicts. Then it writes all rows in one transaction.
+//! An import can be repeated: rows that exist already are left unchanged.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,12 +19,12 @@ use crate::html::forms::NAME_LIMIT;
 use crate::store::import_export::{self, PostRow, Record, UserRow};
 use crate::store::page_cursor;
 
-/// MySQL's `MEDIUMTEXT`, in bytes.
+/// Largest text of a post (MySQL's `MEDIUMTEXT`), in bytes.
 const LONGEST_BODY: usize = 16 * 1024 * 1024 - 1;
-/// Problems that are listed; the rest is counted.
+/// Number of problems that are listed; further ones are counted.
 const LISTED: usize = 20;
 
-/// What a look at the source found.
+/// Result of checking the source.
 #[derive(Debug, Default)]
 struct Findings {
     new_users: usize,
@@ -32,7 +32,7 @@ struct Findings {
     present: HashSet<(bool, i64)>,
     orphans: HashSet<i64>,
     authors: HashSet<i64>,
-    /// Rows with characters that are left out.
+    /// Rows from which characters are removed.
     cleaned: usize,
     problems: usize,
     listed: Vec<String>,
@@ -56,9 +56,9 @@ impl Findings {
     }
 }
 
-/// Imports the file, or says what importing it would do.
+/// Imports the file, or reports what an import would do.
 pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
-    // A file that can't be read must not leave a new database behind.
+    // An unreadable source must not leave a new database behind.
     drop(Source::open(&args.file)?);
     let database = open_to_fill(&args.database, args.dry_run).await?;
     let findings = look(&database, &args.file).await?;
@@ -96,7 +96,7 @@ pub async fn run(args: &ImportArgs) -> anyhow::Result<()> {
 
 async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
     let (mut source, mut findings) = (Source::open(file)?, Findings::default());
-    let (mut progress, mut seen) = (Progress::new("looked at"), 0);
+    let (mut progress, mut seen) = (Progress::new("checked"), 0);
     loop {
         let batch = source.batch().await?;
         if batch.is_empty() {
@@ -115,7 +115,7 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
     }
 }
 
-/// The row without characters that no page or feed can carry, and whether it had any.
+/// Removes characters that no page or feed can carry; returns whether there were any.
 fn cleaned(record: Record) -> (Record, bool) {
     let clean = |text: &str| without_forbidden(text).into_owned();
     let clean = match &record {
@@ -131,7 +131,7 @@ fn clean_post(post: &PostRow) -> PostRow {
     PostRow { title: clean(&post.title), body: clean(&post.body), ..post.clone() }
 }
 
-/// Why a row of this id can't be taken: an address names a post by digits, and MySQL's ids have four bytes.
+/// Why the id can't be imported: addresses hold digits only, and MySQL's ids have four bytes.
 fn id_problem(database: &Database, id: i64) -> Option<&'static str> {
     if id < 1 {
         return Some("its id is not positive");
@@ -200,7 +200,7 @@ async fn write(database: &Database, file: &Path, findings: &Findings) -> anyhow:
             batch.retain(|record| findings.is_wanted(record));
             let batch = batch.into_iter().map(|record| cleaned(record).0).collect();
             let sent = sender.send((!at_end).then_some(batch)).await;
-            // If there is nobody to send to, the writer has failed and says why itself.
+            // If the channel is closed, the writer has failed and reports the reason itself.
             if at_end || sent.is_err() {
                 return anyhow::Ok(());
             }

@@ -1,4 +1,4 @@
-//! Where an import comes from: a Flaskr database on SQLite, or an export.
+//! Source of an import: a Flaskr database on SQLite, or an export.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -10,28 +10,28 @@ use super::export::{End, FORMAT, Header, Trailer};
 use crate::db::Database;
 use crate::store::import_export::{self, BATCH, Record};
 
-/// No row is longer than this, in bytes of JSON.
+/// Longest line that is read, in bytes of JSON.
 const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// Rows in batches, users first.
+/// Reads rows in batches, users first.
 pub enum Source {
-    /// An export.
+    /// Lines of an export.
     Lines(Lines),
-    /// A database, and the ids that were read last.
+    /// A database, and the position of the next batch.
     Tables(Database, Position),
 }
 
-/// How far a database was read.
+/// Position in a database.
 #[derive(Clone, Copy)]
 pub enum Position {
-    /// Users after this id come next.
+    /// After the user with this id.
     Users(i64),
-    /// Posts after this id come next.
+    /// After the post with this id.
     Posts(i64),
 }
 
-/// The lines of an export.
+/// Reader of an export.
 pub struct Lines {
     reader: BufReader<File>,
     number: usize,
@@ -40,7 +40,7 @@ pub struct Lines {
 }
 
 impl Source {
-    /// Finds out what the file is.
+    /// Opens the file and detects its kind.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let describe = || format!("failed to read {}", path.display());
         let mut file = File::open(path).with_context(describe)?;
@@ -66,7 +66,7 @@ impl Source {
         Ok(Self::Lines(lines))
     }
 
-    /// The next rows; none at the end.
+    /// Reads the next rows; none at the end.
     pub async fn batch(&mut self) -> anyhow::Result<Vec<Record>> {
         match self {
             Self::Lines(lines) => lines.batch(),

@@ -1,4 +1,4 @@
-//! `blog-app migrate`, of a database that may not be there yet.
+//! `blog-app migrate`: migrates a database that may not be reachable yet.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -19,8 +19,9 @@ use crate::store::mysql_account;
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// How long a server that answers may refuse us: an account may be on its way, but whoever has to mend it learns of it only
-/// when we end.
+/// How long a reachable server may refuse the account.
+///
+/// The account may be about to be created, but a wrong setting becomes visible only when this program ends.
 const REFUSAL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What can fail.
@@ -40,7 +41,7 @@ impl Error {
         }
     }
 
-    /// Whether the server is there and doesn't want us.
+    /// Whether the server is reachable and refuses the account.
     fn is_refused(&self) -> bool {
         match self {
             Self::Password(mysql_account::Error::BothRefused) => true,
@@ -50,7 +51,7 @@ impl Error {
         }
     }
 
-    /// Whether nothing answers at the address of the settings.
+    /// Whether nothing listens at the configured address.
     fn is_nobody_there(&self) -> bool {
         match self {
             Self::Password(mysql_account::Error::Store(error))
@@ -69,7 +70,7 @@ impl Error {
         }
     }
 
-    /// What somebody can do about it.
+    /// What the administrator can check.
     fn advice(&self, waited: Duration) -> String {
         let seconds = waited.as_secs();
         if self.is_refused() {
@@ -79,35 +80,35 @@ impl Error {
         }
         if self.is_nobody_there() {
             return format!(
-                "gave up on the database after {seconds} s without anybody at its address; check host and port"
+                "gave up on the database after {seconds} s without a server at its address; check host and port"
             );
         }
         format!("gave up on the database after {seconds} s")
     }
 }
 
-/// What keeps the database from us.
+/// Why the database can't be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// It doesn't want us.
+    /// The server refuses the account.
     Refused,
-    /// Its host isn't known, or nothing listens there.
+    /// The host is unknown, or nothing listens there.
     NobodyThere,
-    /// Something else that may pass.
+    /// Another error that may be temporary.
     Away,
 }
 
-/// How long the database is waited for.
+/// Time limits for waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// From the start.
+    /// Limit of the whole wait.
     pub limit: Duration,
-    /// While nothing answers at its address; as long as the limit if it isn't set.
+    /// Limit while nothing listens at the address; the whole limit if unset.
     pub nobody_there: Option<Duration>,
 }
 
 impl Patience {
-    /// How long an error of this kind may last.
+    /// The limit for errors of this kind.
     fn with(&self, kind: Kind) -> Duration {
         let longest = match kind {
             Kind::Refused => Some(REFUSAL_PATIENCE),
@@ -118,10 +119,12 @@ impl Patience {
     }
 }
 
-/// With a file: two that start at once on a new one get in each other's way for a moment.
+/// Limit for SQLite: two processes that start on a new file block each other briefly.
 pub const SQLITE_PATIENCE: Patience = Patience { limit: Duration::from_secs(5), nobody_there: None };
 
-/// As process 1 of an init container, a signal ends us only if we listen for it.
+/// Runs the migration.
+///
+/// As process 1 of an init container the program ends on a signal only if it handles it.
 pub async fn run(args: &MigrateArgs) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     let outcome = tokio::select! {
@@ -149,7 +152,9 @@ async fn migrate_database(args: &MigrateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Migrates as soon as the database answers, with a new password if there is one, and gives up after this time.
+/// Migrates once the database answers, and changes the password if a new one exists.
+///
+/// Gives up after the limits of `patience`.
 pub async fn migrate_with_retry(database: &Database, patience: Patience) -> anyhow::Result<Outcome> {
     let started = Instant::now();
     let mut lasting: Option<(Kind, Instant)> = None;
@@ -179,9 +184,7 @@ async fn attempt(database: &Database) -> Result<Outcome, Error> {
     if let Database::MySql(server) = database
         && mysql_account::rotate(server).await?
     {
-        tracing::info!(
-            "the server takes the new password; it goes on taking the one before until that is discarded"
-        );
+        tracing::info!("set the new password; the previous one stays valid until discarded");
     }
     let mut tell = |step: Step| {
         tracing::info!(migration = step.migration, statement = step.statement, "applied");
@@ -190,8 +193,9 @@ async fn attempt(database: &Database) -> Result<Outcome, Error> {
     Ok(migrate::migrate(database, &mut tell).await?)
 }
 
-/// The operator learns the schema's version, or why there is none, from the container's termination message. The file exists
-/// only in a pod.
+/// Writes the container's termination message: the schema's version, or the error.
+///
+/// The operator reads it. The file exists only in a pod.
 fn leave_last_words(path: &Path, words: &str) {
     if !path.is_file() {
         return;

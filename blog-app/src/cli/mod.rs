@@ -1,4 +1,4 @@
-//! From the command line to an exit code.
+//! Commands: from the command line to an exit code.
 
 pub(crate) mod check_config;
 mod check_ready;
@@ -22,7 +22,7 @@ use self::commands::{Cli, Command};
 use crate::config::{LogArgs, process_env};
 use crate::telemetry::logging;
 
-/// Does what the command line says.
+/// Runs the command.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         None => {
@@ -53,7 +53,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Logs are for the commands of containers; the others print.
+/// Starts the log for commands that run in containers; the others print.
 fn start_log(args: &LogArgs) -> anyhow::Result<()> {
     logging::init(&args.filter, args.format).map_err(Into::into)
 }

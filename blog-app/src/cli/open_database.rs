@@ -1,4 +1,4 @@
-//! What the owner of a blog does at a command line: users, moving in and out, a look at the settings.
+//! Opens the database for commands of the administrator: users, import, export.
 
 use anyhow::{Context, bail};
 
@@ -7,14 +7,14 @@ use crate::config::{DatabaseArgs, DatabaseConfig, Target, process_env};
 use crate::db::Database;
 use crate::store::schema;
 
-/// The database of the settings, found to be there and to have a schema.
+/// Opens the configured database; fails if it doesn't exist or has no schema.
 pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Database> {
     let config = DatabaseConfig::resolve(args, &process_env)?;
     if let Target::Sqlite(file) = &config.target
         && !file.exists()
     {
         bail!(
-            "there is no database in {}: start the blog there once, or run `blog-app migrate`",
+            "no database exists in {}: start the blog there once, or run `blog-app migrate`",
             file.display()
         );
     }
@@ -26,8 +26,9 @@ pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Database> {
     Ok(database)
 }
 
-/// The database of the settings, to be filled. A file is brought to this program's schema first, as `serve` does it; for a
-/// trial it is only looked at, and one that isn't there is taken as empty.
+/// Opens the configured database for writing an import.
+///
+/// A file is migrated first, as `serve` does. A trial only reads it, and treats a missing file as empty.
 pub async fn open_to_fill(args: &DatabaseArgs, is_trial: bool) -> anyhow::Result<Database> {
     let config = DatabaseConfig::resolve(args, &process_env)?;
     let Target::Sqlite(file) = &config.target else { return open(args).await };
@@ -39,7 +40,7 @@ pub async fn open_to_fill(args: &DatabaseArgs, is_trial: bool) -> anyhow::Result
     let found = schema::inspect(&database).await.context("failed to open the database")?;
     match found.problem {
         Some(problem) if !found.is_migratable => bail!(problem),
-        // It has no rows yet, so that another empty one is as good.
+        // It has no rows yet, so an empty database in memory is equivalent.
         Some(_) if is_trial => {
             let empty = Database::in_memory();
             migrate_with_retry(&empty, SQLITE_PATIENCE).await?;

@@ -1,8 +1,8 @@
-//! The progress of long commands, on standard error.
+//! Progress of long commands, on standard error.
 
 use std::time::Instant;
 
-/// Tells on standard error how far long work is, at most once a second.
+/// Prints the progress of long work to standard error, at most once a second.
 pub struct Progress {
     what: &'static str,
     started: Instant,
@@ -10,14 +10,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of this work.
+    /// Starts the progress of this work.
     #[must_use]
     pub fn new(what: &'static str) -> Self {
         let now = Instant::now();
         Self { what, started: now, told: now }
     }
 
-    /// So many are done.
+    /// Reports the number of finished items.
     pub fn at(&mut self, done: usize) {
         if self.told.elapsed().as_secs() >= 1 {
             self.told = Instant::now();

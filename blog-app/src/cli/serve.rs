@@ -1,4 +1,4 @@
-//! `blog-app serve`: from settings to a running blog, and to its orderly end.
+//! `blog-app serve`: from settings to a running blog, and to its orderly shutdown.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,16 +34,18 @@ use crate::store::schema::{self, Inspection};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 
-/// Logins and registrations that are hashed at the same time; more wait.
+/// Logins and registrations that are hashed at the same time; further ones wait.
 const MAX_PARALLEL_HASHES: usize = 2;
-/// How long the start waits to see the schema; a database that is away is found out by readiness later.
+/// How long startup waits for the schema check; readiness covers a database that is unavailable longer.
 const SCHEMA_CHECK: Duration = Duration::from_secs(2);
 
-/// Visitors who wait to be let in; the kernel's own limit is usually this as well.
+/// Backlog of connections to accept; usually also the kernel's limit.
 const QUEUE: u32 = 4096;
 
-/// Each hash takes 19 MiB, and a container without a CPU limit sees all the cores of its node: a burst of logins must
-/// not cost more memory than the container has.
+/// Number of parallel hashes, at most the number of cores.
+///
+/// Each hash takes 19 MiB, and a container without a CPU limit sees all cores of its node. A burst of logins must not
+/// cost more memory than the container has.
 fn parallel_hashes() -> usize {
     std::thread::available_parallelism().map_or(1, Into::into).min(MAX_PARALLEL_HASHES)
 }
@@ -57,7 +59,7 @@ fn site(args: &ServeArgs, env: Env<'_>) -> Site {
     }
 }
 
-/// Serves until a signal comes.
+/// Serves until a signal arrives.
 pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
     server::raise_nofile_limit();
@@ -100,17 +102,17 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     watching.abort();
     in_background.abort();
     traces.finish().await;
-    // Connections that hang must not hang the end.
+    // Connections that hang must not delay the exit.
     let _ = timeout(SCHEMA_CHECK, database.close()).await;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// With a long queue: a visitor who finds it full tries again only after a second.
+/// Listens with a long backlog: a client that finds it full retries only after a second.
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let listening = socket.and_then(|socket| {
-        // As the standard library does: a restart need not wait for the connections of the one before.
+        // As the standard library does: a restart needn't wait for the previous process's connections.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(QUEUE)
@@ -130,7 +132,7 @@ async fn serve_both(
     let (address, admin_address) = (pages.local_addr()?, admin.local_addr()?);
     let (phase, pages_phase) = watch::channel(Phase::Serving);
     let mut pages = tokio::spawn(server::serve(pages, router(app), pages_phase));
-    // The admin port is there to the end and then simply gone.
+    // The admin port serves until the process exits.
     let (_admin_phase, serving) = watch::channel(Phase::Serving);
     let admin = tokio::spawn(server::serve(admin, admin_router, serving));
     tracing::info!(%address, %admin_address, "serving");
@@ -141,7 +143,7 @@ async fn serve_both(
     };
     let drain = if ending == Ending::Now { Duration::ZERO } else { drain };
     readiness.drain();
-    // Nobody is left to be told if a task has ended already; so below.
+    // A send fails only if the tasks have ended already, which is harmless; the same holds below.
     let _ = phase.send(Phase::Draining);
     tracing::info!(seconds = drain.as_secs(), "shutting down: not ready any more, still serving");
     leave(drain, &phase, signals, pages).await.context("failed to finish the requests in flight")?;
@@ -149,8 +151,10 @@ async fn serve_both(
     Ok(())
 }
 
-/// An embedded database has nobody else to migrate it. On a server it is `blog-app migrate`'s job, which runs once and
-/// may have more rights; a schema that we can't serve is refused here and not found out by each visitor.
+/// Checks the schema, and migrates an embedded database.
+///
+/// On a server that is the job of `blog-app migrate`, which runs once and may have more permissions. An unusable schema
+/// is refused here instead of at each request.
 async fn check_schema(database: &Database) -> anyhow::Result<()> {
     if let Database::Sqlite(embedded) = database {
         let file = embedded.pool().connect_options().get_filename().to_owned();

@@ -1,7 +1,7 @@
-//! `blog-app user …`: users made, listed, disabled, given another password.
+//! `blog-app user …`: creates, lists and disables users, and changes passwords.
 //!
-//! A disabled user's hash begins with a mark that no hash has, as in `/etc/shadow`: no password fits it, every session ends,
-//! and enabling the user again gives the old password back. It works on the original's tables too.
+//! A disabled user's hash begins with a mark that no hash has, as in `/etc/shadow`. No password matches it, and every
+//! session ends. Enabling the user restores the old password. This works on the original's tables too.
 
 use std::io::{IsTerminal, Write};
 
@@ -17,10 +17,10 @@ use crate::security::password::Passwords;
 use crate::store::users::{self, Credentials};
 use crate::store::{self, import_export};
 
-/// Begins the hash of a disabled user.
+/// Prefix of a disabled user's hash.
 const DISABLED: char = '!';
 
-/// Does what the command says.
+/// Runs the subcommand.
 pub async fn run(args: &UserArgs) -> anyhow::Result<()> {
     let database = open(&args.database).await?;
     match &args.command {
@@ -79,7 +79,7 @@ async fn set_password(database: &Database, name: &str) -> anyhow::Result<()> {
     let hash = Passwords::new(1).hash(password).await?;
     let hash = if user.hash.starts_with(DISABLED) { format!("{DISABLED}{hash}") } else { hash };
     replace(database, &user, &hash).await?;
-    println!("changed the password of {name}; every session of theirs has ended");
+    println!("changed the password of {name}; all sessions of this user have ended");
     Ok(())
 }
 
@@ -95,17 +95,19 @@ async fn disable(database: &Database, name: &str, wanted: bool) -> anyhow::Resul
 }
 
 async fn find(database: &Database, name: &str) -> anyhow::Result<Credentials> {
-    users::find_by_name(database, name).await?.with_context(|| format!("there is no user {name}"))
+    users::find_by_name(database, name).await?.with_context(|| format!("user {name} doesn't exist"))
 }
 
 async fn replace(database: &Database, user: &Credentials, hash: &str) -> anyhow::Result<()> {
     if !users::replace_hash(database, user.user.id, &user.hash, hash).await? {
-        bail!("{} was changed by somebody else at the same time; try again", user.user.name);
+        bail!("{} was changed by another process at the same time; try again", user.user.name);
     }
     Ok(())
 }
 
-/// Twice from a terminal, unseen; once from anything else. Never from the command line, which everybody can see.
+/// Reads a password: twice from a terminal without echo, else once.
+///
+/// Never from the command line, which every user of the machine can see.
 fn read_password() -> anyhow::Result<String> {
     if !std::io::stdin().is_terminal() {
         let mut line = String::new();

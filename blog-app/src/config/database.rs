@@ -1,5 +1,6 @@
-//! The meaning of the settings: flags and `BLOG_…` variables first, then the Flask original's variables, then SQLite.
-//! No message here holds a secret.
+//! The database that the settings describe.
+//!
+//! Flags and `BLOG_…` variables come first, then the Flask original's variables, then SQLite. No message holds a secret.
 
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,10 @@ const DEFAULT_FILE: &str = "flaskr.sqlite";
 const MYSQL_PORT: u16 = 3306;
 const PREVIOUS: &str = "BLOG_DATABASE_PREVIOUS_PASSWORD_FILE";
 
-/// Where the data is.
+/// Location of the data.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A MySQL server. The options' `Debug` holds the password, so they are never printed.
+    /// A MySQL server. The options' `Debug` shows the password, so they are never printed.
     MySql(Redacted<Box<MySqlConnectOptions>>),
     /// A file of the embedded SQLite.
     Sqlite(PathBuf),
@@ -33,38 +34,38 @@ impl<T> std::fmt::Debug for Redacted<T> {
     }
 }
 
-/// Where the data is, and in which files that may change under us the secrets are.
+/// Location of the data, with the files whose secrets may change while running.
 #[derive(Clone, Debug)]
 pub struct DatabaseConfig {
-    /// The database.
+    /// Current location and login.
     pub target: Target,
-    /// A change of the password that may be under way.
+    /// A password change that may be in progress.
     pub rotation: Option<Rotation>,
-    /// How the way there is protected.
+    /// Protection of the connection.
     pub tls: Tls,
     base: Base,
 }
 
-/// What there is to change a password with.
+/// Logins for changing a password.
 #[derive(Clone, Debug)]
 pub struct Rotation {
-    /// The new password, which is the target's.
+    /// The new password, which the target uses.
     pub new: Redacted<String>,
-    /// The same target with the password before.
+    /// The same target with the previous password.
     pub previous: Redacted<Box<MySqlConnectOptions>>,
 }
 
-/// What the target is made of, again and again.
+/// Source from which the target is built on each reload.
 #[derive(Clone, Debug)]
 enum Base {
-    /// The parts, with a password in a file.
+    /// Parts, with the password in a file.
     Parts(DatabaseArgs),
-    /// Said once for all.
+    /// A target that can't change.
     Fixed(Target),
 }
 
 impl DatabaseConfig {
-    /// Finds out what is meant.
+    /// Interprets the settings.
     pub fn resolve(args: &DatabaseArgs, env: Env<'_>) -> Result<Self, Error> {
         let args = without_empty(args.clone());
         let tls = Tls::resolve(&args)?;
@@ -80,7 +81,7 @@ impl DatabaseConfig {
         Self::read(base, tls)
     }
 
-    /// The same again, with what the files hold now.
+    /// Repeats this with the files' current content.
     pub fn reload(&self) -> Result<Self, Error> {
         Self::read(self.base.clone(), self.tls.clone())
     }
@@ -107,14 +108,14 @@ impl DatabaseConfig {
         Ok(Self { target, rotation, tls, base })
     }
 
-    /// The password that the file holds now, if it comes from one.
+    /// The file's current password, if it comes from a file.
     pub fn password(&self) -> Result<Option<Redacted<String>>, Error> {
         let Base::Parts(args) = &self.base else { return Ok(None) };
         let file = args.database_password_file.as_deref();
         file.map(|file| read_text("BLOG_DATABASE_PASSWORD_FILE", file).map(Redacted)).transpose()
     }
 
-    /// The files whose change means other secrets, or other certificates to trust.
+    /// Files that a reload reads: passwords and CA certificates.
     #[must_use]
     pub fn files(&self) -> Vec<&Path> {
         let passwords = match &self.base {
@@ -129,7 +130,7 @@ fn mysql(options: MySqlConnectOptions) -> Target {
     Target::MySql(Redacted(Box::new(options)))
 }
 
-/// Whether a URL has parameters of its own for it, in one of their spellings.
+/// Whether a URL has TLS parameters of its own, in any spelling.
 fn says_tls(url: &str) -> bool {
     ["ssl-mode=", "sslmode=", "ssl-ca=", "sslca="].iter().any(|name| url.contains(name))
 }
@@ -146,7 +147,7 @@ fn without_empty(mut args: DatabaseArgs) -> DatabaseArgs {
     for text in texts {
         *text = text.take().filter(|text| !text.is_empty());
     }
-    // Kubernetes sets this name, to a URL, for a Service called `blog-database`.
+    // Kubernetes sets this name to a URL for a Service called `blog-database`.
     args.database_port = args.database_port.filter(|port| !port.contains("://"));
     let files = [
         &mut args.database_password_file,
@@ -192,7 +193,7 @@ fn from_url(url: &str) -> Result<Target, Error> {
     Ok(mysql(mysql_options(options)))
 }
 
-/// The target, and the new password with the one before it if a rotation may be under way.
+/// Builds the target, with both passwords if a rotation may be in progress.
 fn from_parts(args: &DatabaseArgs) -> Result<(Target, Option<(String, String)>), Error> {
     let set = first_part(args).unwrap_or("BLOG_DATABASE_HOST");
     let needed = |value: &Option<String>, missing| value.clone().ok_or(Error::Missing { set, missing });
@@ -211,8 +212,9 @@ fn from_parts(args: &DatabaseArgs) -> Result<(Target, Option<(String, String)>),
     Ok((target, previous.filter(|previous| *previous != password).map(|previous| (password, previous))))
 }
 
-/// The variables of the Flask original. The port's name is also one that Kubernetes sets for a Service called `mysql`,
-/// to a URL; that isn't meant for us.
+/// Builds the target from the Flask original's variables.
+///
+/// Kubernetes sets the port's name too, to a URL, for a Service called `mysql`; such a value is ignored.
 fn from_original(env: Env<'_>) -> Result<Option<Target>, Error> {
     const NAMES: [&str; 4] = ["MYSQL_HOSTNAME", "MYSQL_DB_NAME", "MYSQL_FLASK_USER", "MYSQL_FLASK_PASSWORD"];
     let Some(set) = NAMES.into_iter().find(|name| env(name).is_some()) else { return Ok(None) };
@@ -228,7 +230,7 @@ fn port(setting: &'static str, text: Option<&str>) -> Result<u16, Error> {
     if port == 0 { Err(Error::Port(setting)) } else { Ok(port) }
 }
 
-/// What every MySQL connection of ours has in common, whoever spelled host and account.
+/// Options that every MySQL connection shares, wherever its settings come from.
 #[must_use]
 pub fn mysql_options(base: MySqlConnectOptions) -> MySqlConnectOptions {
     base.charset("utf8mb4")
@@ -238,7 +240,7 @@ pub fn mysql_options(base: MySqlConnectOptions) -> MySqlConnectOptions {
         .disable_statement_logging()
 }
 
-/// Options for a server given by its parts. TLS is used whenever the server offers it.
+/// Options for a server given by its parts. TLS is used if the server offers it.
 #[must_use]
 pub fn mysql_parts(host: &str, port: u16, name: &str, user: &str, password: &str) -> MySqlConnectOptions {
     let base = MySqlConnectOptions::new().host(host).port(port).database(name).username(user);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Error;
 use super::error::SHORTEST_KEY;
 
-/// A secret from a file, without the line break that editors add.
+/// Reads a secret without the line break that editors add.
 pub(super) fn read_text(setting: &'static str, path: &Path) -> Result<String, Error> {
     text_of(setting, read_bytes(setting, path)?)
 }
@@ -21,7 +21,7 @@ pub(crate) fn read_bytes(setting: &'static str, path: &Path) -> Result<Vec<u8>, 
     std::fs::read(path).map_err(|source| Error::Read { setting, path: path.to_owned(), source })
 }
 
-/// Before the first rotation there is nothing previous: the file is missing or empty.
+/// Reads a previous secret: before the first rotation the file is missing or empty.
 pub(crate) fn read_optional(setting: &'static str, path: &Path) -> Result<Option<Vec<u8>>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(bytes).filter(|bytes| !bytes.is_empty())),

@@ -1,4 +1,4 @@
-//! Which connections to MySQL are encrypted, and whose certificate is believed.
+//! TLS of connections to MySQL, and the certificates that are trusted.
 
 use std::path::{Path, PathBuf};
 
@@ -11,24 +11,24 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use super::files::read_bytes;
 use super::{DatabaseArgs, Error};
 
-/// The setting of the mode.
+/// Setting of the mode.
 pub const MODE: &str = "BLOG_DATABASE_TLS";
-/// The setting of the trusted certificates.
+/// Setting of the trusted certificates.
 pub const CA_FILE: &str = "BLOG_DATABASE_CA_FILE";
 
-/// MySQL's own modes.
+/// MySQL's own TLS modes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// Never encrypted.
     Disabled,
-    /// Encrypted if the server can.
+    /// Encrypted if the server supports it.
     Preferred,
-    /// Encrypted; whoever answers is believed.
+    /// Encrypted; the server's certificate isn't verified.
     Required,
-    /// Encrypted, by a server whose certificate one of the trusted ones has issued.
+    /// Encrypted, by a server with a certificate that a trusted one has issued.
     #[value(aliases = ["verifyca", "verify_ca"])]
     VerifyCa,
-    /// The same, and it is the certificate of the host that was asked for.
+    /// The same, and the certificate is valid for the requested host.
     #[value(aliases = ["verifyidentity", "verify_identity"])]
     VerifyIdentity,
 }
@@ -45,7 +45,7 @@ impl Mode {
     }
 }
 
-/// What the settings say, on top of what a URL says.
+/// TLS settings, which take precedence over the URL's.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
     mode: Option<Mode>,
@@ -53,7 +53,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Finds out what is meant, and refuses what would give a false sense of safety.
+    /// Interprets the settings; refuses combinations that give a false sense of safety.
     pub fn resolve(args: &DatabaseArgs) -> Result<Self, Error> {
         let named = args.database_tls.as_deref();
         let mode = named.map(|text| Mode::from_str(text, true).map_err(|_| Error::TlsMode)).transpose()?;
@@ -66,20 +66,21 @@ impl Tls {
         }
     }
 
-    /// The setting that has no meaning where there is no server.
+    /// The setting that has no effect without a server.
     #[must_use]
     pub fn setting(&self) -> Option<&'static str> {
         self.mode.map(|_| MODE)
     }
 
-    /// Whose change means another certificate to trust.
+    /// File whose change requires a reload.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()
     }
 
-    /// The same options with this protection. The file is read here and not at each connection, so that half of it is
-    /// refused while the connections go on as they were.
+    /// Returns the options with this protection.
+    ///
+    /// The file is read here and not at each connection. A half-written file is refused while open connections go on.
     pub fn protect(&self, mut options: MySqlConnectOptions) -> Result<MySqlConnectOptions, Error> {
         if let Some(mode) = self.mode {
             options = options.ssl_mode(mode.of_sqlx());
@@ -90,7 +91,7 @@ impl Tls {
         }
     }
 
-    /// As `check-config` shows it.
+    /// The mode as `check-config` prints it.
     #[must_use]
     pub fn describe(&self, options: &MySqlConnectOptions) -> String {
         let by = self.ca_file.as_ref().map(|file| format!(" by {}", file.display())).unwrap_or_default();
@@ -98,7 +99,7 @@ impl Tls {
     }
 }
 
-/// Checked here, since the message of whoever takes it later would quote it whole.
+/// Reads and checks the certificates; sqlx's own error message would quote them whole.
 fn certificates(file: &Path) -> Result<Vec<u8>, Error> {
     let pem = read_bytes(CA_FILE, file)?;
     let bad = || Error::NoCertificates(file.to_owned());
@@ -113,7 +114,7 @@ fn system_has_none() -> bool {
     rustls_native_certs::load_native_certs().certs.is_empty()
 }
 
-/// Why the server's certificate was refused, and what to do about it; nothing if something else failed.
+/// Why the server's certificate was refused, and the remedy; `None` for other failures.
 #[must_use]
 pub fn refusal(error: &sqlx::Error) -> Option<String> {
     use rustls::CertificateError::{

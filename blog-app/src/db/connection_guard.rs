@@ -8,27 +8,28 @@ use tokio::time::timeout;
 
 use super::ACQUIRE_TIMEOUT;
 
-/// A server that answers at all answers a ping at once.
+/// Time limit of a ping; a server that responds at all answers at once.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that goes back to its pool only by [`ConnectionGuard::release`].
+/// A connection that returns to its pool only by [`ConnectionGuard::release`].
 ///
-/// Dropped before that, since a client has hung up or a time-out has struck, it is closed: an answer may still be on its
-/// way, and the next statement would take that for its own. sqlx alone would give it back, after a ping that has no time-out and keeps its place in the pool.
+/// If it is dropped earlier, it is closed: the client has hung up or a timeout has expired. A response may still be on
+/// its way, and the next statement would read it as its own. sqlx alone would return the connection to the pool, after
+/// a ping without a timeout that keeps its slot in the pool.
 pub(crate) struct ConnectionGuard<DB: sqlx::Database>(Option<PoolConnection<DB>>);
 
 impl<DB: sqlx::Database> ConnectionGuard<DB> {
     /// The connection itself.
     pub(crate) fn connection(&mut self) -> &mut DB::Connection {
-        self.0.as_mut().expect("it is there until it is released")
+        self.0.as_mut().expect("present until release")
     }
 
-    /// The connection for good: the pool forgets it.
+    /// Takes the connection out of the pool for good.
     pub(crate) fn detach(mut self) -> DB::Connection {
-        self.0.take().expect("it is there until it is released").detach()
+        self.0.take().expect("present until release").detach()
     }
 
-    /// Nothing is under way on it: the pool may have it.
+    /// Returns the connection to the pool; no statement may be running on it.
     pub(crate) fn release(mut self) {
         self.0 = None;
     }
@@ -42,14 +43,16 @@ impl<DB: sqlx::Database> Drop for ConnectionGuard<DB> {
     }
 }
 
-/// A connection that may have died in the pool: for reads, which are simply tried again.
+/// Takes a connection that may be dead: for reads, which are simply retried.
 pub(crate) async fn acquire<DB: sqlx::Database>(pool: &Pool<DB>) -> sqlx::Result<ConnectionGuard<DB>> {
     let acquired = timeout(ACQUIRE_TIMEOUT, pool.acquire()).await;
     acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map(|connection| ConnectionGuard(Some(connection)))
 }
 
-/// A connection that has just answered. Dead ones are thrown away, so that after a restart of the server the first
-/// write works, even though every connection in the pool is dead.
+/// Takes a connection that has just answered a ping.
+///
+/// Dead ones are discarded. After a restart of the server the first write therefore works, even if every connection in
+/// the pool is dead.
 pub(crate) async fn acquire_checked<DB: sqlx::Database>(
     pool: &Pool<DB>,
 ) -> sqlx::Result<ConnectionGuard<DB>> {

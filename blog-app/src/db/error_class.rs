@@ -1,19 +1,19 @@
-//! What an error of the database means, in words without any value of a statement.
+//! Classifies database errors, and describes them without any value of a statement.
 
 use std::io;
 
 use super::ACQUIRE_TIMEOUT;
 use crate::config::tls;
 
-/// The start of the standard library's message for a name that no resolver knows.
+/// Start of the standard library's message for a host name that can't be resolved.
 const LOOKUP_FAILED: &str = "failed to lookup address information";
 
-/// Why no connection came in time, as found by a connection outside of the pool.
+/// Why no connection came in time, as found by a connection outside the pool.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{cause}")]
 pub(super) struct NoConnection {
     pub(super) cause: String,
-    /// Nothing answers at the address, or there is no such address.
+    /// Nothing listens at the address, or the address doesn't exist.
     pub(super) is_nobody_there: bool,
 }
 
@@ -22,13 +22,13 @@ impl NoConnection {
         Self { cause: cause.into(), is_nobody_there: false }
     }
 
-    /// The pool's time-out, with its cause.
+    /// Returns the pool's timeout with its cause.
     pub(super) fn into_error(self) -> sqlx::Error {
         sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, self))
     }
 }
 
-/// The server is none that this program can work on.
+/// The server is one that this program can't use.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct WrongServer(String);
@@ -37,7 +37,7 @@ pub(super) fn wrong_server(cause: String) -> sqlx::Error {
     sqlx::Error::Configuration(Box::new(WrongServer(cause)))
 }
 
-/// Why a server of this version can't be used, if it can't.
+/// Why a server of this version can't be used; `None` if it can.
 #[must_use]
 pub fn server_problem(version: &str) -> Option<String> {
     const OLDEST: u32 = 8;
@@ -49,7 +49,7 @@ pub fn server_problem(version: &str) -> Option<String> {
     (major < OLDEST).then(|| format!("the database server has version {version}: {needed}"))
 }
 
-/// Whether no connection came in time: a second try would wait as long again.
+/// Whether no connection came in time: a retry would wait as long again.
 #[must_use]
 pub fn is_pool_timeout(error: &sqlx::Error) -> bool {
     match error {
@@ -63,8 +63,9 @@ fn no_connection_in(error: &io::Error) -> Option<&NoConnection> {
     error.get_ref()?.downcast_ref()
 }
 
-/// Whether the server takes no writes, as one that was the primary until a failover: another connection may lead to the new
-/// one, this one never will.
+/// Whether the server is read-only, for example a former primary after a failover.
+///
+/// A new connection may lead to the new primary; this one never will.
 #[must_use]
 pub fn is_read_only(error: &sqlx::Error) -> bool {
     const READ_ONLY: [u16; 3] = [1290, 1792, 1836];
@@ -73,11 +74,11 @@ pub fn is_read_only(error: &sqlx::Error) -> bool {
         || sqlite_code(error) == Some(SQLITE_READ_ONLY)
 }
 
-/// Whether there was no room for what was to be written.
+/// Whether a write failed for lack of disk space.
 #[must_use]
 pub fn is_out_of_space(error: &sqlx::Error) -> bool {
     const FULL: [u16; 5] = [3, 20, 1021, 1026, 1114];
-    /// "Got error 28 from storage engine", where 28 is the system's number for a full disk.
+    /// "Got error 28 from storage engine", where 28 is the operating system's code for a full disk.
     const ENGINE_ERROR: u16 = 1030;
     const SQLITE_FULL: i64 = 13;
     match mysql_number(error) {
@@ -89,15 +90,17 @@ pub fn is_out_of_space(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLite's primary code.
+/// SQLite's primary result code.
 pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
     let reason = error.as_database_error()?;
     reason.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
     Some(reason.code()?.parse::<i64>().ok()? & 0xff)
 }
 
-/// What may be logged of an error. MySQL's messages can quote the values of the statement, so of those only the
-/// number is kept, and what it means; SQLite's name tables and columns at most.
+/// Describes an error for the log.
+///
+/// MySQL's messages can quote values of the statement, so only the error number and its meaning are used. SQLite's
+/// messages name tables and columns at most.
 #[must_use]
 pub fn loggable(error: &sqlx::Error) -> String {
     if let Some(number) = mysql_number(error) {
@@ -128,7 +131,7 @@ const FULL: &str = "the database's disk is full: it has no room for a write";
 fn mysql_words(number: u16) -> Option<&'static str> {
     Some(match number {
         1040 | 1203 | 1226 => "MySQL has no connection left for the blog",
-        1044 | 1142 | 1143 => "MySQL does not give the blog's user the rights that it needs",
+        1044 | 1142 | 1143 => "MySQL does not grant the blog's user the permissions that it needs",
         1045 => "MySQL refuses the user name or the password of the settings",
         1049 => "MySQL has no database of the name in the settings",
         1053 | 1927 => "MySQL is shutting down",
@@ -173,7 +176,7 @@ fn network(error: &io::Error) -> String {
     }
 }
 
-/// Whether nothing answers at the address of the settings, or there is no such address.
+/// Whether nothing listens at the configured address, or the address doesn't exist.
 #[must_use]
 pub fn is_nobody_there(error: &sqlx::Error) -> bool {
     let sqlx::Error::Io(io) = error else { return false };
@@ -183,7 +186,7 @@ pub fn is_nobody_there(error: &sqlx::Error) -> bool {
     io.kind() == io::ErrorKind::ConnectionRefused || io.to_string().starts_with(LOOKUP_FAILED)
 }
 
-/// Whether the connection is of no use any more, as opposed to the statement.
+/// Whether the connection, and not only the statement, is unusable.
 #[must_use]
 pub fn is_connection_lost(error: &sqlx::Error) -> bool {
     matches!(
@@ -201,16 +204,18 @@ pub(crate) fn mysql_number(error: &sqlx::Error) -> Option<u16> {
     Some(reason.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>()?.number())
 }
 
-/// MySQL's errors that pass by themselves: too many connections, account or database not there yet, shutdown,
-/// read-only during a failover, offline mode, lock waits, deadlocks, a killed session.
+/// MySQL's temporary errors.
+///
+/// They are: too many connections, account or database missing, shutdown, read-only during a failover, offline mode,
+/// lock waits, deadlocks and a killed session.
 const PASSING_MYSQL: &[u16] = &[
     1040, 1044, 1045, 1049, 1053, 1129, 1203, 1205, 1213, 1226, 1290, 1317, 1792, 1836, 1927, 3024, 3032,
     3169, 3572,
 ];
-/// SQLite's: busy, locked, out of disk, not to be opened, not to be written. The low byte is the primary code.
+/// SQLite's temporary errors by primary code: busy, locked, I/O error, full, can't open, read-only.
 const PASSING_SQLITE: &[i64] = &[5, 6, 8, 10, 13, 14];
 
-/// Whether the database is away, in the sense that the same statement may well work later.
+/// Whether the database is unavailable: the same statement may work later.
 #[must_use]
 pub fn is_unavailable(error: &sqlx::Error) -> bool {
     match error {
@@ -227,35 +232,37 @@ pub fn is_unavailable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the server answered that this account, or its database, isn't there. The right account may come with the next
-/// read of its file, so it counts as unavailable too; but a replica that is refused has nothing to show by itself.
+/// Whether the server reported that the account or its database doesn't exist.
+///
+/// It counts as unavailable too, since the files may hold another account at the next read. But a replica that was
+/// refused has no page of its own to show.
 #[must_use]
 pub fn is_refused(error: &sqlx::Error) -> bool {
     const REFUSED: [u16; 3] = [1044, 1045, 1049];
     mysql_number(error).is_some_and(|number| REFUSED.contains(&number))
 }
 
-/// Whether the server is there and this login is what is wrong, or we are there and its certificate is: what the files of
-/// the settings hold by now may be right.
+/// Whether the login or the certificate is the cause, so that reading the files again may help.
 #[must_use]
 pub fn is_login_outdated(error: &sqlx::Error) -> bool {
     is_password_refused(error) || tls::refusal(error).is_some()
 }
 
-/// Whether the server answered that the password is wrong, or the account unknown: it doesn't tell the two apart.
+/// Whether the server refused user or password; it doesn't distinguish the two.
 #[must_use]
 pub fn is_password_refused(error: &sqlx::Error) -> bool {
     const ACCESS_DENIED: u16 = 1045;
     mysql_number(error) == Some(ACCESS_DENIED)
 }
 
-/// Which text didn't fit into its column, and whether for its length; nothing if that isn't what the error is about.
-/// Only the column's name is taken from the message, which may quote the text.
+/// Returns the column that a text didn't fit into, and whether for its length.
+///
+/// Only the column's name is taken from the message, since that may quote the text.
 #[must_use]
 pub fn column_error(error: &sqlx::Error) -> Option<(&'static str, bool)> {
     const TOO_LONG: u16 = 1406;
     const INCORRECT_STRING: u16 = 1366;
-    /// The same, told of a parameter and not of a column.
+    /// The same error, about a parameter instead of a column.
     const IMPOSSIBLE_CONVERSION: u16 = 3988;
     let reason = error.as_database_error()?;
     let too_long = match mysql_number(error)? {

@@ -1,4 +1,4 @@
-//! Connections: how a database is reached, how long anything may take, and what an error of it means.
+//! Connections to the database, their time limits, and the meaning of its errors.
 
 mod connection_guard;
 mod error_class;

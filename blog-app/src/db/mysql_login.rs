@@ -1,4 +1,4 @@
-//! Connections to a MySQL server whose login may change while they are in use: another password, other certificates.
+//! Connections to a MySQL server whose login may change while they are open: password and certificates.
 
 use std::future::Future;
 use std::pin::pin;
@@ -21,19 +21,21 @@ use super::{
 };
 use crate::config::{self, DatabaseConfig, Redacted, Rotation, Target};
 
-/// How long a farewell may take; the server ends the session anyway.
+/// Time limit of closing a connection; the server ends the session anyway.
 const GOODBYE: Duration = Duration::from_secs(1);
-/// After a look at the files that didn't help, the next one.
+/// Pause between two reads of the files that didn't help.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// After this long without a connection its cause is looked up. The pool itself retries without a reason.
+/// Time without a connection after which the cause is determined.
+///
+/// The pool itself retries without reporting a cause.
 const SUSPICIOUS: Duration = Duration::from_millis(400);
-/// Time limit of a connection outside of the pool; requests wait little longer.
+/// Time limit of a connection outside the pool; requests wait little longer.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a found cause is reported.
 const ABSENCE_LIFETIME: Duration = Duration::from_secs(5);
 
-/// A pool, and where its login comes from. Cloning shares both.
+/// A pool and the source of its login. Clones share both.
 #[derive(Clone, Debug)]
 pub struct MySql {
     pool: MySqlPool,
@@ -43,30 +45,30 @@ pub struct MySql {
 #[derive(Debug)]
 struct Login {
     config: DatabaseConfig,
-    /// Counts the logins; who was refused with an older one just tries again.
+    /// Number of logins so far; an attempt that an older login failed is just retried.
     number: AtomicU64,
-    /// The server takes the previous password only, until `blog-app migrate` has run.
+    /// Whether the server accepts only the previous password, until `blog-app migrate` has run.
     on_previous: AtomicBool,
-    /// When nothing that the files held was accepted.
+    /// When the server last refused everything that the files held.
     failed: Mutex<Option<Instant>>,
-    /// Why the last connection didn't come, and when that was found.
+    /// Why the last connection failed, and when that was found.
     absence: parking_lot::Mutex<Option<(Instant, NoConnection)>>,
     writes: Writes,
 }
 
-/// Why the pool goes on with the login that it has.
+/// Why the pool keeps its current login.
 #[derive(Debug, Error)]
 pub enum RenewError {
-    /// A file is missing, or only half there.
+    /// A file is missing or incomplete.
     #[error(transparent)]
     Settings(#[from] config::Error),
-    /// The server is away, or refuses what the files hold.
-    #[error("failed to connect with what the files of the settings hold now: {}", loggable(.0))]
+    /// The server is unavailable, or refuses what the files hold.
+    #[error("failed to connect with the current content of the settings' files: {}", loggable(.0))]
     Server(sqlx::Error),
 }
 
 impl RenewError {
-    /// Whether nothing can be said about the files, since nobody is there to try them on.
+    /// Whether the files could not be checked because no server answers.
     #[must_use]
     pub fn is_server_away(&self) -> bool {
         matches!(self, Self::Server(error) if !is_login_outdated(error))
@@ -86,13 +88,13 @@ impl MySql {
         Self { pool, login: Arc::new(login) }
     }
 
-    /// The connections themselves.
+    /// The pool.
     #[must_use]
     pub fn pool(&self) -> &MySqlPool {
         &self.pool
     }
 
-    /// Where the login comes from.
+    /// The source of the login.
     #[must_use]
     pub fn config(&self) -> &DatabaseConfig {
         &self.login.config
@@ -102,7 +104,7 @@ impl MySql {
         &self.login.writes
     }
 
-    /// Why connections don't come, if that was found a moment ago.
+    /// Why connections fail, if that was found a moment ago.
     pub(super) fn absence(&self) -> Option<String> {
         self.absence_found().map(|found| found.cause)
     }
@@ -117,24 +119,25 @@ impl MySql {
         self.login.absence.lock()
     }
 
-    /// Whether the previous password is in use, since the server refuses the current one.
+    /// Whether the previous password is in use because the server refuses the current one.
     #[must_use]
     pub fn is_on_previous_password(&self) -> bool {
         self.login.on_previous.load(Ordering::Relaxed)
     }
 
-    /// A connection that may have died in the pool: for reads, which are simply tried again.
+    /// Takes a connection that may be dead: for reads, which are simply retried.
     pub(crate) async fn acquire(&self) -> sqlx::Result<ConnectionGuard<MySqlKind>> {
         self.with_a_valid_login(|| connection_guard::acquire(&self.pool)).await
     }
 
-    /// A connection that has just answered.
+    /// Takes a connection that has just answered a ping.
     pub(crate) async fn acquire_checked(&self) -> sqlx::Result<ConnectionGuard<MySqlKind>> {
         self.with_a_valid_login(|| connection_guard::acquire_checked(&self.pool)).await
     }
 
-    /// Kubernetes changes files when it gets round to it, and whoever changes a password doesn't wait for us: so who is
-    /// refused looks into the files before anybody is told.
+    /// Runs the attempt; if the login is refused, reads the files again before an error is returned.
+    ///
+    /// Kubernetes updates mounted files with a delay, and a password change doesn't wait for this process.
     async fn with_a_valid_login<F>(&self, attempt: impl Fn() -> F) -> sqlx::Result<ConnectionGuard<MySqlKind>>
     where
         F: Future<Output = sqlx::Result<ConnectionGuard<MySqlKind>>>,
@@ -165,8 +168,9 @@ impl MySql {
         }
     }
 
-    /// Connects once outside of the pool, to learn why no connection comes. Concurrent requests share one such connection. Only a
-    /// server that will never do is an error at once.
+    /// Connects once outside the pool to find out why no connection comes.
+    ///
+    /// Concurrent requests share one such connection. Only an unsupported server is an error at once.
     async fn look_for_absence(&self) -> Option<sqlx::Error> {
         sleep(SUSPICIOUS).await;
         if self.pool.size() >= POOL_SIZE && self.pool.num_idle() == 0 {
@@ -192,7 +196,7 @@ impl MySql {
         None
     }
 
-    /// Whether there is another login than this one, which somebody else may have found meanwhile.
+    /// Whether a newer login exists than this one; another task may have found it meanwhile.
     async fn renewed_since(&self, number: u64) -> bool {
         let mut failed = self.login.failed.lock().await;
         if self.login.number.load(Ordering::Acquire) != number {
@@ -204,12 +208,14 @@ impl MySql {
         let renewed = self.renew_locked().await;
         *failed = renewed.is_err().then(Instant::now);
         if let Err(error) = &renewed {
-            tracing::debug!(%error, "no other login");
+            tracing::debug!(%error, "no newer credentials on disk");
         }
         renewed.is_ok()
     }
 
-    /// Goes on with what the files hold now, as soon as the server was seen to accept it. Connections that are there stay.
+    /// Switches to the login in the files, once the server has accepted it.
+    ///
+    /// Existing connections stay open.
     pub async fn renew(&self) -> Result<(), RenewError> {
         let _one_at_a_time = self.login.failed.lock().await;
         self.renew_locked().await
@@ -223,7 +229,7 @@ impl MySql {
             (Err(error), Some(Rotation { previous: Redacted(previous), .. }))
                 if is_password_refused(&error) =>
             {
-                // If that is refused too, it's the current one that somebody should look at.
+                // If that is refused too, the error of the current password is the one to report.
                 try_out(&previous).await.map_err(|_| RenewError::Server(error))?;
                 (previous, true)
             }
@@ -235,14 +241,14 @@ impl MySql {
             (false, true) => {
                 tracing::warn!("the server refuses the current password: connecting with the previous one");
             }
-            (true, false) => tracing::info!("the server takes the current password now"),
+            (true, false) => tracing::info!("the server accepts the current password now"),
             _ => {}
         }
         Ok(())
     }
 }
 
-/// Gives a new connection the settings that all of ours have. A server of another kind that refuses them is named.
+/// Applies the session settings to a new connection; names an unsupported server that refuses them.
 pub(super) async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let Err(error) = connection.execute(MYSQL_SESSION).await else { return Ok(()) };
     Err(kind_problem(connection).await.unwrap_or(error))
@@ -253,7 +259,7 @@ async fn kind_problem(connection: &mut MySqlConnection) -> Option<sqlx::Error> {
     server_problem(version.try_get::<&str, _>(0).ok()?).map(wrong_server)
 }
 
-/// Why the server refuses the settings that every connection of ours gets, if it is of another kind.
+/// Why the server refuses the session settings, if it is an unsupported one.
 async fn mismatch(mut connection: MySqlConnection) -> Option<sqlx::Error> {
     let refused = connection.execute(MYSQL_SESSION).await.is_err();
     let problem = if refused { kind_problem(&mut connection).await } else { None };
@@ -266,13 +272,13 @@ async fn try_out(options: &MySqlConnectOptions) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A connection of its own, outside of any pool.
+/// Opens a connection outside any pool.
 pub(crate) async fn connect(options: &MySqlConnectOptions) -> sqlx::Result<MySqlConnection> {
     let connecting = timeout(ACQUIRE_TIMEOUT, MySqlConnection::connect_with(options));
     connecting.await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
 }
 
-/// Says goodbye.
+/// Closes a connection.
 pub(crate) async fn close(connection: MySqlConnection) {
     let _ = timeout(GOODBYE, connection.close()).await;
 }

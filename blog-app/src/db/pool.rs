@@ -1,4 +1,4 @@
-//! Pools of connections to one of the two databases, and how long anything may take.
+//! Pools of connections to MySQL or SQLite, and the time limits of statements.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,32 +14,34 @@ use super::sqlite::Sqlite;
 use super::writes::Writes;
 use crate::config::{DatabaseConfig, Redacted, Target};
 
-/// How long a request waits for a connection, connecting included.
+/// Time limit for getting a connection, including connecting.
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long one statement may take.
+/// Time limit of one statement.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) const POOL_SIZE: u32 = 10;
 const CONNECTION_LIFETIME: Duration = Duration::from_secs(30 * 60);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// Strict whatever the server's default is: what doesn't fit is an error and never cut. A statement that waits for a lock
-/// ends by itself, also if its client has gone.
+/// Session settings for MySQL.
+///
+/// Strict mode, whatever the server's default: a value that doesn't fit is an error and is never truncated. A statement
+/// that waits for a lock ends by itself, even if its client has gone.
 pub(super) const MYSQL_SESSION: &str = "SET SESSION sql_mode = 'ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,\
     NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 4, \
     lock_wait_timeout = 5, max_execution_time = 5000";
 
-/// A pool of connections to one of the two databases. Cloning shares the pool.
+/// A pool of connections to MySQL or SQLite. Clones share it.
 #[derive(Clone, Debug)]
 pub enum Database {
-    /// MySQL.
+    /// A MySQL server.
     MySql(MySql),
-    /// SQLite.
+    /// A SQLite file.
     Sqlite(Sqlite),
 }
 
 impl Database {
-    /// Makes the pool without connecting: a database that is away is no reason not to start.
+    /// Creates the pool without connecting, so the blog starts without its database too.
     #[must_use]
     pub fn lazy(config: &DatabaseConfig) -> Self {
         match &config.target {
@@ -51,24 +53,24 @@ impl Database {
         }
     }
 
-    /// A SQLite file that is only looked at, and not migrated either.
+    /// Opens a SQLite file for reading only, without migrating it.
     #[must_use]
     pub fn read_only(file: &Path) -> Self {
         let options = SqliteConnectOptions::new().filename(file).read_only(true).disable_statement_logging();
         Self::Sqlite(Sqlite::new(SqlitePoolOptions::new().max_connections(1).connect_lazy_with(options)))
     }
 
-    /// An empty SQLite in memory, for trials.
+    /// Opens an empty SQLite in memory, for trial imports.
     #[must_use]
     pub fn in_memory() -> Self {
         let options =
             SqliteConnectOptions::new().in_memory(true).foreign_keys(true).disable_statement_logging();
-        // It is gone with its only connection.
+        // The database ends with its only connection.
         let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
         Self::Sqlite(Sqlite::new(pool.connect_lazy_with(options)))
     }
 
-    /// Connections that exist, and how many of them are idle.
+    /// Number of connections, and of idle ones.
     #[must_use]
     pub fn pool_usage(&self) -> (u32, usize) {
         match self {
@@ -77,7 +79,7 @@ impl Database {
         }
     }
 
-    /// Closes all connections; for the end of the process and of tests.
+    /// Closes all connections, at the end of the process and of tests.
     pub async fn close(&self) {
         match self {
             Self::MySql(server) => server.pool().close().await,
@@ -85,7 +87,7 @@ impl Database {
         }
     }
 
-    /// What its writes found out.
+    /// What writes have found out about the database.
     pub(crate) fn writes(&self) -> &Writes {
         match self {
             Self::MySql(server) => server.writes(),
@@ -93,7 +95,7 @@ impl Database {
         }
     }
 
-    /// Why connections don't come, if one outside of the pool found it out a moment ago.
+    /// Why connections fail, if a connection outside the pool found it out a moment ago.
     #[must_use]
     pub fn absence(&self) -> Option<String> {
         match self {
@@ -109,7 +111,7 @@ fn mysql_pool(options: MySqlConnectOptions) -> MySqlPool {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .max_lifetime(CONNECTION_LIFETIME)
         .idle_timeout(IDLE_TIMEOUT)
-        // A ping before each use would double the round trips; `acquire_checked` is for those who need it.
+        // A ping before each use would double the round trips; `acquire_checked` pings where it is needed.
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(mysql_login::prepare(connection)))
         .connect_lazy_with(options)
@@ -121,9 +123,9 @@ fn sqlite_pool(file: &Path) -> SqlitePool {
         .create_if_missing(true)
         .foreign_keys(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // With NORMAL a power cut could take an acknowledged post.
+        // With NORMAL, a power failure could lose a post that was already confirmed.
         .synchronous(SqliteSynchronous::Full)
-        // The root file system may be read-only, so there is nowhere for temporary files.
+        // The root file system may be read-only, so there is no place for temporary files.
         .pragma("temp_store", "memory")
         .busy_timeout(Duration::from_secs(4))
         .disable_statement_logging();

@@ -4,7 +4,7 @@ use sqlx::sqlite::SqlitePool;
 
 use super::writes::Writes;
 
-/// A pool, and what its writes found out. Cloning shares both.
+/// A pool, and what its writes found out. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
     pool: SqlitePool,
@@ -12,13 +12,13 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// On these connections.
+    /// Creates it from these connections.
     #[must_use]
     pub fn new(pool: SqlitePool) -> Self {
         Self { pool, writes: Writes::default() }
     }
 
-    /// The connections themselves.
+    /// The pool.
     #[must_use]
     pub fn pool(&self) -> &SqlitePool {
         &self.pool

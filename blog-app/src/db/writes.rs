@@ -1,4 +1,4 @@
-//! Whether the database takes writes, as the writes themselves found out.
+//! Tracks whether the database accepts writes, as the writes themselves found out.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::is_out_of_space;
 
-/// While writes fail for lack of space, a trial is made no more often.
+/// Interval of trial writes while writes fail for lack of space.
 const TRIAL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The last trouble with writes, until one succeeds. Cloning shares it.
+/// The last failure of writes, until one succeeds. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes(Arc<Mutex<Option<Trouble>>>);
 
@@ -20,7 +20,7 @@ struct Trouble {
 }
 
 impl Writes {
-    /// Remembers a write that failed for lack of space, and forgets it when one succeeds.
+    /// Records a write that failed for lack of space; a write that succeeds clears it.
     pub(crate) fn observe<T>(&self, outcome: &sqlx::Result<T>) {
         match outcome {
             Ok(_) => self.forget(),
@@ -29,17 +29,17 @@ impl Writes {
         }
     }
 
-    /// Remembers that writes fail.
+    /// Records that writes fail.
     pub(crate) fn remember(&self, cause: String) {
         *self.lock() = Some(Trouble { cause, tried: Instant::now() });
     }
 
-    /// A write succeeded.
+    /// Clears the failure after a write that succeeded.
     pub(crate) fn forget(&self) {
         *self.lock() = None;
     }
 
-    /// Why writes fail, and whether it is time for a trial.
+    /// Why writes fail, and whether a trial write is due.
     pub(crate) fn trouble(&self) -> Option<(String, bool)> {
         let trouble = self.lock().clone()?;
         Some((trouble.cause, trouble.tried.elapsed() >= TRIAL_INTERVAL))

@@ -13,7 +13,7 @@ use crate::state::AppState;
 use crate::store::sessions;
 use crate::store::users::User;
 
-/// Who turned out to be logged in while a request was answered: an error page shows it too.
+/// The user that was found while handling the request; an error page shows it too.
 #[derive(Clone, Default)]
 pub(crate) struct CurrentUser(pub(crate) Arc<OnceLock<User>>);
 
@@ -32,14 +32,14 @@ impl FromRequestParts<Arc<AppState>> for Page {
             None => None,
         };
         if let (Some(CurrentUser(seen)), Some(user)) = (parts.extensions.get(), &viewer) {
-            // Set already only if a handler asked twice, and then to the same.
+            // It is set already only if a handler extracted it twice, with the same value.
             let _ = seen.set(user.clone());
         }
         Ok(Self { viewer, ..Self::anonymous(&app.site) })
     }
 }
 
-/// What the session cookie says, without a look at the database.
+/// Verifies the session cookie without querying the database.
 pub fn signed_in(headers: &HeaderMap, app: &AppState) -> Option<Session> {
     let now = session::now();
     session::cookies(headers, session::COOKIE).find_map(|value| app.sessions.open(value, now))

@@ -1,4 +1,4 @@
-//! Forms in bodies of requests, read up to a limit and in bounded memory.
+//! Forms in request bodies, read up to a limit and in bounded memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use crate::html::forms::Form;
 use crate::security::body_places::{LARGE_BODY, SMALL_BODY};
 use crate::state::AppState;
 
-/// What is too long is read up to here, if there is room, so that it comes back in its form.
+/// Bytes that are read of a body that is too long, so that its form can show the text again.
 const OVERSIZE_BODY: usize = 4 * 1024 * 1024;
-/// How long a request waits for a place.
+/// How long a request waits for a permit.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The form of a request that anybody may send, at most [`SMALL_BODY`] long.
+/// The form of a request that needs no login, at most [`SMALL_BODY`] bytes.
 ///
-/// It is parsed by the handler, after that has found out whether the request is allowed at all: to a foreign site's post the
-/// answer is 403, whatever the form holds.
+/// The handler parses it after checking whether the request is allowed at all. A post from another site therefore
+/// results in 403, whatever the form holds.
 pub struct SmallForm(Bytes);
 
 impl SmallForm {
-    /// The fields.
+    /// Parses the fields.
     pub fn form(&self) -> Result<Form, Error> {
         Form::parse(&self.0).map_err(Error::Form)
     }
@@ -46,13 +46,13 @@ impl FromRequest<Arc<AppState>> for SmallForm {
 pub struct LargeForm {
     /// The fields.
     pub form: Form,
-    /// It is longer than the blog takes, and was read only to be given back.
+    /// Whether it exceeds the limit, and was read only to be shown again.
     pub is_oversize: bool,
     _places: Vec<OwnedSemaphorePermit>,
 }
 
 impl LargeForm {
-    /// Reads it in a member's place or a stranger's.
+    /// Reads the body with a permit of the members' or of the anonymous share.
     pub async fn read(app: &AppState, request: Request, of_member: bool) -> Result<Self, Error> {
         let places = if of_member { &app.places.members } else { &app.places.strangers };
         let mut held = Vec::new();
@@ -76,7 +76,7 @@ impl LargeForm {
     }
 }
 
-/// Whether the body is announced as small. One of unknown length counts as large.
+/// Whether the announced length is small; an unknown length counts as large.
 pub(crate) fn is_small(headers: &HeaderMap) -> bool {
     announced(headers).is_some_and(|length| length <= SMALL_BODY as u64)
 }
@@ -97,8 +97,9 @@ impl Reading {
         Self { body, bytes: Vec::new(), limit }
     }
 
-    /// Reads on, to the end or past the limit: whether it was the end. Of a body that is announced as longer nothing is
-    /// read, so that a client that waits for a word before it sends anything sends nothing.
+    /// Reads to the end or past the limit; returns whether it reached the end.
+    ///
+    /// If the announced length is over the limit, nothing is read. A client that waits for `100 Continue` then sends nothing.
     async fn read(&mut self) -> Result<bool, Error> {
         let announced = self.bytes.len() as u64 + self.body.size_hint().lower();
         if announced > self.limit as u64 {

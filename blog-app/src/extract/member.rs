@@ -1,4 +1,4 @@
-//! A user who is logged in, or the way to the login.
+//! Extracts the logged-in user, or redirects to the login.
 
 use std::sync::Arc;
 
@@ -13,19 +13,19 @@ use crate::html::redirect::redirect;
 use crate::state::AppState;
 use crate::store::users::User;
 
-/// The page's frame for somebody who is logged in; everybody else is sent to log in.
+/// The page frame of a logged-in user; other requests are redirected to the login.
 pub struct Member {
-    /// The frame.
+    /// The page frame.
     pub page: Page,
-    /// Who it is.
+    /// The user.
     pub user: User,
 }
 
-/// Why there is no member.
+/// Why the request has no member.
 pub enum NotMember {
-    /// Nobody is logged in.
+    /// No user is logged in.
     LogIn,
-    /// It couldn't be found out.
+    /// The session could not be checked.
     Failed(Error),
 }
 
@@ -42,7 +42,7 @@ impl FromRequestParts<Arc<AppState>> for Member {
     type Rejection = NotMember;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<AppState>) -> Result<Self, NotMember> {
-        // Without a cookie there is nothing to ask the database.
+        // Without a cookie no query is needed.
         if signed_in(&parts.headers, app).is_none() {
             return Err(NotMember::LogIn);
         }

@@ -1,4 +1,4 @@
-//! What handlers take out of requests.
+//! What handlers extract from requests.
 
 pub(crate) mod current_user;
 pub mod form_body;

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 
-/// An id as an address names it. Anything but digits is no address of ours.
+/// Parses an id in a path; anything but digits is not found.
 pub fn number(id: &str) -> Result<i64, Error> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Error::NotFound);

@@ -1,4 +1,4 @@
-//! The static files, in the binary. Their addresses carry a hash of their content, so they may be cached for ever.
+//! Static files, embedded in the binary. Their addresses carry a hash of their content, so they are cached without limit.
 
 use std::sync::LazyLock;
 
@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 /// A static file.
 pub struct Asset {
-    /// The last part of its address.
+    /// Last component of its address.
     pub name: &'static str,
     /// Its content type.
     pub kind: &'static str,
@@ -24,16 +24,16 @@ pub const STYLE: Asset = Asset {
 pub const ICON: Asset =
     Asset { name: "favicon.svg", kind: "image/svg+xml", content: include_str!("../../static/favicon.svg") };
 
-/// The address of the style sheet.
+/// Address of the style sheet.
 pub static STYLE_URL: LazyLock<String> = LazyLock::new(|| url(&STYLE));
-/// The address of the icon.
+/// Address of the icon.
 pub static ICON_URL: LazyLock<String> = LazyLock::new(|| url(&ICON));
 
 fn url(asset: &Asset) -> String {
     format!("/static/{}?v={}", asset.name, hash(asset))
 }
 
-/// The hash that the file's address carries.
+/// Hash of the content, for the file's address.
 pub fn hash(asset: &Asset) -> String {
     let digest = Sha256::digest(asset.content.as_bytes());
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! Work that takes long without waiting for anything: rendering and compressing large pages.
+//! Runs long CPU work, such as rendering and compressing large pages, on a few threads.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use tokio::sync::Semaphore;
 /// Why work wasn't done.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Too much is under way already.
+    /// Too much work is waiting already.
     #[error("too many requests of this kind are under way")]
     Busy,
-    /// Work in another thread ended early, by a bug.
+    /// The work panicked.
     #[error("failed to finish work in another thread")]
     Panicked,
 }
 
-/// Work on less text than this ends sooner than another thread would begin it, in bytes.
+/// Below this size, in bytes, work finishes sooner than another thread would begin it.
 const SMALL: usize = 64 * 1024;
-/// Pieces of work at once, if there are as many processors.
+/// Parallel pieces of work, if the machine has as many processors.
 const MOST_AT_ONCE: usize = 2;
 
-/// A few threads for such work, so that those of the requests never wait for it. Cloning shares them.
+/// A few threads for long work, so that the request threads never wait for it. Clones share them.
 #[derive(Clone)]
 pub struct BlockingPool(Arc<Semaphore>);
 
@@ -33,7 +33,7 @@ impl Default for BlockingPool {
 }
 
 impl BlockingPool {
-    /// Runs the work in another thread, when one of the few places is free.
+    /// Runs the work on another thread, once one of the few permits is free.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -41,14 +41,14 @@ impl BlockingPool {
         let place = Arc::clone(&self.0).acquire_owned().await.map_err(|_| Error::Busy)?;
         let running = tokio::task::spawn_blocking(move || {
             let done = work();
-            // Held to the end of the work, also if its request is gone.
+            // Held to the end of the work, even if its request is gone.
             drop(place);
             done
         });
         running.await.map_err(|_| Error::Panicked)
     }
 
-    /// Runs work on so many bytes here if they are few, else as [`Self::run`] does.
+    /// Runs work on few bytes in place, else as [`Self::run`] does.
     pub async fn run_sized<T: Send + 'static>(
         &self,
         bytes: usize,

@@ -1,4 +1,4 @@
-//! The texts of posts as HTML, where they are Markdown: each is made once, outside of the requests' threads.
+//! Caches the HTML of Markdown posts, each rendered once and outside the request threads.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::html::blocking::{BlockingPool, Error};
 use crate::html::markdown::{Outcome, markdown};
 use crate::store::posts::Post;
 
-/// Memory for what was made, in bytes: a listing of the longest fits.
+/// Memory for the HTML, in bytes: a listing of the longest posts fits.
 const CAPACITY: u64 = 16 * 1024 * 1024;
-/// What a kept text costs besides its bytes.
+/// Size of an entry besides its text, in bytes.
 const OVERHEAD: usize = 200;
-/// A text that took too long is tried again after this: the machine may have been busy.
+/// Time after which a text that took too long is rendered again: the machine may have been busy.
 const RETRY_SLOW: Duration = Duration::from_secs(60);
 
 type Key = [u8; 32];
 
-/// What was made of texts, by their digest.
+/// Rendering results, keyed by the texts' digests.
 pub struct MarkdownCache(Cache<Key, Arc<Outcome>>);
 
 struct SlowEnds;
@@ -48,7 +48,7 @@ fn size(made: &Outcome) -> usize {
 }
 
 impl MarkdownCache {
-    /// The texts of these posts.
+    /// Returns the HTML of these posts.
     pub async fn bodies(
         &self,
         pool: &BlockingPool,
@@ -76,12 +76,12 @@ impl MarkdownCache {
     }
 }
 
-/// The texts of a page's posts, by the posts' ids.
+/// The HTML of a page's posts, by post id.
 #[derive(Clone, Debug, Default)]
 pub struct Bodies(HashMap<i64, Arc<Outcome>>);
 
 impl Bodies {
-    /// The post's text as HTML; nothing if it is to be shown as it is.
+    /// The post's HTML; `None` if the text is shown as it is.
     #[must_use]
     pub fn html(&self, post: &Post) -> Option<&str> {
         match self.0.get(&post.id)?.as_ref() {
@@ -96,7 +96,7 @@ impl Bodies {
         self.0.values().map(|made| size(made)).sum()
     }
 
-    /// Whether a page with them may be kept: none of them gets better with time.
+    /// Whether a page with them may be cached, since no rendering will be retried.
     #[must_use]
     pub fn is_final(&self) -> bool {
         !self.0.values().any(|made| **made == Outcome::TooSlow)

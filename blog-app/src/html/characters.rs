@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-/// Whether XML 1.0 forbids this character, or discourages it as a control character. Terminals act on those.
+/// Whether XML 1.0 forbids this character, or discourages it as a control character.
+///
+/// Terminals act on those.
 #[must_use]
 pub fn is_forbidden(character: char) -> bool {
     match character {
@@ -12,7 +14,7 @@ pub fn is_forbidden(character: char) -> bool {
     }
 }
 
-/// The text without them.
+/// Removes them from the text.
 #[must_use]
 pub fn without_forbidden(text: &str) -> Cow<'_, str> {
     if text.contains(is_forbidden) {
@@ -22,7 +24,7 @@ pub fn without_forbidden(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The first of them, and in which line it is.
+/// The first of them, and its line.
 #[must_use]
 pub fn first_forbidden(text: &str) -> Option<(char, usize)> {
     let at = text.find(is_forbidden)?;
@@ -30,7 +32,9 @@ pub fn first_forbidden(text: &str) -> Option<(char, usize)> {
     text[at..].chars().next().map(|character| (character, line))
 }
 
-/// One line for a terminal: what it would act on, or what would turn the line around, is shown by its number.
+/// Escapes a text for one line on a terminal.
+///
+/// Characters that a terminal acts on, or that change the text's direction, are shown by their number.
 #[must_use]
 pub fn printable(text: &str) -> String {
     let odd = |character: char| {

@@ -1,4 +1,4 @@
-//! What people type: parsing of `application/x-www-form-urlencoded` and the limits of each field.
+//! Parses `application/x-www-form-urlencoded` bodies and checks the limits of each field.
 
 use std::borrow::Cow;
 
@@ -8,35 +8,36 @@ use thiserror::Error;
 use crate::html::characters::{first_forbidden, without_forbidden};
 use crate::html::names;
 
-/// Longest name and title, in characters, as wide as their columns.
+/// Longest name and title, in characters: the width of their columns.
 pub const NAME_LIMIT: usize = 255;
 /// Longest text of a post, in characters.
 pub const BODY_LIMIT: usize = 65_536;
 /// Longest password, in bytes: enough for any phrase, and hashing stays cheap.
 pub const PASSWORD_LIMIT: usize = 1024;
 
-/// The sentence for a name that could be taken for another user's.
+/// Message for a name that can be taken for another user's.
 pub const SIMILAR_NAME: &str =
     "This name looks like another user's. Please choose one that can't be taken for it.";
 
-/// The form isn't one that our pages send.
+/// The form isn't one that the blog's pages send.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Error {
-    /// A field isn't there.
+    /// A field is missing.
     #[error("failed to find the field {0} in the form")]
     MissingField(&'static str),
-    /// The bytes aren't UTF-8 once decoded.
+    /// The decoded bytes aren't UTF-8.
     #[error("failed to decode the form as UTF-8")]
     NotUtf8,
 }
 
-/// The fields of a form, in the order they came.
+/// The fields of a form, in the order of the body.
 #[derive(Debug)]
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// Reads a body. Unlike the usual parsers it doesn't replace what isn't UTF-8: a text is kept as it was typed or
-    /// refused.
+    /// Parses a body.
+    ///
+    /// Unlike the usual parsers it doesn't replace invalid UTF-8: a text is kept as it was typed or refused.
     pub fn parse(body: &[u8]) -> Result<Self, Error> {
         let pairs = body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
         let fields = pairs.map(|pair| {
@@ -49,7 +50,7 @@ impl Form {
         fields.collect::<Result<_, _>>().map(Self)
     }
 
-    /// The field's value, the first one if it came twice.
+    /// Takes the field's value, the first one if it occurs twice.
     pub fn take(&mut self, field: &'static str) -> Result<String, Error> {
         let at = self.0.iter().position(|(name, _)| name == field);
         at.map(|at| self.0.remove(at).1).ok_or(Error::MissingField(field))
@@ -65,27 +66,27 @@ fn decode(bytes: &[u8]) -> Result<String, Error> {
 pub struct Login {
     /// The name.
     pub username: String,
-    /// The password; it never goes back into a page.
+    /// The password; it is never rendered into a page.
     pub password: String,
 }
 
 impl Login {
-    /// Takes the fields out of a form.
+    /// Takes the fields from a form.
     pub fn from_form(mut form: Form) -> Result<Self, Error> {
         Ok(Self { username: form.take("username")?, password: form.take("password")? })
     }
 
-    /// With the name in the form in which it is stored.
+    /// Returns it with the name in the form in which names are stored.
     #[must_use]
     pub fn for_registration(self) -> Self {
-        // A control character stays, to be refused in words.
+        // Control characters stay, so that the check refuses them with a message.
         if self.username.contains(char::is_control) {
             return self;
         }
         Self { username: names::normalized(&self.username), ..self }
     }
 
-    /// What keeps these from being registered, as a sentence for the page.
+    /// Why these can't be registered, as a message for the page.
     #[must_use]
     pub fn registration_problem(&self) -> Option<String> {
         if self.username.is_empty() {
@@ -108,7 +109,7 @@ impl Login {
     }
 }
 
-/// What keeps this from being a password, as a sentence for the page.
+/// Why this can't be a password, as a message for the page.
 #[must_use]
 pub fn password_problem(password: &str) -> Option<String> {
     if password.is_empty() {
@@ -128,7 +129,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Takes the fields out of a form.
+    /// Takes the fields from a form.
     pub fn from_form(mut form: Form) -> Result<Self, Error> {
         Ok(Self { title: form.take("title")?, body: form.take("body")? })
     }
@@ -139,7 +140,7 @@ impl Draft {
         self.title.is_empty() && self.body.is_empty()
     }
 
-    /// Removes what no page or feed can carry; returns a sentence for the page.
+    /// Removes characters that no page or feed can carry; returns a message for the page.
     pub fn remove_forbidden(&mut self) -> Option<String> {
         let found = [("Title", &self.title), ("Body", &self.body)]
             .into_iter()
@@ -155,7 +156,7 @@ impl Draft {
         ))
     }
 
-    /// What keeps these from being saved, as a sentence for the page.
+    /// Why this can't be saved, as a message for the page.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
         if self.title.is_empty() {
@@ -175,7 +176,7 @@ fn characters(text: &str) -> usize {
     text.chars().count() - text.matches("\r\n").count()
 }
 
-/// The sentence for a text that the original's tables can't take.
+/// Message for a text that the original's tables can't hold.
 pub fn column_error_message(field: &str, too_long: bool) -> String {
     let mut name = field.to_owned();
     name[..1].make_ascii_uppercase();

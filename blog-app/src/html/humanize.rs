@@ -1,14 +1,14 @@
-//! Times as people say them.
+//! Formats times for readers.
 
 use std::time::Duration;
 
-/// `12 seconds ago`, `3 minutes ago`.
+/// Formats an age: `12 seconds ago`, `3 minutes ago`.
 #[must_use]
 pub fn ago(age: Duration) -> String {
     format!("{} ago", span(age))
 }
 
-/// `12 seconds`, `3 minutes`, `1 hour`.
+/// Formats a duration: `12 seconds`, `3 minutes`, `1 hour`.
 #[must_use]
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs().max(1);

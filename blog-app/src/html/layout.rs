@@ -1,4 +1,4 @@
-//! What all pages share: the site's name, its user and the messages above the content.
+//! What all pages share: the site's title, the user and the messages above the content.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use crate::html::assets;
 use crate::store::posts::Post;
 use crate::store::users::User;
 
-/// The site as every page shows it.
+/// Settings of the site that every page shows.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// Its title.
+    /// The title.
     pub title: String,
-    /// The title in the bar, with the version that the deployer named.
+    /// The title in the navigation bar, with the configured version.
     pub header: String,
-    /// What the text of a post is.
+    /// Format of the posts' texts.
     pub markup: Markup,
     /// Whether new users may register.
     pub registration_open: bool,
-    /// The blog's own address, if the deployer named it; without a slash at its end.
+    /// The configured external address, without a trailing slash.
     pub address: Option<String>,
     /// Address of the style sheet.
     pub style: &'static str,
@@ -27,7 +27,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// A site of this title; the original shows the environment's `APP_VERSION` beside it.
+    /// Creates the site; like the original it shows the environment's `APP_VERSION` beside the title.
     #[must_use]
     pub fn new(title: &str, version: Option<&str>) -> Self {
         let header =
@@ -49,27 +49,27 @@ impl Site {
 pub struct Page {
     /// The site.
     pub site: Arc<Site>,
-    /// Who is logged in.
+    /// The logged-in user.
     pub viewer: Option<User>,
     /// Messages above the content.
     pub flashes: Vec<String>,
 }
 
 impl Page {
-    /// For nobody in particular.
+    /// Creates an anonymous page.
     #[must_use]
     pub fn anonymous(site: &Arc<Site>) -> Self {
         Self { site: Arc::clone(site), viewer: None, flashes: Vec::new() }
     }
 
-    /// The same page with a message above its content.
+    /// Adds a message above the content.
     #[must_use]
     pub fn flash(mut self, message: String) -> Self {
         self.flashes.push(message);
         self
     }
 
-    /// Whether who looks wrote this.
+    /// Whether the logged-in user is this author.
     #[must_use]
     pub fn is_author(&self, post: &Post) -> bool {
         self.viewer.as_ref().is_some_and(|viewer| viewer.id == post.author_id)

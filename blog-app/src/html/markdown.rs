@@ -1,4 +1,4 @@
-//! How the text of a post becomes HTML, in bounded depth, size and time.
+//! Renders Markdown as HTML, in bounded depth, size and time.
 
 use std::cell::Cell;
 use std::collections::{HashSet, VecDeque};
@@ -10,21 +10,25 @@ use pulldown_cmark::{CowStr, Event, Options, Parser, Tag, html};
 
 use crate::html::forms::BODY_LIMIT;
 
-/// Elements within elements; what is nested deeper is shown as text. The cleaner's time grows with the square of the depth.
+/// Nesting limit; deeper elements are shown as text.
+///
+/// The sanitizer's time grows with the square of the depth.
 const DEPTH_LIMIT: usize = 50;
-/// The longest HTML of a post, in bytes; a text that would become more is shown as it is.
+/// Longest HTML of a post, in bytes; a text that exceeds it is shown as it is.
 pub const HTML_LIMIT: usize = 512 * 1024;
-/// The longest address of a link, and the longest title, in bytes.
+/// Longest address and longest title of a link, in bytes.
 const LINK_LIMIT: usize = 2048;
-/// A text is handed to the cleaner in pieces of so many bytes.
+/// Bytes of text per piece for the sanitizer.
 const PIECE: usize = 1024;
-/// The longest text that is looked at, in bytes: what the form takes.
+/// Longest text that is rendered, in bytes: the form's limit.
 const TEXT_LIMIT: usize = BODY_LIMIT * 4;
-/// A text that takes longer is shown as it is.
+/// Time limit of rendering; a text that exceeds it is shown as it is.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 
-/// Only what Markdown itself can make. Pictures of other sites would tell those who reads here, so the policy of the pages
-/// forbids them; their descriptions stay as text.
+/// Allows only what Markdown itself can produce.
+///
+/// Images of other sites would reveal readers to those sites, so the pages' content security policy forbids them. Their
+/// descriptions stay as text.
 static CLEANER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     let tags = [
         "a",
@@ -61,18 +65,18 @@ static CLEANER: LazyLock<ammonia::Builder<'static>> = LazyLock::new(|| {
     cleaner
 });
 
-/// What became of a text.
+/// Result of rendering a text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// HTML that can do no harm.
+    /// Sanitized HTML.
     Html(String),
-    /// It would be too long.
+    /// The HTML would be too long.
     TooLong,
-    /// It took too long; on an idle machine it may not.
+    /// Rendering took too long; on an idle machine it may not.
     TooSlow,
 }
 
-/// Markdown as HTML that can do no harm.
+/// Renders Markdown as sanitized HTML.
 #[must_use]
 pub fn markdown(text: &str) -> Outcome {
     markdown_until(text, Instant::now() + TIME_LIMIT)
@@ -99,14 +103,15 @@ fn markdown_until(text: &str, deadline: Instant) -> Outcome {
     if cleaned.len() > HTML_LIMIT { Outcome::TooLong } else { Outcome::Html(cleaned) }
 }
 
-/// Passes on what may be shown: no HTML of the author's, no pictures, no element that is nested too deeply, no endless
-/// address. The texts inside of them stay.
+/// Filters Markdown events.
+///
+/// It drops raw HTML, images, elements that are nested too deeply and overlong addresses. The texts inside them stay.
 struct Guard<'a, I> {
     events: I,
     ready: VecDeque<Event<'a>>,
-    /// Of each open element, whether it was passed on.
+    /// For each open element, whether it was passed on.
     open: Vec<bool>,
-    /// Length of the text since the last element or cut.
+    /// Length of the text since the last element or split.
     text: usize,
 }
 
@@ -145,8 +150,10 @@ impl<'a, I: Iterator<Item = Event<'a>>> Guard<'a, I> {
         }
     }
 
-    /// The cleaner writes a text in a time that grows with the square of its length, so it gets comments in between, which
-    /// it drops.
+    /// Passes a text in pieces.
+    ///
+    /// The sanitizer's time grows with the square of a text's length. Comments between the pieces split it, and the
+    /// sanitizer drops them.
     fn pass_text(&mut self, text: CowStr<'a>) {
         let mut rest = &*text;
         while !rest.is_empty() {
@@ -277,7 +284,7 @@ mod tests {
         assert!(html_of(&emphasis).contains('x'));
     }
 
-    /// Texts as long as the form takes, each made to cost as much as it can.
+    /// Texts as long as the form accepts, each made to cost as much as it can.
     fn hostile() -> Vec<(&'static str, String)> {
         let fill = |unit: &str| unit.repeat(BODY_LIMIT / unit.chars().count());
         let columns = BODY_LIMIT / 8;
@@ -344,7 +351,7 @@ mod tests {
             if let Outcome::Html(html) = &outcome {
                 assert!(html.len() <= HTML_LIMIT, "{name}");
             }
-            // Not optimised, and beside other tests.
+            // The build isn't optimized, and other tests run in parallel.
             assert!(took < Duration::from_secs(15), "{name} took {took:?}");
         }
     }

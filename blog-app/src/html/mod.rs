@@ -1,4 +1,4 @@
-//! What pages consist of: forms, texts, times, and the frame around them.
+//! Parts of pages: forms, texts, times and the frame around them.
 
 pub(crate) mod assets;
 pub mod blocking;

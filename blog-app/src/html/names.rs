@@ -1,24 +1,24 @@
-//! Names of new users: one form for each, nothing invisible, nothing that looks like another's.
+//! Names of new users: normalized, without invisible characters, and not confusable with another's.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
-/// Chooses the coloured form of the character before it, in emoji.
+/// Selects the coloured form of the preceding character, in emoji.
 const EMOJI_PRESENTATION: char = '\u{FE0F}';
 
-/// The form in which a new name is stored: compatibility forms as their plain ones, single spaces between words.
+/// Normalizes a new name: compatibility forms become plain ones, spaces between words single.
 #[must_use]
 pub fn normalized(name: &str) -> String {
     let plain: String = name.nfkc().collect();
     plain.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whether a character shows nothing, or steers those around it.
+/// Whether a character is invisible or changes the direction of its neighbours.
 #[must_use]
 pub fn is_invisible(character: char) -> bool {
     match character {
         EMOJI_PRESENTATION => false,
-        // Fillers and selectors, which Unicode calls letters, marks or symbols.
+        // Fillers and selectors, which Unicode classifies as letters, marks or symbols.
         '\u{34F}'
         | '\u{115F}'
         | '\u{1160}'
@@ -43,9 +43,9 @@ pub fn is_invisible(character: char) -> bool {
     }
 }
 
-/// What two names have in common that look alike (UTS #39), whatever their case.
+/// Returns the same value for confusable names (UTS #39), ignoring case.
 pub(crate) fn skeleton(name: &str) -> String {
-    // Upper and then lower case folds also those letters that have only one of them.
+    // Upper and then lower case also folds letters that have only one of them.
     let folded = name.to_uppercase().to_lowercase();
     let visible: String = folded.chars().filter(|character| *character != EMOJI_PRESENTATION).collect();
     unicode_security::skeleton(&visible).collect()

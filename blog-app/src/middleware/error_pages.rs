@@ -1,4 +1,4 @@
-//! The page of every error, and the headers on caching.
+//! Renders the page of every error, and sets the caching headers.
 
 use std::sync::Arc;
 
@@ -21,11 +21,11 @@ struct ErrorPage<'a> {
     text: &'a str,
 }
 
-/// Marks an answer whose status says that something failed and whose page is there already.
+/// Marks a response with an error status that has its page already.
 #[derive(Clone)]
 struct Finished;
 
-/// Sends a page of its own with an error status.
+/// Returns a page with an error status.
 #[must_use]
 pub fn with_status(mut page: Response, status: StatusCode) -> Response {
     *page.status_mut() = status;
@@ -33,7 +33,9 @@ pub fn with_status(mut page: Response, status: StatusCode) -> Response {
     page
 }
 
-/// Gives every error a page, whoever raised it: a handler, the router or a layer. Sets the headers on caching.
+/// Renders a page for every error, of a handler, the router or a layer.
+///
+/// It also sets the caching headers.
 pub async fn render_error_pages(
     State(app): State<Arc<AppState>>,
     mut request: Request,

@@ -1,4 +1,4 @@
-//! What every request and response passes through.
+//! Layers that every request and response passes.
 
 pub(crate) mod error_pages;
 pub(crate) mod origin;

@@ -1,4 +1,4 @@
-//! Which site a form came from, and the refusal of a form from another one.
+//! Refuses forms that come from another site.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use crate::error::{Cause, Detail};
 use crate::security::trusted_proxies::{is_plain, is_secure};
 use crate::state::AppState;
 
-/// Longer ones aren't repeated on a page.
+/// Longest origin that a page repeats, in bytes.
 const LONGEST_ORIGIN: usize = 300;
 
-/// Refuses forms of other sites. Those of the blog's own address are accepted, also where a proxy changes `Host`.
+/// Refuses forms of other sites; those of the configured address pass even if a proxy changes `Host`.
 pub fn csrf_layer(address: Option<&str>) -> CsrfLayer {
     let own = address.and_then(origin_of);
     own.and_then(|own| CsrfLayer::new().add_trusted_origin(own).ok()).unwrap_or_default()
 }
 
-/// The origin of an address as browsers write it.
+/// The origin of an address, as browsers write it.
 fn origin_of(address: &str) -> Option<String> {
     let uri: Uri = address.parse().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?.to_ascii_lowercase());
@@ -31,8 +31,10 @@ fn origin_of(address: &str) -> Option<String> {
     Some(port.map_or_else(|| format!("{scheme}://{host}"), |port| format!("{scheme}://{host}:{port}")))
 }
 
-/// Completes the check of the layer within: by the `Referer` where a browser sends nothing else, by the scheme where it is
-/// known, and with the cause on the page.
+/// Completes the check of the inner layer.
+///
+/// It checks the `Referer` if the browser sends nothing else, and the scheme if it is known. A refusal's page shows the
+/// cause.
 pub async fn check(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
@@ -60,10 +62,11 @@ fn take_referer(headers: &mut HeaderMap) {
     headers.insert(header::ORIGIN, origin.unwrap_or(HeaderValue::from_static("null")));
 }
 
-/// Whether the form came over HTTP and the blog is reached over HTTPS, or the other way round. A proxy that isn't trusted
-/// may report that there is no TLS in front of itself, so that proves nothing.
+/// Whether the form's scheme differs from that of the blog's address.
+///
+/// An untrusted proxy may report that there is no TLS in front of itself, so its header proves nothing.
 fn is_of_another_scheme(app: &AppState, headers: &HeaderMap) -> bool {
-    // A browser that reports where the form came from has compared the scheme itself.
+    // A browser that sends this header has compared the scheme itself.
     if headers.contains_key("sec-fetch-site") {
         return false;
     }
@@ -85,7 +88,7 @@ fn is_of_another_scheme(app: &AppState, headers: &HeaderMap) -> bool {
     at_home.is_some_and(|own| own.scheme_str() != Some(scheme))
 }
 
-/// Where a form came from, in words. The header is a stranger's, so only an address is repeated.
+/// Describes the form's origin. The header is untrusted, so only a valid address is repeated.
 fn from(headers: &HeaderMap) -> String {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let address = origin.filter(|origin| origin.len() <= LONGEST_ORIGIN).and_then(origin_of);

@@ -1,4 +1,4 @@
-//! A log line, a metric and a span for each request.
+//! Records a log line, metrics and a span for each request.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,7 +14,7 @@ use crate::state::AppState;
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Measures, counts and logs each request, and gives it an id that a proxy in front may have chosen.
+/// Measures and logs each request, and assigns its id, which a proxy may have set.
 pub async fn observe(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
@@ -74,7 +74,7 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// The id that came, if it is short and plain enough for a log, else a new one.
+/// The received id, if it is short and plain enough for a log, else a new one.
 fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     let sane = |id: &&HeaderValue| {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);

@@ -1,10 +1,12 @@
-//! Headers that keep browsers from doing harm with our pages.
+//! Headers that restrict what browsers do with the blog's pages.
 
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::Response;
 
-/// The referrer policy must not be `no-referrer`: browsers would send `Origin: null` with our own forms, and those
-/// that send no `Sec-Fetch-Site` (over plain HTTP) could post nothing.
+/// The security headers.
+///
+/// The referrer policy must not be `no-referrer`: browsers would send `Origin: null` with the blog's own forms.
+/// Browsers that send no `Sec-Fetch-Site` (over plain HTTP) could then post nothing.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,

@@ -1,4 +1,4 @@
-//! Bodies whose end isn't wanted are drained.
+//! Drains the rest of bodies that handlers don't read.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use parking_lot::Mutex;
 
 use crate::extract::form_body::is_small;
 
-/// After the answer, so much more of a body is taken and dropped, for so long: a client that still writes would lose the
-/// answer if the connection was cut.
+/// Limits of draining a body after the response.
+///
+/// A client that is still sending would lose the response if the connection was closed.
 const DRAIN_BYTES: usize = 16 * 1024 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -52,8 +53,10 @@ impl HttpBody for Shared {
     }
 }
 
-/// Ends the connection properly where an answer comes before the end of a large body: the answer announces the end, and what
-/// is still on its way is dropped for a while. A client that waits for a word before it sends anything isn't encouraged.
+/// Ends the connection cleanly if the response comes before the end of a large body.
+///
+/// The response announces the close, and what still arrives is dropped for a while. A client that waits for
+/// `100 Continue` doesn't receive it.
 pub async fn end_unread(request: Request, next: Next) -> Response {
     if is_small(request.headers()) || request.body().is_end_stream() {
         return next.run(request).await;

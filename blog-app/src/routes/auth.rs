@@ -1,4 +1,4 @@
-//! Registering, logging in, logging out: `/auth/…`.
+//! Registration, login and logout: `/auth/…`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,11 +55,13 @@ struct PasswordPage {
     page: Page,
 }
 
-/// Above a form that comes back filled. Not the password: it never goes back into a page.
+/// Message above a form that keeps the name. The password is never rendered into a page.
 const AWAY: &str = "The blog can't reach its database at the moment. The name is still here: \
                     please type the password and try again in a few seconds.";
 
-/// Who is logged in can't be found out while the database is away; the form must come back filled all the same.
+/// Returns an anonymous page if the session can't be checked while the database is unavailable.
+///
+/// The form must come back filled in that case too.
 fn page_or_anonymous(app: &AppState, page: Result<Page, Error>) -> Result<Page, Error> {
     match page {
         Err(error) if error.is_unavailable() => Ok(Page::anonymous(&app.site)),
@@ -124,18 +126,18 @@ async fn register(
     html(&RegisterPage { page: page.flash(problem), username: &login.username })
 }
 
-/// What keeps this name and password from being registered.
+/// Why this name and password can't be registered.
 async fn problem_of(app: &AppState, login: &Login) -> Result<Option<String>, Error> {
     if let Some(problem) = login.registration_problem() {
         return Ok(Some(problem));
     }
     let similar = app.names.similar(&app.database, &login.username).await.map_err(Error::Store)?;
-    // An equal name is found out by the database, for good.
+    // The database itself detects an equal name, without a race.
     let similar = similar.filter(|similar| *similar != login.username);
     Ok(similar.map(|_| forms::SIMILAR_NAME.to_owned()))
 }
 
-/// The user of this name as it was typed, else of its plain form, in which new names are stored.
+/// Finds the user by the name as it was typed, else by its normalized form.
 async fn find_by_name(app: &AppState, name: &str) -> Result<Option<Credentials>, Error> {
     let found = users::find_by_name(&app.database, name).await.map_err(Error::Store)?;
     let plain = names::normalized(name);
@@ -167,19 +169,19 @@ async fn log_in(
     }
 }
 
-/// How a try to log in ended; each but the first with a sentence for the form.
+/// Result of a login attempt; each failure has a message for the form.
 pub enum Attempt {
-    /// Name and password are right.
+    /// Name and password are correct.
     In(Credentials),
-    /// One of them is wrong.
+    /// Name or password is wrong.
     Failed(String),
-    /// Too many tries came before.
+    /// Too many attempts failed before.
     Wait(String, Duration),
-    /// The database is away.
+    /// The database is unavailable.
     Away(String, Error),
 }
 
-/// Tries to log in.
+/// Checks name and password.
 pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Result<Attempt, Error> {
     let Login { username, password } = login;
     let found_user = match find_by_name(app, &username).await {
@@ -194,7 +196,7 @@ pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Res
         return Ok(Attempt::Wait(text, wait));
     }
     let hash = found_user.as_ref().map(|credentials| credentials.hash.clone());
-    // Without a user a hash is computed all the same: the messages tell who exists, as Flaskr's do, the time doesn't.
+    // Without a user a hash is computed too: the messages reveal which users exist, as Flaskr's do, but the time doesn't.
     let verdict = app.passwords.verify(password.clone(), hash).await.map_err(Error::Password)?;
     let problem = match (found_user, verdict) {
         (None, _) => "Incorrect username.",
@@ -210,7 +212,7 @@ pub async fn log_in_as(app: &AppState, headers: &HeaderMap, login: Login) -> Res
     Ok(Attempt::Failed(problem.to_owned()))
 }
 
-/// As whose tries this one counts.
+/// The subject that this attempt counts for.
 fn tries<'a>(
     app: &AppState,
     headers: &HeaderMap,
@@ -226,12 +228,12 @@ fn device_cookie(app: &AppState, headers: &HeaderMap, user: i64) -> Option<Devic
     values.find_map(|value| app.sessions.open_device(value).filter(|known| known.user == user))
 }
 
-/// Only at a login is the password there to make a better hash of. If that fails, the old one is as good as before.
+/// Replaces an outdated hash, which only a login can do. If that fails, the old hash stays valid.
 async fn with_new_hash(app: &AppState, of: Credentials, password: String) -> Credentials {
     let Ok(hash) = app.passwords.hash(password).await else { return of };
     match users::replace_hash(&app.database, of.user.id, &of.hash, &hash).await {
         Ok(true) => Credentials { hash, ..of },
-        // Another login was faster: the session has to be tied to the hash that is there now.
+        // Another login was faster: the session must be tied to the current hash.
         Ok(false) => users::find(&app.database, of.user.id).await.ok().flatten().unwrap_or(of),
         Err(error) => {
             tracing::warn!(%error, "failed to renew a password's hash");
@@ -240,7 +242,7 @@ async fn with_new_hash(app: &AppState, of: Credentials, password: String) -> Cre
     }
 }
 
-/// The cookies of a new session.
+/// Sets the cookies of a new session.
 pub async fn start_session(
     app: &AppState,
     headers: &HeaderMap,
@@ -263,7 +265,7 @@ async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
     html(&PasswordPage { page })
 }
 
-/// Every session is tied to the hash that it was begun with, so all but the one that is begun here end.
+/// Changes the password. Every session is tied to its hash, so all others end.
 async fn change_password(
     State(app): State<Arc<AppState>>,
     Member { page, user }: Member,
@@ -276,7 +278,7 @@ async fn change_password(
     let Some(known) = users::find(&app.database, user.id).await.map_err(Error::Store)? else {
         return Err(Error::Forbidden);
     };
-    // Who has found a session, on a lent computer for example, could guess here.
+    // A session on a lent computer, for example, could be used to guess the password here.
     let tries = LoginSubject::Device(session::proof(&known.hash), user.id);
     if let Err(wait) = app.login_limiter.begin(tries) {
         app.metrics.logins("throttled");

@@ -1,4 +1,4 @@
-//! Writing posts: making, changing, deleting them.
+//! Creating, editing and deleting posts.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::store;
 use crate::store::posts::{self, Post};
 use crate::store::users::User;
 
-/// The routes of the writers.
+/// The routes for authors.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/create", get(show_creation).post(create_post))
@@ -49,17 +49,17 @@ struct UpdatePage {
     draft: Draft,
 }
 
-/// What a writer's request is about: a new post, or the one of this id.
+/// Subject of a request: a new post or an existing one.
 #[derive(Clone, Copy)]
 pub enum Subject {
     /// A new post.
     New,
-    /// The post of this id.
+    /// The post with this id.
     Existing(i64),
 }
 
 impl Subject {
-    /// The post's id, if there is one.
+    /// The post's id, if it exists already.
     #[must_use]
     pub fn id(self) -> Option<i64> {
         match self {
@@ -106,8 +106,9 @@ async fn update_post(
     saved.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Saves what a member wrote. A member who isn't logged in any more, or can't be recognised since the database is away, gets
-/// back what was typed.
+/// Saves a post.
+///
+/// If the session has ended, or can't be checked since the database is unavailable, the typed text comes back.
 async fn save(
     app: &Arc<AppState>,
     member: Result<Member, NotMember>,
@@ -145,7 +146,7 @@ async fn save(
     }
 }
 
-/// Without a login the typed text comes back with a login form. A request without a text is redirected to the login.
+/// Without a login the typed text comes back with a login form; a request without a text is redirected.
 async fn without_member(app: &Arc<AppState>, subject: Subject, request: Request) -> Response {
     let of_member = resume::was_here_before(app, request.headers());
     match draft_in(app, request, of_member).await {
@@ -170,13 +171,13 @@ async fn store_draft(app: &AppState, user: &User, subject: Subject, draft: &Draf
         Subject::New => posts::insert(database, user.id, title, body).await.map_err(Error::Store),
         Subject::Existing(id) => {
             let changed = posts::update(database, id, user.id, title, body).await.map_err(Error::Store)?;
-            // It may have been deleted in another window meanwhile.
+            // Another window may have deleted it meanwhile.
             if changed { Ok(()) } else { Err(Error::NoSuchPost(id)) }
         }
     }
 }
 
-/// The form for a post.
+/// Renders the form for a post.
 pub fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -> Result<Response, Error> {
     match subject {
         Subject::New => html(&CreatePage { page, draft }),
@@ -187,7 +188,7 @@ pub fn form(page: Page, subject: Subject, title: Option<String>, draft: Draft) -
     }
 }
 
-/// The form again, with what was typed, when the database is away.
+/// Renders the form again with the typed text while the database is unavailable.
 fn unavailable_editor(page: Page, subject: Subject, draft: Draft, error: &Error) -> Result<Response, Error> {
     let message = "The blog can't reach its database at the moment, so this may not be saved yet. \
                    What you wrote is still here: please press Save again in a few seconds.";
@@ -207,15 +208,16 @@ async fn delete_post(
     if deleted { Ok(written()) } else { Err(Error::NoSuchPost(id)) }
 }
 
-/// Back to the listing, which shows at once what was written: here, since what was kept is forgotten, and at the other
-/// replicas, since the browser tells them.
+/// Redirects to the listing, which shows the change at once.
+///
+/// This replica has invalidated its cache. At other replicas the browser's cookie reports the recent write.
 fn written() -> Response {
     let mut response = redirect("/");
     response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(SET_WROTE_COOKIE));
     response
 }
 
-/// The present title of the user's post, if it is about one.
+/// The current title of the user's post, if the subject is one.
 pub async fn own_post_of(app: &AppState, user: &User, subject: Subject) -> Result<Option<String>, Error> {
     match subject {
         Subject::New => Ok(None),
@@ -223,7 +225,7 @@ pub async fn own_post_of(app: &AppState, user: &User, subject: Subject) -> Resul
     }
 }
 
-/// The post, if there is one and it is the user's own.
+/// Finds the post, if it exists and belongs to the user.
 async fn own_post(app: &AppState, user: &User, id: i64) -> Result<Post, Error> {
     let post = posts::find(&app.database, id).await.map_err(Error::Store)?.ok_or(Error::NoSuchPost(id))?;
     if post.author_id != user.id {

@@ -7,7 +7,7 @@ use crate::html::characters::without_forbidden;
 use crate::html::layout::Site;
 use crate::store::posts::{Listing, Post};
 
-/// The feed. `address` is the blog's own, without a slash at its end.
+/// Renders the feed. `address` is the blog's own, without a trailing slash.
 #[must_use]
 pub fn atom(site: &Site, address: &str, listing: &Listing, bodies: &Bodies) -> String {
     let updated = listing.posts.first().map_or("1970-01-01 00:00:00", |post| post.created.as_str());
@@ -46,7 +46,9 @@ fn entry(address: &str, post: &Post, bodies: &Bodies) -> Entry {
     }
 }
 
-/// What XML forbids would make the whole feed unreadable. It can come from before it was refused, or by an import.
+/// Removes characters that XML forbids, which would make the whole feed unreadable.
+///
+/// Texts from an import, or from before the check existed, can hold them.
 fn carried(text: &str) -> String {
     without_forbidden(text).into_owned()
 }
@@ -55,8 +57,9 @@ fn link(rel: &str, href: String) -> Link {
     Link { rel: rel.to_owned(), href, ..Link::default() }
 }
 
-/// The database writes UTC without saying so. A time that it wrote and can't be read is a bug, and no reason to have no
-/// feed.
+/// Parses a time of the database, which is in UTC without a zone.
+///
+/// An unreadable time is a bug, but the feed must work all the same.
 fn time(created: &str) -> atom_syndication::FixedDateTime {
     let text = format!("{}+00:00", created.replacen(' ', "T", 1));
     text.parse().unwrap_or_default()

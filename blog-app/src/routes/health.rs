@@ -22,18 +22,18 @@ const WRITE_TIMEOUT: Duration = Duration::from_millis(800);
 const NO_WRITE_IN_TIME: &str = "the database takes no writes: one that changes nothing did not end in time";
 const CHECK_LIFETIME: Duration = Duration::from_secs(1);
 
-/// Whether requests should be sent here.
+/// Whether requests should be sent to this replica.
 pub struct Readiness {
     database: Database,
     draining: AtomicBool,
-    /// The database was once found good; what it was good for then, the schema, doesn't change by an outage.
+    /// Whether the database was found usable once; an outage doesn't change its schema.
     proven: AtomicBool,
     last: Mutex<Option<(Instant, State)>>,
     sessions: Option<Sessions>,
 }
 
 impl Readiness {
-    /// Of a blog on this database.
+    /// Creates it for a blog on this database.
     #[must_use]
     pub fn new(database: Database) -> Self {
         Self {
@@ -45,23 +45,23 @@ impl Readiness {
         }
     }
 
-    /// Also reports session keys that can't be read: the replica serves with the ones before, and its next start fails.
+    /// Reports unreadable session keys too: the replica serves with the previous keys, but its next start fails.
     #[must_use]
     pub fn with_sessions(self, sessions: Sessions) -> Self {
         Self { sessions: Some(sessions), ..self }
     }
 
-    /// From now on not ready: the process is about to end.
+    /// Reports not ready from now on, since the process is about to end.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// What it waits for, the plainest cause first; nothing means ready.
+    /// What readiness waits for, the plainest cause first; empty means ready.
     pub async fn reasons(&self) -> Vec<String> {
         self.report().await.err().unwrap_or_default()
     }
 
-    /// The version of the schema if the blog is ready, or what it waits for.
+    /// The schema's version if the blog is ready, else the reasons.
     async fn report(&self) -> Result<u32, Vec<String>> {
         let state = self.look().await;
         let draining = self.draining.load(Ordering::Relaxed).then(|| "shutting down".to_owned());
@@ -71,9 +71,10 @@ impl Readiness {
         }
     }
 
-    /// Whether requests are better sent here than refused: the database was good at least once, and the process isn't
-    /// about to end. All replicas share one database, so taking them all out of the load balancer when it is away would
-    /// turn the page that says so into a refused connection.
+    /// Whether requests should be sent here although the replica may not be ready.
+    ///
+    /// True once the database was found usable, until the process is about to end. All replicas share one database. If all
+    /// left the load balancer during an outage, the error page would become a refused connection.
     pub async fn is_serving(&self) -> bool {
         if self.draining.load(Ordering::Relaxed) {
             return false;
@@ -88,7 +89,7 @@ impl Readiness {
         (can_write, can_write || matches!(state, State::TakesNoWrites(_)))
     }
 
-    /// Checked once a second at most, however many ask; who comes during a check waits for its answer.
+    /// Checks at most once a second; concurrent callers share one check.
     async fn look(&self) -> State {
         let mut last = self.last.lock().await;
         if let Some((_, state)) = last.as_ref().filter(|(when, _)| when.elapsed() < CHECK_LIFETIME) {
@@ -105,16 +106,16 @@ impl Readiness {
     }
 }
 
-/// What a look at the database found.
+/// Result of checking the database.
 #[derive(Clone, Debug)]
 enum State {
-    /// A post can be read and written.
+    /// Posts can be read and written.
     Good { version: u32 },
-    /// Posts can be read only.
+    /// Posts can only be read.
     TakesNoWrites(String),
-    /// Waiting may help.
+    /// It is unavailable, and waiting may help.
     Away(String),
-    /// It answered, and waiting changes nothing: the account is refused, the schema isn't ours.
+    /// It answered, and waiting doesn't help: the account is refused or the schema is unknown.
     Wrong { reason: String, version: Option<u32> },
 }
 
@@ -168,7 +169,7 @@ async fn check_writes(database: &Database, version: u32) -> State {
         Ok(Err(error)) => error.cause(),
         Err(_) => NO_WRITE_IN_TIME.to_owned(),
     };
-    // A trial that hangs leaves a connection behind at the server for a while: no more than one in ten seconds.
+    // A trial that hangs leaves a connection at the server for a while: at most one in ten seconds.
     database.writes().remember(cause.clone());
     State::TakesNoWrites(cause)
 }
@@ -180,10 +181,10 @@ struct Admin {
     database: Database,
 }
 
-/// The admin port as a service.
+/// Builds the service of the admin port.
 pub fn router(readiness: Arc<Readiness>, metrics: Metrics, database: Database) -> Router {
     Router::new()
-        // Says nothing about the database: restarting the blog wouldn't bring that back.
+        // Independent of the database: restarting the blog wouldn't bring it back.
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/serving", get(serving))
@@ -211,7 +212,7 @@ async fn serving(extract::State(admin): extract::State<Admin>) -> Response {
     if admin.readiness.is_serving().await {
         return "serving\n".into_response();
     }
-    (StatusCode::SERVICE_UNAVAILABLE, "not serving; /readyz says why\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, "not serving; see /readyz for the reason\n").into_response()
 }
 
 async fn figures(extract::State(admin): extract::State<Admin>) -> Response {

@@ -1,4 +1,4 @@
-//! Logging out: of this browser, or of all.
+//! Logging out of this browser or of all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::security::session::{self, MAX_AGE};
 use crate::state::AppState;
 use crate::store::sessions;
 
-/// How often sessions are recorded that ended while the database was away.
+/// Interval at which sessions are recorded that ended while the database was unavailable.
 const RECORD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The routes that end sessions.
@@ -36,8 +36,9 @@ struct LogoutPage {
     page: Page,
 }
 
-/// Flaskr's logout is a link. An address typed or bookmarked, or a link of ours, still logs out; any other request gets
-/// the button, since a foreign page could have made it.
+/// Logs out by a link, as Flaskr does, if the user typed the address, used a bookmark or a link of the blog.
+///
+/// Any other request gets the button, since a foreign page could have caused it.
 async fn show_logout(
     State(app): State<Arc<AppState>>,
     page: Page,
@@ -58,8 +59,9 @@ async fn log_out(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Respon
     end_session(&app, &headers).await
 }
 
-/// Ends the session here and in the database, so that a copy of its cookie is of no use at any replica. While the database
-/// is away only this process knows, and it is recorded later.
+/// Ends the session here and in the database, so that a copy of its cookie is useless at every replica.
+///
+/// While the database is unavailable only this process knows about it; it is recorded later.
 async fn end_session(app: &AppState, headers: &HeaderMap) -> Response {
     if let Some(session) = signed_in(headers, app) {
         app.sessions.end(&session);
@@ -68,7 +70,7 @@ async fn end_session(app: &AppState, headers: &HeaderMap) -> Response {
     without_session(app, headers)
 }
 
-/// Records ended sessions that the database could not take before, for ever.
+/// Records ended sessions that could not be recorded before, without end.
 pub async fn record_regularly(app: &AppState) {
     loop {
         tokio::time::sleep(RECORD_INTERVAL).await;
@@ -76,7 +78,7 @@ pub async fn record_regularly(app: &AppState) {
     }
 }
 
-/// Records the ended sessions that the database doesn't know yet; at the first failure the others wait.
+/// Records ended sessions that the database lacks; after the first failure the others wait.
 pub async fn record(app: &AppState) {
     let now = i64::try_from(session::now()).unwrap_or(i64::MAX);
     let before = now.saturating_sub(i64::try_from(MAX_AGE.as_secs()).unwrap_or(i64::MAX));

@@ -1,4 +1,4 @@
-//! What answers requests: one file for each kind of page.
+//! Handlers, one file per kind of page.
 
 pub(crate) mod assets;
 pub(crate) mod auth;

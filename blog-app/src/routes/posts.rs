@@ -1,4 +1,4 @@
-//! What anybody may read: the listing, a post, an author's posts, the feed.
+//! Public pages: the listing, a post, an author's posts, the feed.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ struct PostPage<'a> {
     older: Option<&'a Post>,
 }
 
-/// The part of the listing that the address names; nothing means the newest posts.
+/// The page of the listing that the address selects; empty means the newest posts.
 #[derive(Deserialize)]
 struct PlaceQuery {
     before: Option<String>,
@@ -136,8 +136,10 @@ async fn show_feed(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Resu
     Ok(([(header::CONTENT_TYPE, "application/atom+xml; charset=utf-8")], text).into_response())
 }
 
-/// Shows a view to whoever asks: to who has just written what there is now, to others what there was at most a second ago,
-/// and to anybody what there was when the database last answered, if it is away.
+/// Shows a view.
+///
+/// After an own write the content is current, else at most a second old. While the database is unavailable it is the
+/// last content that was read.
 async fn show(
     app: &AppState,
     page: Result<Page, Error>,
@@ -147,7 +149,7 @@ async fn show(
     if app.page_cache.is_tripped()
         && let Some(known) = app.page_cache.get_stale(&view)
     {
-        return stale(app, &known, "asked a moment ago").await;
+        return stale(app, &known, "queried a moment ago").await;
     }
     let page = match page {
         Ok(page) => page,
@@ -190,7 +192,7 @@ async fn answer(
     Ok(answer)
 }
 
-/// Makes the page, and keeps it unless a text of it may look better later.
+/// Renders the page, and caches it unless the rendering of a text may be retried later.
 async fn first_answer(
     app: &AppState,
     page: Page,
@@ -206,7 +208,7 @@ async fn first_answer(
     Ok(known.page.get_or_try_init(make).await?.answer(&app.pool, headers).await?)
 }
 
-/// Going back page by page ends at the beginning, which has an address of its own.
+/// Paging back ends at the beginning, which has an address of its own.
 fn beginning(view: &View, content: &Content) -> Option<String> {
     match (view, content) {
         (View::Index(Place::After(_)), Content::Index(listing)) if listing.newer.is_none() => {
@@ -230,7 +232,7 @@ async fn bodies_of(app: &AppState, known: &CachedPage) -> Result<Bodies, Error> 
     Ok(app.markdown.bodies(&app.pool, app.site.markup, known.content.posts()).await?)
 }
 
-/// The page's text, made into something; large ones in another thread.
+/// Transforms the page's text; large ones on another thread.
 async fn text_of<T: Send + 'static>(
     app: &AppState,
     page: Page,
@@ -273,8 +275,9 @@ async fn stale_or(app: &AppState, view: &View, error: Error) -> Result<Response,
     }
 }
 
-/// The last known page, for people. For programs the status tells the truth, so that no search engine or cache takes it
-/// for the page.
+/// Shows the stale page.
+///
+/// The status 503 keeps search engines and caches from storing it as the current page.
 async fn stale(app: &AppState, known: &Arc<CachedPage>, cause: &str) -> Result<Response, Error> {
     let age = crate::html::humanize::ago(known.age());
     let message = format!(

@@ -14,7 +14,7 @@ pub fn html(template: &impl Template) -> Result<Response, Error> {
     Ok(Html(template.render().map_err(Error::Render)?).into_response())
 }
 
-/// The same, and when to come back.
+/// Adds a status and `Retry-After` to the response.
 #[must_use]
 pub fn with_retry_after(page: Response, status: StatusCode, retry_after: HeaderValue) -> Response {
     let mut page = with_status(page, status);
@@ -22,13 +22,13 @@ pub fn with_retry_after(page: Response, status: StatusCode, retry_after: HeaderV
     page
 }
 
-/// A form that is to be sent again after this time at the earliest.
+/// A form that may be sent again after this time.
 #[must_use]
 pub fn too_many_requests(form: Response, wait: Duration) -> Response {
     with_retry_after(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
 }
 
-/// A form with what was typed, as the answer while the database is away: people need not type it again.
+/// A form with the typed text, while the database is unavailable, so that no text is lost.
 #[must_use]
 pub fn unavailable_with_form(form: Response, error: &Error) -> Response {
     let mut response = with_retry_after(form, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);

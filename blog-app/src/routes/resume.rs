@@ -1,4 +1,4 @@
-//! A text whose author turned out not to be logged in: it comes back with a login form, and after the login in its own.
+//! Keeps a text whose author's session has ended: first with a login form, then in the editor.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::security::device_cookie::DEVICE_COOKIE;
 use crate::security::session;
 use crate::state::AppState;
 
-/// Where the login form with the text leads.
+/// Address that receives the login form with the text.
 const PATH: &str = "/auth/resume";
 const ENDED: &str = "You are not logged in any more, so this is not saved yet. What you wrote is below: log in here to go on.";
 const RESUMED: &str = "You are logged in. What you wrote is below and not saved yet: please press Save.";
@@ -43,7 +43,7 @@ struct ResumePage<'a> {
     draft: &'a Draft,
 }
 
-/// The answer to a text without a login.
+/// Responds to a text without a login.
 pub fn ask_to_log_in(page: Page, subject: Subject, draft: &Draft) -> Result<Response, Error> {
     let form = ResumePage { page: page.flash(ENDED.to_owned()), username: "", post: subject.id(), draft };
     let mut response = with_status(html(&form)?, StatusCode::UNAUTHORIZED);
@@ -91,7 +91,7 @@ fn subject(form: &mut Form) -> Result<Subject, Error> {
     if id.is_empty() { Ok(Subject::New) } else { number(&id).map(Subject::Existing) }
 }
 
-/// Whether a cookie of ours proves that a member has used this browser, also after the session.
+/// Whether a valid cookie proves that a member has used this browser, even after the session.
 pub fn was_here_before(app: &AppState, headers: &HeaderMap) -> bool {
     session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
         || session::cookies(headers, DEVICE_COOKIE).any(|value| app.sessions.open_device(value).is_some())

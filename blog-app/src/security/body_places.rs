@@ -1,19 +1,21 @@
-//! How many large request bodies are held at once.
+//! Bounds how many large request bodies are held at once.
 
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// Larger ones need one of the few places for large bodies. Names and passwords at their longest are smaller.
+/// Largest body that needs no permit, in bytes; a form with the longest name and password is smaller.
 pub const SMALL_BODY: usize = 16 * 1024;
-/// Large enough for the longest body in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
+/// Largest body of a post, in bytes.
+///
+/// It holds the longest text in its longest encoding: 65,536 characters of four bytes, each byte as `%XX`.
 pub const LARGE_BODY: usize = 1024 * 1024;
 
-/// The places for bodies that are larger than [`SMALL_BODY`].
+/// Permits for bodies larger than [`SMALL_BODY`].
 pub struct Places {
     /// For members: with [`LARGE_BODY`] they take 32 MiB at most.
     pub members: Arc<Semaphore>,
-    /// For everybody else, so that strangers never take a member's.
+    /// For anonymous requests, so that these never take a member's permit.
     pub strangers: Arc<Semaphore>,
     /// For bodies of members that are too long.
     pub oversize: Arc<Semaphore>,
@@ -26,5 +28,5 @@ impl Default for Places {
     }
 }
 
-/// Requests of members with large bodies that are under way at once.
+/// Requests of members with large bodies at the same time.
 pub const MEMBERS: usize = 32;

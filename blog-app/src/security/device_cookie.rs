@@ -1,4 +1,4 @@
-//! The cookie of a device in which a user has logged in before (OWASP's device cookie).
+//! The cookie of a device on which a user has logged in before (OWASP's device cookie).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::session::{Sessions, attributes};
 
 /// Name of the cookie that a browser keeps after its user has logged out.
 pub const DEVICE_COOKIE: &str = "device";
-/// How long a browser is known: as long as browsers keep cookies.
+/// Lifetime of the cookie: the longest that browsers keep cookies.
 const DEVICE_MAX_AGE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// A browser in which a user has logged in.
@@ -21,20 +21,20 @@ pub struct DeviceCookie {
 }
 
 impl Sessions {
-    /// The value of the cookie that tells a browser that a user has used.
+    /// Signs the value of the cookie.
     #[must_use]
     pub fn seal_device(&self, browser: &DeviceCookie) -> String {
         self.sign("device ", browser)
     }
 
-    /// Which browser a cookie tells, if one of our keys signed it.
+    /// Verifies a cookie's value; `None` if none of the keys signed it.
     #[must_use]
     pub fn open_device(&self, value: &str) -> Option<DeviceCookie> {
         self.verified("device ", value)
     }
 }
 
-/// A `Set-Cookie` that lets a browser be known again. Only the pages below `/auth` need it.
+/// The `Set-Cookie` header. Only the pages below `/auth` need the cookie.
 #[must_use]
 pub fn set_device_cookie(value: &str, secure: bool) -> String {
     let attributes = attributes(secure).replacen("Path=/", "Path=/auth", 1);

@@ -1,4 +1,4 @@
-//! Sessions, passwords, limits on attempts, and which proxies are trusted.
+//! Sessions, passwords, limits on attempts, and trusted proxies.
 
 pub mod body_places;
 pub mod device_cookie;

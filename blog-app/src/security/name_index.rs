@@ -1,4 +1,4 @@
-//! The names that are taken, so that no new one looks like another user's.
+//! Index of the names in use, so that no new name is confusable with another user's.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,10 +10,10 @@ use crate::db::Database;
 use crate::html::names::skeleton;
 use crate::store::{self, import_export, users};
 
-/// Names with lower ids can come by an import, so all are read again from time to time.
+/// Interval of reading all names again, since an import can add names with lower ids.
 const REREAD_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
-/// The skeletons of all users' names, read from the database as they are needed.
+/// The skeletons of all users' names, read from the database when needed.
 #[derive(Default)]
 pub struct NameIndex {
     known: Mutex<Known>,
@@ -22,14 +22,14 @@ pub struct NameIndex {
 
 #[derive(Default)]
 struct Known {
-    /// By the skeleton's hash, the user's id: a name is read again before it counts.
+    /// User ids by the skeleton's hash; a match is verified by reading the name again.
     users: HashMap<u64, i64>,
     last: i64,
     begun: Option<Instant>,
 }
 
 impl NameIndex {
-    /// A user's name that looks like this one.
+    /// Returns a user's name that is confusable with this one.
     pub async fn similar(&self, database: &Database, name: &str) -> Result<Option<String>, store::Error> {
         let mut known = self.known.lock().await;
         if known.begun.is_none_or(|begun| begun.elapsed() > REREAD_INTERVAL) {

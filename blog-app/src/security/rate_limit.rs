@@ -1,8 +1,8 @@
-//! What slows down those who guess passwords and those who register by the thousand.
+//! Limits password guessing and mass registration.
 //!
-//! Guesses are counted by account, and not by address: an office behind one address is many people, and a botnet is many
-//! addresses. So that nobody can lock an owner out by guessing wrong on purpose, a browser in which the owner has logged in
-//! before is counted by itself. Counts are each replica's own; with more replicas a guesser gets a few more tries.
+//! Failures are counted by account and not by address: an office shares one address, and a botnet has many.
+//! A browser in which the account's user has logged in before is counted separately. Failing on purpose therefore
+//! can't lock the user out. Each replica has its own counts, so more replicas allow a few more attempts.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
-/// Tries in a row that cost nothing but the hash.
+/// Failed attempts in a row without a wait.
 const FREE_TRIES: u32 = 5;
-/// However often somebody failed, the next try comes after this.
+/// Longest wait before the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// Accounts that are counted at once; past that, those that nobody tries are forgotten first.
+/// Number of accounts with counts; beyond it, those without recent attempts are dropped first.
 const ACCOUNTS: u64 = 50_000;
-/// A count that nobody adds to is forgotten after this.
+/// Time after its last attempt at which a count is dropped.
 const MEMORY: Duration = Duration::from_secs(60 * 60);
 
-/// Who tries to log in.
+/// Subject of a login attempt.
 #[derive(Clone, Copy, Debug)]
 pub enum LoginSubject<'a> {
-    /// Anybody, at the account of this name.
+    /// The account of this name, from any browser.
     Account(&'a str),
     /// A browser, by its number, in which this user has logged in before.
     Device(u64, i64),
@@ -32,7 +32,7 @@ pub enum LoginSubject<'a> {
 type Key = [u8; 16];
 
 impl LoginSubject<'_> {
-    /// Names are as long as people make them; their digest isn't.
+    /// Names have any length; their digest has a fixed one.
     fn key(self) -> Key {
         let digest = match self {
             Self::Account(name) => Sha256::new_with_prefix(b"name ").chain_update(name),
@@ -51,7 +51,7 @@ struct Count {
     free_at: Instant,
 }
 
-/// Counts tries to log in.
+/// Counts login attempts.
 pub struct LoginLimiter(Cache<Key, Count>);
 
 impl Default for LoginLimiter {
@@ -61,7 +61,9 @@ impl Default for LoginLimiter {
 }
 
 impl LoginLimiter {
-    /// Counts a try before it is made, so that many at once are no way around; or says how long to wait.
+    /// Counts an attempt before it is made, or returns how long to wait.
+    ///
+    /// Counting first keeps parallel attempts from bypassing the limit.
     pub fn begin(&self, who: LoginSubject<'_>) -> Result<(), Duration> {
         self.begin_at(who, Instant::now())
     }
@@ -80,7 +82,7 @@ impl LoginLimiter {
         wait.map_or(Ok(()), Err)
     }
 
-    /// The try was right: whoever it was knows the password.
+    /// Clears the count after a correct password.
     pub fn forget(&self, who: LoginSubject<'_>) {
         self.0.invalidate(&who.key());
     }
@@ -93,17 +95,17 @@ fn wait_after(tries: u32) -> Duration {
     Duration::from_secs(1 << (tries - FREE_TRIES).min(16)).min(LONGEST_WAIT)
 }
 
-/// Bounds how many may register.
+/// Limits registrations.
 pub struct RegistrationLimiter(Option<DefaultDirectRateLimiter>);
 
 impl RegistrationLimiter {
-    /// So many a minute, and as many at once; 0 means no bound.
+    /// Allows this many per minute, and as many at once; 0 means no limit.
     #[must_use]
     pub fn per_minute(number: u32) -> Self {
         Self(std::num::NonZeroU32::new(number).map(|number| RateLimiter::direct(Quota::per_minute(number))))
     }
 
-    /// Counts one; or says how long to wait.
+    /// Counts a registration, or returns how long to wait.
     pub fn begin(&self) -> Result<(), Duration> {
         let Some(limiter) = &self.0 else { return Ok(()) };
         limiter.check().map_err(|until| until.wait_time_from(DefaultClock::default().now()))
@@ -146,7 +148,7 @@ mod tests {
         assert!(limiter.begin_at(LoginSubject::Device(8, 1), now).is_ok());
         limiter.forget(known);
         assert!(limiter.begin_at(known, now).is_ok());
-        assert!(limiter.begin_at(BOB, now).is_err(), "a stranger's count stays");
+        assert!(limiter.begin_at(BOB, now).is_err(), "the count of other browsers stays");
     }
 
     #[test]

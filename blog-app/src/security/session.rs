@@ -13,11 +13,11 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 
-/// The cookie's name, Flask's.
+/// Name of the session cookie, as in Flask.
 pub const COOKIE: &str = "session";
-/// Name of the cookie that a browser keeps for a moment after its user has written something.
+/// Name of the short-lived cookie that a browser gets after its user has written something.
 pub const WROTE_COOKIE: &str = "wrote";
-/// How long a login lasts.
+/// Lifetime of a login.
 pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 /// A key that signs cookies, derived from a secret of any form.
@@ -25,7 +25,9 @@ pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 pub struct Key([u8; 32]);
 
 impl Key {
-    /// Derives the key. The secret itself signs nothing, so it may be a phrase, a file's bytes or random data.
+    /// Derives the key.
+    ///
+    /// The secret itself signs nothing, so it may be a phrase, a file's bytes or random data.
     #[must_use]
     pub fn derive(secret: &[u8]) -> Self {
         let mut key = [0; 32];
@@ -42,7 +44,7 @@ impl Key {
     }
 }
 
-/// The key that signs and, after a rotation, the one before, which is still accepted.
+/// The key that signs and, after a rotation, the previous one, which is still accepted.
 #[derive(Clone)]
 pub struct Keys {
     /// Signs and is accepted.
@@ -51,17 +53,19 @@ pub struct Keys {
     pub previous: Option<Key>,
 }
 
-/// What the cookie says. New fields get a default, so that replicas of two releases read each other's cookies.
+/// Content of the session cookie.
+///
+/// New fields get a default, so that replicas of two releases read each other's cookies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// Who is logged in.
+    /// The logged-in user.
     pub user: i64,
-    /// Since when, in seconds since 1970.
+    /// Time of the login, in seconds since 1970.
     pub issued: u64,
     /// [`proof`] of the user's password hash at that time.
     #[serde(default)]
     pub proof: u64,
-    /// A random number, so that of two logins in one second each has its own session.
+    /// A random number that distinguishes two logins in the same second.
     #[serde(default)]
     pub id: u64,
     /// How often the user had logged out everywhere.
@@ -70,7 +74,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Names the session in the database. A digest, so that the cookies of a release without numbers have one too.
+    /// The session's key in the database.
+    ///
+    /// It is a digest, so that cookies of a release without numbers have one too.
     #[must_use]
     pub fn key(&self) -> i64 {
         let text = format!("{} {} {} {} {}", self.user, self.issued, self.proof, self.id, self.number);
@@ -79,31 +85,33 @@ impl Session {
     }
 }
 
-/// Ties a session to the password that it was begun with: another password ends it, and so does another user who got
-/// the same id in a database that was begun anew. The hash has a random salt of its own, so no two users share a proof.
+/// Ties a session to the password hash at its login.
+///
+/// The session ends when the password changes. It also ends if the database is recreated and another user gets the same
+/// id. The hash has a random salt, so no two users share a proof.
 #[must_use]
 pub fn proof(password_hash: &str) -> u64 {
     let digest = Sha256::digest(password_hash);
     digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
-/// Sessions that this process remembers as ended.
+/// Number of ended sessions that this process remembers.
 const ENDED_HERE: u64 = 10_000;
 
-/// Signs and opens cookies. Cloning shares the keys.
+/// Signs and verifies cookies. Clones share the keys.
 #[derive(Clone)]
 pub struct Sessions {
     keys: Arc<RwLock<Keys>>,
-    /// Why the newest keys could not be read; the ones before stay in force.
+    /// Why the newest keys could not be read; the previous ones stay in use.
     key_problem: Arc<RwLock<Option<String>>>,
-    /// By their keys: also while the database, which remembers them for all replicas, is away.
+    /// Ended sessions by key, for when the database, which stores them for all replicas, is unavailable.
     ended: Cache<i64, ()>,
-    /// Those of them that the database doesn't know yet.
+    /// Those of them that the database doesn't hold yet.
     unrecorded: Cache<i64, ()>,
 }
 
 impl Sessions {
-    /// With these keys, until they are replaced.
+    /// Uses these keys until they are replaced.
     #[must_use]
     pub fn new(keys: Keys) -> Self {
         let memory = || Cache::builder().max_capacity(ENDED_HERE).time_to_live(MAX_AGE).build();
@@ -111,7 +119,7 @@ impl Sessions {
         Self { keys, key_problem, ended: memory(), unrecorded: memory() }
     }
 
-    /// Changes the keys under running requests, for rotation without a restart.
+    /// Replaces the keys while requests are running, for a rotation without a restart.
     pub fn replace_keys(&self, keys: Keys) {
         *self.keys.write() = keys;
         self.report_key_problem(None);
@@ -122,7 +130,7 @@ impl Sessions {
         *self.key_problem.write() = cause;
     }
 
-    /// Why the newest keys can't be used: the next start of this process fails by it.
+    /// Why the newest keys can't be used: the next start of this process would fail for this reason.
     #[must_use]
     pub fn key_problem(&self) -> Option<String> {
         self.key_problem.read().clone()
@@ -132,13 +140,13 @@ impl Sessions {
         self.keys.read().clone()
     }
 
-    /// The value of the cookie.
+    /// Signs the value of the cookie.
     #[must_use]
     pub fn seal(&self, session: &Session) -> String {
         self.sign("", session)
     }
 
-    /// What a cookie says, if one of our keys signed it and it is not too old. Anything else is no session at all.
+    /// Verifies a cookie: one of the keys must have signed it, and it must not be too old.
     #[must_use]
     pub fn open(&self, value: &str, now: u64) -> Option<Session> {
         let session: Session = self.verified("", value)?;
@@ -146,30 +154,30 @@ impl Sessions {
         (now < expires && !self.ended.contains_key(&session.key())).then_some(session)
     }
 
-    /// This process opens that session no more.
+    /// Refuses this session in this process from now on.
     pub fn end(&self, session: &Session) {
         self.ended.insert(session.key(), ());
         self.unrecorded.insert(session.key(), ());
     }
 
-    /// The keys of the ended sessions that the database doesn't know yet.
+    /// Keys of the ended sessions that the database doesn't hold yet.
     #[must_use]
     pub fn unrecorded(&self) -> Vec<i64> {
         self.unrecorded.iter().map(|(key, ())| *key).collect()
     }
 
-    /// The database knows that this one has ended.
+    /// Marks an ended session as recorded in the database.
     pub fn recorded(&self, key: i64) {
         self.unrecorded.invalidate(&key);
     }
 
-    /// Whether one of our keys signed it, however old it is: a member was logged in with it.
+    /// Whether one of the keys signed the cookie, at any age: a member was logged in with it.
     #[must_use]
     pub fn is_ours(&self, value: &str) -> bool {
         self.verified::<Session>("", value).is_some()
     }
 
-    /// The purpose is signed too, so that no cookie passes for one of the other kind.
+    /// The purpose is signed too, so that a cookie isn't valid as one of another kind.
     pub(super) fn sign(&self, purpose: &str, content: &impl Serialize) -> String {
         let json = serde_json::to_vec(content).expect("numbers are always valid JSON");
         let payload = URL_SAFE_NO_PAD.encode(json);
@@ -190,18 +198,20 @@ impl Sessions {
     }
 }
 
-/// The current time as sessions count it.
+/// The current time in seconds since 1970.
 #[must_use]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The values of the cookies of that name. Several can come: cookies of other ports on the same host arrive too.
+/// The values of all cookies of this name.
+///
+/// There can be several, since cookies of other ports on the same host arrive too.
 pub fn cookies<'a>(headers: &'a HeaderMap, wanted: &'static str) -> impl Iterator<Item = &'a str> {
     headers.get_all(header::COOKIE).iter().flat_map(move |value| values_in(value.as_bytes(), wanted))
 }
 
-/// Cookies of others may hold any bytes; what isn't UTF-8 is none of ours.
+/// Foreign cookies may hold any bytes; a value that isn't UTF-8 is ignored.
 fn values_in<'a>(header: &'a [u8], wanted: &'static str) -> impl Iterator<Item = &'a str> {
     header.split(|byte| *byte == b';').filter_map(move |pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;
@@ -209,17 +219,19 @@ fn values_in<'a>(header: &'a [u8], wanted: &'static str) -> impl Iterator<Item =
     })
 }
 
-/// A `Set-Cookie` that logs in.
+/// The `Set-Cookie` header that logs in.
 #[must_use]
 pub fn set_cookie(value: &str, secure: bool) -> String {
     let attributes = attributes(secure);
     format!("{COOKIE}={value}; Max-Age={}; {attributes}", MAX_AGE.as_secs())
 }
 
-/// A `Set-Cookie` that says that what other replicas have kept for a second is too old for who has just written.
+/// The `Set-Cookie` header after a write.
+///
+/// It makes other replicas bypass their cache, which may be a second old, for the author of the write.
 pub const SET_WROTE_COOKIE: &str = "wrote=1; Max-Age=3; Path=/; HttpOnly; SameSite=Lax";
 
-/// A `Set-Cookie` that logs out.
+/// The `Set-Cookie` header that logs out.
 #[must_use]
 pub fn clear_cookie(secure: bool) -> String {
     format!("{COOKIE}=; Max-Age=0; {}", attributes(secure))

@@ -1,4 +1,4 @@
-//! Where the session keys come from.
+//! Sources of the session keys.
 
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,14 +10,14 @@ use crate::security::session::{Key, Keys};
 const CURRENT: &str = "BLOG_SESSION_KEY_FILE";
 const PREVIOUS: &str = "BLOG_SESSION_PREVIOUS_KEY_FILE";
 
-/// The source of the keys, kept so that they can be read again.
+/// Source of the keys, kept so that they can be read again.
 #[derive(Clone, Debug)]
 pub enum KeySource {
     /// Files, which a rotation changes.
     Files {
         /// The key that signs.
         current: PathBuf,
-        /// The one before.
+        /// The previous key.
         previous: Option<PathBuf>,
     },
     /// The original's `FLASK_APP_SECRET_KEY`.
@@ -27,7 +27,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// Finds out what is meant.
+    /// Interprets the settings.
     pub fn resolve(args: &ServeArgs, target: &Target, env: Env<'_>) -> Result<Self, Error> {
         let named = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
         if let Some(current) = named(&args.session_key_file) {
@@ -46,7 +46,7 @@ impl KeySource {
         }
     }
 
-    /// Reads the keys; makes the one beside the SQLite file if it isn't there.
+    /// Reads the keys; creates the one beside the SQLite file if it is missing.
     pub fn load(&self) -> Result<Keys, Error> {
         let (current, previous) = match self {
             Self::Files { current, previous } => {
@@ -74,7 +74,9 @@ fn read_or_make(path: &Path) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// Written beside and linked into place, so that two that start at once agree on one key and nobody reads half of it.
+/// Creates the key file by linking a complete draft into place.
+///
+/// Two processes that start at once thus agree on one key, and none reads half of it.
 fn make(path: &Path) -> io::Result<Vec<u8>> {
     let key: [u8; 64] = std::array::from_fn(|_| rand::random());
     let draft = path.with_extension(format!("{:016x}", rand::random::<u64>()));

@@ -1,4 +1,4 @@
-//! Which of our neighbours may say who the client is.
+//! Determines the client's address, using only headers of trusted proxies.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,21 +8,21 @@ use ipnet::IpNet;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The other end of the connection.
+/// The remote end of the connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
 /// The proxies that are trusted.
 #[derive(Clone, Debug)]
 pub enum TrustedProxies {
-    /// Whoever connects.
+    /// Every peer.
     All,
-    /// Those in these networks.
+    /// Peers in these networks.
     In(Vec<IpNet>),
 }
 
 impl TrustedProxies {
-    /// No proxy at all.
+    /// Trusts no proxy.
     #[must_use]
     pub fn none() -> Self {
         Self::In(Vec::new())
@@ -35,8 +35,9 @@ impl TrustedProxies {
         }
     }
 
-    /// Who the client is. What a stranger says of itself is removed, so that nobody downstream believes it; but that it came
-    /// without TLS it may say, since that is to nobody's advantage.
+    /// Determines the client's address, and removes forwarding headers of untrusted peers.
+    ///
+    /// No later layer can then trust them. The claim that a request came without TLS is kept, since it gains nothing.
     pub fn resolve(&self, peer: Option<Peer>, headers: &mut HeaderMap) -> Option<IpAddr> {
         let peer = peer.map(|Peer(address)| address.ip().to_canonical());
         let trusted = peer.map_or(matches!(self, Self::All), |peer| self.trusts(peer));
@@ -50,8 +51,9 @@ impl TrustedProxies {
         self.named(headers).or(peer)
     }
 
-    /// The last address in the list that isn't a trusted proxy itself: each proxy adds the one that it sees at the end,
-    /// and everything before the first stranger's entry is the stranger's word.
+    /// The last address in the list that isn't a trusted proxy itself.
+    ///
+    /// Each proxy appends the address of its peer. Everything before the first untrusted entry may be forged.
     fn named(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let values: Vec<&HeaderValue> = headers.get_all(FORWARDED_FOR).iter().collect();
         let listed =
@@ -68,13 +70,13 @@ impl TrustedProxies {
     }
 }
 
-/// Whether the client speaks TLS, as a trusted proxy says; see [`TrustedProxies::resolve`].
+/// Whether a trusted proxy reports TLS; see [`TrustedProxies::resolve`].
 #[must_use]
 pub fn is_secure(headers: &HeaderMap) -> bool {
     said_scheme(headers, b"https")
 }
 
-/// Whether the proxy in front says that the client doesn't speak TLS.
+/// Whether the proxy in front reports that the client uses no TLS.
 #[must_use]
 pub fn is_plain(headers: &HeaderMap) -> bool {
     said_scheme(headers, b"http")

@@ -1,5 +1,6 @@
-//! Connections: accepting, bounding and ending them. axum's own server has no timeout for slow headers, and its graceful
-//! shutdown resets those who have just come.
+//! Accepts, limits and ends connections.
+//!
+//! axum's own server has no timeout for slow headers, and its graceful shutdown resets connections that have just opened.
 
 pub mod secret_reload;
 pub mod shutdown;
@@ -26,41 +27,47 @@ use tower_http::add_extension::AddExtension;
 
 use crate::security::trusted_proxies::Peer;
 
-/// A client that takes nothing of its answer for so long is left, or it would pin the answer's memory for ever.
+/// Time after which a client that reads nothing of its response is disconnected.
+///
+/// Otherwise it would hold the response's memory without limit.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Also how long an idle connection is kept.
+/// Time limit of reading headers, and of an idle connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Each costs at most its headers while it says nothing more, so all of them stay below a limit of 256 MiB. More wait in
-/// the kernel's queue.
+/// Most open connections; further ones wait in the kernel's queue.
+///
+/// An idle connection costs at most its headers, so all of them stay below a memory limit of 256 MiB.
 const MAX_CONNECTIONS: u32 = 10_240;
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// How long requests in flight may take once the listener is closed.
+/// Time limit of requests in flight after the listener was closed.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a stream of new visitors may keep a leaving server.
+/// Longest delay of a shutdown by new connections.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// What a visitor who has just come has for its first request before a leaving server closes its connection.
+/// Time that a new connection has for its first request during shutdown.
 const FIRST_REQUEST: Duration = Duration::from_secs(2);
-/// Time to see who waits in the kernel's queue; closing the listener resets them.
+/// Time to accept what waits in the kernel's queue; closing the listener resets those connections.
 const LEAST_QUIET: Duration = Duration::from_millis(50);
-/// Out of file descriptors: accepting again at once would spin.
+/// Pause after running out of file descriptors; accepting again at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How the server treats its visitors.
+/// Phase of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Stays.
+    /// Serves normally.
     Serving,
-    /// Serves everybody, but asks each to come back over another connection, which leads to another replica.
+    /// Serves, but closes each connection after its response, so that the client reconnects to another replica.
     Draining,
-    /// Ends once nobody new has come for so long: whoever still sends visitors has learnt of the end by then.
+    /// Ends after a period without new connections.
+    ///
+    /// By then the proxies have learned of the shutdown and send no more.
     ShuttingDown {
-        /// How long.
+        /// Length of that period.
         quiet: Duration,
     },
 }
 
-/// Waits until the server is to end, and says how long nobody may have come. An error of the channel means that its
-/// sender is gone, and with it the reason to go on.
+/// Waits for the shutdown; returns the required period without new connections.
+///
+/// An error of the channel means that its sender was dropped, which is a shutdown too.
 async fn leaving(mut phase: watch::Receiver<Phase>) -> Duration {
     match phase.wait_for(|phase| matches!(phase, Phase::ShuttingDown { .. })).await.as_deref() {
         Ok(Phase::ShuttingDown { quiet }) => *quiet,
@@ -68,7 +75,7 @@ async fn leaving(mut phase: watch::Receiver<Phase>) -> Duration {
     }
 }
 
-/// Serves until it is to leave, then finishes the requests in flight.
+/// Serves until shutdown, then finishes the requests in flight.
 pub async fn serve(listener: TcpListener, router: Router, phase: watch::Receiver<Phase>) {
     let router = router.layer(from_fn_with_state(phase.clone(), close_unless_serving));
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS as usize));
@@ -78,7 +85,7 @@ pub async fn serve(listener: TcpListener, router: Router, phase: watch::Receiver
     };
     tokio::select! {
         () = accept_until_quiet(&listener, &router, &places, &phase) => {}
-        () = too_late => tracing::warn!("closing the door while visitors still come"),
+        () = too_late => tracing::warn!("closing the listener while clients still connect"),
     }
     drop(listener);
     if timeout(SHUTDOWN_TIMEOUT, places.acquire_many(MAX_CONNECTIONS)).await.is_err() {
@@ -97,7 +104,7 @@ async fn accept_until_quiet(
             let place = Arc::clone(places).acquire_owned().await.expect("the semaphore is never closed");
             (listener.accept().await, place)
         };
-        // Begins anew with each who comes.
+        // Restarts with each new connection.
         let quiet = async {
             let quiet = leaving(phase.clone()).await;
             sleep(quiet.max(LEAST_QUIET)).await;
@@ -116,16 +123,21 @@ async fn accept_until_quiet(
     }
 }
 
-/// Lets the process hold as many connections as it accepts, and some files besides: many systems start programs with room
-/// for a thousand and let them ask for more.
+/// Raises the soft limit of open files to the connection limit plus some files.
+///
+/// Many systems start programs with a limit of about a thousand but allow them to raise it.
 pub fn raise_nofile_limit() {
     let wanted = u64::from(MAX_CONNECTIONS) + 512;
     match rlimit::increase_nofile_limit(wanted) {
         Ok(given) if given < wanted => {
-            tracing::warn!(given, wanted, "few files may be open at once: some visitors will wait");
+            tracing::warn!(
+                given,
+                wanted,
+                "the limit of open files is below the connection limit: excess connections will queue"
+            );
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "failed to ask for more open files"),
+        Err(error) => tracing::warn!(%error, "failed to raise the limit of open files"),
     }
 }
 
@@ -133,7 +145,7 @@ type Stream = Pin<Box<TimeoutStream<TcpStream>>>;
 type Connection = http1::Connection<TokioIo<Stream>, TowerToHyperService<AddExtension<Router, Peer>>>;
 
 fn connection(stream: TcpStream, peer: SocketAddr, router: Router) -> Connection {
-    // Answers are small: waiting to fill a packet only delays them. Where it isn't supported, they are slower.
+    // Responses are small: waiting to fill a packet only delays them. Without this option they are just slower.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
@@ -147,8 +159,10 @@ fn connection(stream: TcpStream, peer: SocketAddr, router: Router) -> Connection
         )
 }
 
-/// Runs one connection to its end. When the server leaves, hyper closes at once one that nothing has come over yet,
-/// though its request may be on the way: so a young one gets a moment first.
+/// Runs one connection to its end.
+///
+/// At shutdown hyper closes a connection without any request at once, although one may be on its way. A new connection
+/// therefore gets a moment first.
 async fn serve_connection(
     connection: Connection,
     phase: watch::Receiver<Phase>,
@@ -242,11 +256,11 @@ mod tests {
     async fn who_has_come_before_the_end_without_a_word_is_still_answered() {
         let server = Server::start().await;
         let mut client = server.visitor().await;
-        // Accepted, and nothing has come over it yet.
+        // Accepted, but no bytes have arrived yet.
         sleep(Duration::from_millis(50)).await;
         server.phase.send(NOW).unwrap();
         sleep(Duration::from_millis(200)).await;
-        assert!(TcpStream::connect(server.address).await.is_err(), "the door is open");
+        assert!(TcpStream::connect(server.address).await.is_err(), "the listener is open");
         let answer = ask(&mut client, REQUEST).await;
         assert!(answer.ends_with("served"), "{answer}");
         server.task.await.unwrap();
@@ -255,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_in_the_queue_at_the_end_is_still_answered() {
         let server = Server::start().await;
-        // The server's task can't run before the next await of something that isn't ready.
+        // The server's task can't run before the next await that is pending.
         let client = std::net::TcpStream::connect(server.address).unwrap();
         server.phase.send(NOW).unwrap();
         client.set_nonblocking(true).unwrap();
@@ -298,7 +312,7 @@ mod tests {
         let first = String::from_utf8_lossy(&first[..length]).into_owned();
         assert!(first.ends_with("served") && !first.contains("connection: close"), "{first}");
         server.phase.send(Phase::Draining).unwrap();
-        // Reading to the end proves that the server closed it.
+        // Reading to the end proves that the server closed the connection.
         let answer = ask(&mut kept, REQUEST).await;
         assert!(answer.contains("connection: close"), "{answer}");
         assert!(ask(&mut server.visitor().await, REQUEST).await.ends_with("served"));
@@ -328,7 +342,7 @@ mod tests {
         let (stream, peer) = listener.accept().await.unwrap();
         let endless = Router::new().route("/", get(|| async { "x".repeat(64 * 1024 * 1024) }));
         let serving = tokio::spawn(connection(stream, peer, endless));
-        // The kernel's buffers fill in real time; from then on only the clock can end it.
+        // The kernel's buffers fill in real time; from then on only the timeout can end the connection.
         sleep(Duration::from_millis(500)).await;
         assert!(!serving.is_finished());
         tokio::time::pause();

@@ -1,4 +1,4 @@
-//! Secrets that change while the blog runs: Kubernetes replaces the files under us, and nobody restarts.
+//! Reloads secrets that Kubernetes replaces in their files, without a restart.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -14,35 +14,36 @@ use crate::store::mysql_account;
 
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// After a password was changed by hand, the one before stays valid for so long: until every replica has seen the file,
-/// which takes Kubernetes a minute or two.
+/// How long the previous password stays valid after a change in its file.
+///
+/// By then every replica has read the file, which takes Kubernetes a minute or two to update.
 const RETAINED: Duration = Duration::from_secs(15 * 60);
 
-/// What may change, and who has to know.
+/// Watches the secrets' files and updates their users.
 pub struct SecretReloader {
-    /// Where the keys come from.
+    /// Source of the session keys.
     pub source: KeySource,
-    /// Who signs with them.
+    /// Signs with the session keys.
     pub sessions: Sessions,
-    /// Where the database's password comes from.
+    /// Source of the database's login.
     pub config: DatabaseConfig,
-    /// Who connects with it.
+    /// Connects with the login.
     pub database: Database,
 }
 
 impl SecretReloader {
-    /// Looks at the files every few seconds, for ever.
+    /// Reads the files every few seconds, without end.
     pub async fn watch(self) {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once: what changed since the start is seen too.
+        // The first tick is immediate, so a change since the start is noticed too.
         let (mut keys_seen, mut logins_seen) = (Times::new(), Times::new());
-        // What was there at the start counts as seen, however soon it goes.
+        // A previous password that existed at the start counts as seen, however soon it is removed.
         let mut previous = PreviousPassword { there: self.config.rotation.is_some(), ends: None };
         loop {
             ticks.tick().await;
             let (keys, logins) = (modified(self.key_files()), modified(self.config.files()));
-            // Half a change is tried again at the next tick: what was loaded before stays in force.
+            // An incomplete change is retried at the next tick; until then the loaded values stay in use.
             if keys != keys_seen && self.reload_keys() {
                 keys_seen = keys;
             }
@@ -55,7 +56,7 @@ impl SecretReloader {
         }
     }
 
-    /// Somebody is about to change it at the server, which shows in no file.
+    /// Whether the server accepts only the previous password; its change shows in no file.
     fn is_on_previous_password(&self) -> bool {
         matches!(&self.database, Database::MySql(server) if server.is_on_previous_password())
     }
@@ -83,41 +84,47 @@ impl SecretReloader {
         true
     }
 
-    /// Running connections go on; new ones use the new login, once the server was seen to accept it.
+    /// Switches new connections to the new login, once the server has accepted it.
+    ///
+    /// Existing connections stay open.
     async fn renew_login(&self, previous: &mut PreviousPassword) -> bool {
         let Database::MySql(server) = &self.database else { return true };
         match server.renew().await {
-            Ok(()) => tracing::info!("took up what the files of the database's login hold now"),
+            Ok(()) => tracing::info!("reloaded the database's login"),
             Err(error) if error.is_server_away() => return false,
             Err(error) if !self.tell_the_server(server, previous).await => {
-                tracing::warn!(error = chain(&error), "failed to take up the changed login of the database");
+                tracing::warn!(error = chain(&error), "failed to reload the database's login");
                 return false;
             }
-            // At the next tick it is taken up.
+            // The next tick retries.
             Err(_) => return false,
         }
         true
     }
 
-    /// A person has changed the password in its file and nowhere else: we still have a login, so we change it at the server.
+    /// Sets the file's password at the server with the login that still works.
+    ///
+    /// An administrator has changed the password in its file only.
     async fn tell_the_server(&self, server: &MySql, previous: &mut PreviousPassword) -> bool {
         match mysql_account::set_password_from_file(server).await {
             Ok(changed) => {
                 if changed {
-                    tracing::info!("the server was told the password that the file holds now");
+                    tracing::info!("changed the account's password in MySQL to match the file");
                     previous.ends = Some(Instant::now() + RETAINED);
                 }
                 changed
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "failed to tell the server the changed password");
+                tracing::warn!(error = chain(&error), "failed to change the account's password in MySQL");
                 false
             }
         }
     }
 
-    /// Ends the previous password: when its file is gone, which says that every replica has the new one, or when it was
-    /// changed by hand a good while ago.
+    /// Discards the previous password at the server.
+    ///
+    /// This happens when its file is gone, which means that every replica has the new one. It also happens some time after a
+    /// change in the password's file.
     async fn end_previous(&self, previous: &mut PreviousPassword) {
         let Database::MySql(server) = &self.database else { return };
         let Ok(config) = server.config().reload() else { return };
@@ -132,25 +139,25 @@ impl SecretReloader {
         match mysql_account::discard_previous(server).await {
             Ok(()) => {
                 previous.ends = None;
-                tracing::info!("the previous password is no longer valid");
+                tracing::info!("discarded the previous password");
             }
             Err(error) => {
-                tracing::warn!(error = chain(&error), "failed to end the previous password; trying again");
+                tracing::warn!(error = chain(&error), "failed to discard the previous password; retrying");
             }
         }
     }
 }
 
-/// What is known of the password before the present one.
+/// State of the previous password.
 #[derive(Debug)]
 struct PreviousPassword {
-    /// Its file holds one.
+    /// Whether its file holds one.
     there: bool,
-    /// When it is ended at the server.
+    /// When it is discarded at the server.
     ends: Option<Instant>,
 }
 
-/// When files were changed; none for one that isn't there.
+/// Modification times of files; `None` for a missing one.
 type Times = Vec<Option<SystemTime>>;
 
 fn modified(files: Vec<&Path>) -> Times {

@@ -1,4 +1,4 @@
-//! The orderly end: signals, and the drain before the listener closes.
+//! Orderly shutdown: signals, and the drain before the listener closes.
 
 use std::time::Duration;
 
@@ -10,32 +10,36 @@ use tokio::time::sleep;
 
 use super::Phase;
 
-/// After the drain, a proxy that still sends visitors hasn't learnt of the end. On a busy node that may take a while.
+/// Required time without new connections after the drain.
+///
+/// A proxy that still sends connections has not learned of the shutdown yet, which can take a while on a busy node.
 const QUIET: Duration = Duration::from_secs(3);
 
-/// What a signal asks for.
+/// Kind of shutdown that a signal requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// SIGTERM: proxies have to learn of it first.
+    /// SIGTERM: proxies have to learn of the shutdown first.
     Orderly,
-    /// SIGINT: a person at a terminal, who waits.
+    /// SIGINT: a user at a terminal is waiting.
     Now,
 }
 
-/// SIGTERM and SIGINT. Made first of all: as process 1 of a container, nothing else makes these end it.
+/// Handlers of SIGTERM and SIGINT.
+///
+/// They are created first of all: as process 1 of a container, nothing else makes these signals end the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    /// Starts listening.
+    /// Installs the handlers.
     pub fn listen() -> anyhow::Result<Self> {
         let listen = |kind| signal(kind).context("failed to listen for signals");
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) -> Ending {
         tokio::select! {
             _ = self.terminate.recv() => Ending::Orderly,
@@ -44,7 +48,7 @@ impl Signals {
     }
 }
 
-/// Ends the pages' server after the drain; a further signal means: now.
+/// Ends the blog's server after the drain; a further signal ends it at once.
 pub async fn leave(
     drain: Duration,
     phase: &watch::Sender<Phase>,
@@ -54,7 +58,7 @@ pub async fn leave(
     let now = Phase::ShuttingDown { quiet: Duration::ZERO };
     tokio::select! {
         () = sleep(drain) => {
-            // Where nobody has to be told of the end, nobody is waited for.
+            // Without a drain no proxy has to learn of the shutdown.
             let quiet = if drain.is_zero() { Duration::ZERO } else { QUIET };
             let _ = phase.send(Phase::ShuttingDown { quiet });
         }

@@ -1,4 +1,4 @@
-//! Everything that a blog holds, row by row: for moving in and out.
+//! Reads and writes all rows of a blog, for import and export.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, query, query_as, query_scalar};
@@ -6,17 +6,17 @@ use sqlx::{Connection, query, query_as, query_scalar};
 use super::{Error, query_with_retry};
 use crate::db::{Database, acquire_checked};
 
-/// Rows that are read or written in one go.
+/// Rows per batch.
 pub const BATCH: usize = 500;
 
-/// Below every id that there can be, also those that this program never gives.
+/// An id below every possible one, including those that this program never assigns.
 pub const BEFORE_ALL: i64 = i64::MIN;
 
 /// A user as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(deny_unknown_fields)]
 pub struct UserRow {
-    /// Its id.
+    /// The id.
     pub id: i64,
     /// The name.
     pub username: String,
@@ -28,11 +28,11 @@ pub struct UserRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 #[serde(deny_unknown_fields)]
 pub struct PostRow {
-    /// Its id.
+    /// The id.
     pub id: i64,
-    /// Who wrote it.
+    /// Id of the author.
     pub author_id: i64,
-    /// When, UTC, `YYYY-MM-DD HH:MM:SS`.
+    /// Time of creation, UTC, `YYYY-MM-DD HH:MM:SS`.
     pub created: String,
     /// The title.
     pub title: String,
@@ -40,7 +40,7 @@ pub struct PostRow {
     pub body: String,
 }
 
-/// One row of either kind.
+/// A row of either table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Record {
@@ -54,41 +54,41 @@ const USERS_AFTER: &str = "SELECT id, username, password FROM user WHERE id > ? 
 const POSTS_AFTER: &str = "SELECT id, author_id, CAST(created AS CHAR) AS created, title, body FROM post \
      WHERE id > ? ORDER BY id LIMIT ?";
 
-/// The next users by id.
+/// Reads the next users by id.
 pub async fn users_after(database: &Database, id: i64) -> Result<Vec<UserRow>, Error> {
     query_with_retry!("read the users", database, connection =>
         query_as(USERS_AFTER).bind(id).bind(BATCH as i64).fetch_all(connection))
 }
 
-/// The next posts by id.
+/// Reads the next posts by id.
 pub async fn posts_after(database: &Database, id: i64) -> Result<Vec<PostRow>, Error> {
     query_with_retry!("read the posts", database, connection =>
         query_as(POSTS_AFTER).bind(id).bind(BATCH as i64).fetch_all(connection))
 }
 
-/// The user of this id or this name, the id's first.
+/// Finds the user with this id or name; the id takes precedence.
 pub async fn user_like(database: &Database, row: &UserRow) -> Result<Option<UserRow>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE id = ? OR username = ? \
          ORDER BY CASE WHEN id = ? THEN 0 ELSE 1 END LIMIT 1";
-    query_with_retry!("look for the user", database, connection =>
+    query_with_retry!("find the user", database, connection =>
         query_as(SQL).bind(row.id).bind(&row.username).bind(row.id).fetch_optional(connection))
 }
 
-/// The post of this id.
+/// Finds the post with this id.
 pub async fn post_like(database: &Database, id: i64) -> Result<Option<PostRow>, Error> {
     const SQL: &str =
         "SELECT id, author_id, CAST(created AS CHAR) AS created, title, body FROM post WHERE id = ?";
-    query_with_retry!("look for the post", database, connection => query_as(SQL).bind(id).fetch_optional(connection))
+    query_with_retry!("find the post", database, connection => query_as(SQL).bind(id).fetch_optional(connection))
 }
 
-/// The newest post's id; 0 without any.
+/// The newest post's id; 0 if no posts exist.
 pub async fn last_post(database: &Database) -> Result<i64, Error> {
-    let last: Option<i64> = query_with_retry!("look for the newest post", database, connection =>
+    let last: Option<i64> = query_with_retry!("find the newest post", database, connection =>
         query_scalar("SELECT MAX(id) FROM post").fetch_one(connection))?;
     Ok(last.unwrap_or(0))
 }
 
-/// How many posts a user has written.
+/// Counts a user's posts.
 pub async fn posts_of(database: &Database, user: i64) -> Result<i64, Error> {
     query_with_retry!("count the posts", database, connection =>
         query_scalar("SELECT COUNT(*) FROM post WHERE author_id = ?").bind(user).fetch_one(connection))
@@ -126,11 +126,12 @@ macro_rules! write_all {
     }};
 }
 
-/// Batches of records, and nothing in the place of one at their end.
+/// Batches of records; `None` marks their end.
 pub type Batches = tokio::sync::mpsc::Receiver<Option<Vec<Record>>>;
 
-/// Writes all records that come, in one transaction: all of them, or none if their end doesn't come. Says how many there
-/// were so far after each batch.
+/// Writes all records in one transaction, or none if the end mark doesn't come.
+///
+/// Reports the number of records after each batch.
 pub async fn write_all(
     database: &Database,
     mut records: Batches,

@@ -1,4 +1,4 @@
-//! The schema, version by version. `migrations/README.md` says what a migration may do.
+//! Migrates the schema, version by version. `migrations/README.md` defines what a migration may do.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -12,14 +12,15 @@ use super::schema::{self, CURRENT_VERSION, Schema};
 use super::with_timeout;
 use crate::db::{self, Database, MySql, STATEMENT_TIMEOUT};
 
-/// How long to wait for another migrator to finish.
+/// How long to wait for another migration to finish.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
 
-/// How often a migration looks whether its server is still there, and how many looks in vain mean that it isn't.
+/// Interval of checks whether the server still answers during a migration.
 const WATCH_INTERVAL: Duration = Duration::from_secs(30);
+/// Failed checks in a row after which the server counts as lost.
 const WATCH_TRIES: u32 = 10;
 
-/// MySQL's "duplicate key name": the index is there already, since an earlier run was killed right after making it.
+/// MySQL's "duplicate key name": an earlier run was killed right after creating the index.
 const DUPLICATE_KEY_NAME: u16 = 1061;
 
 struct Migration {
@@ -55,10 +56,10 @@ const CREATE_VERSIONS: &str = "CREATE TABLE IF NOT EXISTS blog_schema (\
      applied TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)";
 const RECORD_VERSION: &str = "INSERT INTO blog_schema (version, compatible_from) VALUES (?, ?)";
 
-/// What can go wrong with the schema.
+/// Why a migration failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A statement outside of the migrations failed.
+    /// A statement outside the migrations failed.
     #[error(transparent)]
     Store(#[from] super::Error),
     /// A migration's statement failed.
@@ -66,28 +67,28 @@ pub enum Error {
     Apply {
         /// The migration.
         name: &'static str,
-        /// Which of its statements, counted from 1.
+        /// Number of the statement, counted from 1.
         statement: usize,
-        /// Why.
+        /// The cause.
         #[source]
         source: sqlx::Error,
     },
-    /// Another migrator is at work, or hangs.
+    /// Another migration is running or hangs.
     #[error("failed to get the migration lock within {} s: another migration is running on this database", LOCK_WAIT.as_secs())]
     Locked,
-    /// The database is ahead of this program.
+    /// The database is newer than this program.
     #[error("failed to migrate: {}", found.refusal())]
     Newer {
         /// Its schema.
         found: Schema,
     },
-    /// The server is of a kind or version that the migrations aren't written for.
+    /// The migrations don't support the server's kind or version.
     #[error("failed to migrate: {0}")]
     WrongServer(String),
-    /// Its tables aren't those of the recorded version.
+    /// The tables aren't those of the recorded version.
     #[error("failed to migrate: {0}")]
     Damaged(String),
-    /// The observer of the steps said stop.
+    /// The observer stopped the run.
     #[error("failed to finish: stopped after a step")]
     Stopped,
 }
@@ -106,28 +107,30 @@ impl Error {
     }
 }
 
-/// What a run did.
+/// Result of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The version before.
+    /// Version before the run.
     pub from: u32,
-    /// The version after.
+    /// Version after the run.
     pub to: u32,
 }
 
-/// A statement that has just been run.
+/// A statement that has just run.
 #[derive(Clone, Copy, Debug)]
 pub struct Step {
-    /// The migration's name.
+    /// Name of the migration.
     pub migration: &'static str,
-    /// Which of its statements, counted from 1.
+    /// Number of the statement, counted from 1.
     pub statement: usize,
 }
 
-/// Told of each step; may end the run there, as a kill would.
+/// Called after each step; may end the run there, as a kill would.
 pub type Observer<'a> = &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send);
 
-/// Brings the schema to the newest version. Safe to run at any time, any number of times, by several at once.
+/// Migrates the schema to the newest version.
+///
+/// It is safe to run at any time, any number of times, and in parallel.
 pub async fn migrate(database: &Database, observer: Observer<'_>) -> Result<Outcome, Error> {
     let found = schema::inspect(database).await?;
     match found.problem {
@@ -141,8 +144,9 @@ pub async fn migrate(database: &Database, observer: Observer<'_>) -> Result<Outc
     }
 }
 
-/// What is left to do. Nothing, on a schema that is ahead and says that this program can serve it: that is how a release
-/// is rolled back.
+/// Returns the remaining migrations.
+///
+/// Empty for a newer schema that this program can serve, which is how a release is rolled back.
 fn pending(found: Schema) -> Result<impl Iterator<Item = &'static Migration>, Error> {
     if found.is_ahead() && !found.is_supported() {
         return Err(Error::Newer { found });
@@ -154,7 +158,7 @@ fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Store(super::Error::new(operation, source))
 }
 
-/// The connection is thrown away at the end, whatever happened: with it goes the lock.
+/// The connection is closed in any case, which releases the lock.
 async fn migrate_mysql(server: &MySql, observer: Observer<'_>) -> Result<Outcome, Error> {
     let held = server.acquire_checked().await.map_err(failed("connect to the database"))?;
     let mut connection = held.detach();
@@ -163,15 +167,17 @@ async fn migrate_mysql(server: &MySql, observer: Observer<'_>) -> Result<Outcome
         lost = server_lost(server) => Err(lost),
     };
     if outcome.as_ref().is_err_and(Error::is_unavailable) {
-        return outcome; // Nobody is there to say goodbye to.
+        return outcome; // The server is gone, so the connection can't be closed.
     }
-    // A failed goodbye changes nothing: the server ends the session when the socket closes.
+    // A failure is harmless: the server ends the session when the socket closes.
     let _ = connection.close().await;
     outcome
 }
 
-/// Ends when the server has stopped answering. A statement that rebuilds a large table may take hours, so it has no limit
-/// of its own; but one whose server has gone without a word would wait for ever.
+/// Returns once the server has stopped answering.
+///
+/// A statement that rebuilds a large table may take hours, so it has no time limit. Without this check, the loss of the
+/// server would go unnoticed and the statement would wait without end.
 async fn server_lost(server: &MySql) -> Error {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
@@ -195,7 +201,7 @@ async fn migrate_mysql_on(
     if let Some(problem) = db::server_problem(&version) {
         return Err(Error::WrongServer(problem));
     }
-    // One lock a database, not one a server; a lock's name has at most 64 characters.
+    // One lock per database and not per server. A lock's name has at most 64 characters.
     const LOCK: &str = "SELECT GET_LOCK(CONCAT('blog-migrate-', LEFT(SHA2(DATABASE(), 256), 40)), ?)";
     let wait = i64::try_from(LOCK_WAIT.as_secs()).unwrap_or(i64::MAX);
     let lock = query_scalar(LOCK).bind(wait).fetch_one(&mut *connection);
@@ -204,7 +210,7 @@ async fn migrate_mysql_on(
     if got != Some(1) {
         return Err(Error::Locked);
     }
-    // A forgotten transaction on a table must not hold the migration up for MySQL's default of a year.
+    // A forgotten transaction on a table must not block the migration for MySQL's default of a year.
     let bound = connection.execute("SET SESSION lock_wait_timeout = 60");
     with_timeout("bound the wait for table locks", STATEMENT_TIMEOUT, bound).await?;
     let create = connection.execute(CREATE_VERSIONS);
@@ -252,7 +258,9 @@ fn is_duplicate_key_name(error: &sqlx::Error) -> bool {
     mysql.is_some_and(|mysql| mysql.number() == DUPLICATE_KEY_NAME)
 }
 
-/// SQLite's DDL is transactional: the run happens as a whole or not at all, and the write lock keeps others out.
+/// SQLite's DDL is transactional.
+///
+/// The run happens completely or not at all, and the write lock excludes others.
 async fn migrate_sqlite(pool: &SqlitePool, observer: Observer<'_>) -> Result<Outcome, Error> {
     let mut held = db::acquire(pool).await.map_err(failed("open the database"))?;
     let begun = held.connection().begin_with("BEGIN IMMEDIATE").await;
@@ -301,7 +309,7 @@ fn tell(observer: Observer<'_>, migration: &'static Migration, statement: usize)
     }
 }
 
-/// The statements of a file: each ends with `;` at the end of a line; lines of comment are dropped.
+/// Splits a file into statements, each ending with `;` at the end of a line; drops comment lines.
 fn statements(file: &'static str) -> impl Iterator<Item = String> {
     let lines = file.lines().filter(|line| !line.trim_start().starts_with("--"));
     let code = lines.collect::<Vec<_>>().join("\n");

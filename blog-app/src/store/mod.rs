@@ -1,5 +1,7 @@
-//! All SQL. Each statement is written once and runs on MySQL and on SQLite: `?` for parameters, `CAST(… AS CHAR)` for
-//! times, nothing that only one of them knows. Migrations are the exception, since DDL differs.
+//! All SQL.
+//!
+//! Each statement is written once and runs on MySQL and on SQLite. Parameters are `?`, times are read by
+//! `CAST(… AS CHAR)`, and features of only one of them are avoided. Migrations are the exception, since DDL differs.
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,40 +23,41 @@ pub mod schema;
 pub mod sessions;
 pub mod users;
 
-/// Why a statement gave no answer.
+/// Why a statement failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The database is away or too busy; the same may work later.
+    /// The database is unavailable or too busy; a retry may work.
     #[error("failed to {operation}: the database is not available: {}", db::loggable(reason))]
     Unavailable {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
-        /// Why it failed. Not a `source`: a chain of errors would be printed whole, values of the statement included.
+        /// The cause. Not a `source`: a chain of errors would be printed whole, values of the statement included.
         reason: sqlx::Error,
     },
-    /// A text is longer than its column, or has characters that the column's character set lacks. Possible only on the
-    /// original's tables; ours are as wide as the forms allow.
+    /// A text is too long for its column, or has characters that the column can't hold.
+    ///
+    /// Possible only on the original's tables; migrated ones are as wide as the forms allow.
     #[error("failed to {operation}: it doesn't fit the database's column {field}")]
     DoesNotFit {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
-        /// Which text.
+        /// The text's field.
         field: &'static str,
-        /// Too long, rather than foreign.
+        /// Whether it is too long; otherwise it has unsupported characters.
         too_long: bool,
     },
-    /// Somebody has this name already.
+    /// Another user has this name.
     #[error("failed to {operation}: the name is taken")]
     NameTaken {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
     },
-    /// The statement is wrong for this database.
+    /// The statement is invalid on this database.
     #[error("failed to {operation}: {}", db::loggable(reason))]
     Query {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
-        /// Why it failed. Not a `source`: a chain of errors would be printed whole, values of the statement included.
+        /// The cause. Not a `source`: a chain of errors would be printed whole, values of the statement included.
         reason: sqlx::Error,
     },
 }
@@ -73,31 +76,31 @@ impl Error {
         }
     }
 
-    /// Whether the database refuses us.
+    /// Whether the database refuses the login.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self, Self::Unavailable { reason, .. } if db::is_refused(reason))
     }
 
-    /// Why, without what was being done.
+    /// The cause, without the operation.
     #[must_use]
     pub fn cause(&self) -> String {
         self.reason().map_or_else(|| self.to_string(), db::loggable)
     }
 
-    /// Whether there was no room for a write.
+    /// Whether a write failed for lack of disk space.
     #[must_use]
     pub fn is_out_of_space(&self) -> bool {
         self.reason().is_some_and(db::is_out_of_space)
     }
 
-    /// Whether the connection was lost, or none came.
+    /// Whether the connection was lost or could not be opened.
     #[must_use]
     pub fn is_connection_lost(&self) -> bool {
         self.reason().is_some_and(db::is_connection_lost)
     }
 
-    /// Whether nothing answers at the database's address, or there is no such address.
+    /// Whether nothing listens at the database's address, or the address doesn't exist.
     #[must_use]
     pub fn is_nobody_there(&self) -> bool {
         self.reason().is_some_and(db::is_nobody_there)
@@ -121,7 +124,7 @@ fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out"))
 }
 
-/// A statement on a connection outside of the pool: a server that is gone without a word must not hold it for ever.
+/// Runs a statement on a connection outside the pool with a time limit, since the server may vanish silently.
 async fn with_timeout<T>(
     operation: &'static str,
     limit: Duration,
@@ -131,8 +134,9 @@ async fn with_timeout<T>(
     answer.map_err(|reason| Error::new(operation, reason))
 }
 
-/// Gives the connection back to the pool, or throws it away when nobody knows in which state it is, or when it leads to a
-/// server that takes no writes any more.
+/// Returns the connection to the pool, or discards it.
+///
+/// It is discarded if its state is unknown, or if its server accepts no writes any more.
 fn release_or_discard<DB: sqlx::Database, T>(
     held: ConnectionGuard<DB>,
     outcome: Result<sqlx::Result<T>, Elapsed>,
@@ -160,7 +164,7 @@ macro_rules! on_connection {
     };
 }
 
-/// Runs a read, once more if its connection turned out to be dead.
+/// Runs a read, and retries once if its connection turned out to be dead.
 macro_rules! query_with_retry {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
         use $crate::db::{Database, acquire, is_connection_lost, is_pool_timeout};
@@ -180,7 +184,9 @@ macro_rules! query_with_retry {
     }};
 }
 
-/// Runs a write, on a connection that has just answered and never twice: nobody knows whether the first one arrived.
+/// Runs a write once, on a connection that has just answered.
+///
+/// It is never retried, since the first attempt may have arrived.
 macro_rules! execute_once {
     ($operation:literal, $database:expr, $connection:ident => $statement:expr) => {{
         use $crate::db::{Database, acquire};

@@ -1,7 +1,7 @@
-//! The account's own password: changed without an interruption, by MySQL's two passwords an account.
+//! Changes the account's own password without an interruption, by MySQL's dual passwords.
 //!
-//! The server takes the new one and the one before until the latter is discarded, so replicas that know only one of the two
-//! keep working while the other ones are told.
+//! The server accepts the new and the previous password until the latter is discarded. Replicas that have only one of
+//! the two keep working while the others are updated.
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, Executor, query_scalar};
@@ -12,54 +12,54 @@ use super::with_timeout;
 use crate::config::{self, Redacted, Rotation, Target};
 use crate::db::{self, MySql, STATEMENT_TIMEOUT};
 
-/// How long to wait for somebody else who is changing it.
+/// How long to wait for a concurrent change.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// MySQL's "access denied; you need (at least one of) the privilege(s)".
 const PRIVILEGE_MISSING: u16 = 1227;
 
-/// What can go wrong. No message holds a password: of the server's own, only the number is kept.
+/// Why a change failed. No message holds a password: of the server's messages only the number is kept.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// A file of the settings.
+    /// A file of the settings can't be read.
     #[error(transparent)]
     Settings(#[from] config::Error),
-    /// The server.
+    /// A statement failed.
     #[error(transparent)]
     Store(#[from] super::Error),
-    /// The account may not have two passwords.
+    /// The account lacks the privilege for two passwords.
     #[error(
         "failed to {operation}: the account lacks a privilege; let an administrator of the server run: \
          GRANT APPLICATION_PASSWORD_ADMIN ON *.* TO {account}"
     )]
     Privilege {
-        /// What was being done.
+        /// The operation that failed.
         operation: &'static str,
-        /// The account, as SQL has it.
+        /// The account in SQL notation.
         account: String,
     },
-    /// Neither is right.
+    /// The server refuses both passwords.
     #[error(
         "failed to log in: the server refuses both the password in BLOG_DATABASE_PASSWORD_FILE and the one in \
          BLOG_DATABASE_PREVIOUS_PASSWORD_FILE; write the one that it has into the latter"
     )]
     BothRefused,
-    /// Somebody may still need the one before.
+    /// The current password isn't valid yet, so the previous one may still be needed.
     #[error(
         "failed to discard the previous password: the server refuses the current one; \
          run `blog-app migrate` with the same settings first"
     )]
     CurrentRefused,
-    /// Somebody else is at it, or hangs.
-    #[error("failed to get the lock on the password within {} s: somebody else is changing it", LOCK_WAIT.as_secs())]
+    /// Another process is changing the password, or hangs.
+    #[error("failed to get the lock on the password within {} s: another process is changing it", LOCK_WAIT.as_secs())]
     Locked,
-    /// SQLite.
+    /// SQLite has no passwords.
     #[error("failed to discard the previous password: the blog is on SQLite, which has no passwords")]
     NoServer,
 }
 
 impl Error {
-    /// Whether waiting may help: for the server, or for somebody who repairs the files.
+    /// Whether waiting may help: for the server, or for files that an administrator repairs.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
@@ -70,8 +70,9 @@ impl Error {
     }
 }
 
-/// Makes the password of the settings the account's, if the server doesn't take it yet but takes the one before, and keeps
-/// that one valid. Says whether it did. Safe to run any number of times, by several at once.
+/// Sets the configured password if the server accepts only the previous one; returns whether it did.
+///
+/// The previous one stays valid. It is safe to run any number of times and in parallel.
 pub async fn rotate(server: &MySql) -> Result<bool, Error> {
     let config = server.config().reload()?;
     let (Target::MySql(Redacted(current)), Some(rotation)) = (&config.target, &config.rotation) else {
@@ -86,13 +87,14 @@ pub async fn rotate(server: &MySql) -> Result<bool, Error> {
         connected => connected.map_err(failed("log in with the previous password"))?,
     };
     let changed = change(&mut connection, current, new).await;
-    // With it goes the lock.
+    // Closing the connection releases the lock.
     db::close(connection).await;
     changed
 }
 
-/// Makes the password of the settings the account's by a login that still works: somebody has put another password into the
-/// file and nothing else, and whoever starts from now on will be refused. Says whether it did.
+/// Sets the configured password with a login that still works; returns whether it did.
+///
+/// An administrator has changed the password in its file only, so processes that start from now on would be refused.
 pub async fn set_password_from_file(server: &MySql) -> Result<bool, Error> {
     let config = server.config().reload()?;
     let (Target::MySql(Redacted(current)), Some(new)) = (&config.target, config.password()?) else {
@@ -110,8 +112,9 @@ pub async fn set_password_from_file(server: &MySql) -> Result<bool, Error> {
     changed
 }
 
-/// Only one at a time, and only if nobody has done it meanwhile: done twice, it would retain the new password in the place
-/// of the one that other replicas still use.
+/// Changes the password under a lock, unless another process has done so meanwhile.
+///
+/// Done twice, it would retain the new password in place of the one that other replicas still use.
 async fn change(
     connection: &mut MySqlConnection,
     current: &MySqlConnectOptions,
@@ -129,7 +132,7 @@ async fn change(
     if is_accepted(current).await? {
         return Ok(false);
     }
-    // Quoting depends on it. A password can't be a parameter of this statement.
+    // Quoting depends on this mode. A password can't be a parameter of this statement.
     let plain = connection.execute("SET SESSION sql_mode = ''");
     with_timeout(CHANGE, STATEMENT_TIMEOUT, plain).await?;
     let alter = format!("ALTER USER USER() IDENTIFIED BY {} RETAIN CURRENT PASSWORD", quoted(new));
@@ -137,7 +140,7 @@ async fn change(
     Ok(true)
 }
 
-/// Makes the password of the settings the only one. Does nothing if it is that already.
+/// Discards the previous password; does nothing if none is retained.
 pub async fn discard_previous(server: &MySql) -> Result<(), Error> {
     const DISCARD: &str = "discard the previous password";
     let Target::MySql(Redacted(current)) = server.config().reload()?.target else {
@@ -185,7 +188,7 @@ fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Store(super::Error::new(operation, source))
 }
 
-/// A text as SQL has it, where backslashes escape.
+/// Quotes a text for SQL with backslash escapes.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }

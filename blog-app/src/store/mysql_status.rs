@@ -1,20 +1,20 @@
-//! What MySQL says of itself; every account may ask.
+//! Status variables of MySQL, which every account may read.
 
 use sqlx::query_as;
 
 use super::{Error, query_with_retry};
 use crate::db::Database;
 
-/// A status of the server.
+/// A status variable of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusVariable {
     /// Its name in MySQL.
     pub variable: &'static str,
-    /// Its name for Prometheus, after `blog_mysql_`.
+    /// Its metric's name, after `blog_mysql_`.
     pub metric: &'static str,
-    /// What it is.
+    /// Help text of the metric.
     pub help: &'static str,
-    /// It only grows, until the server starts anew.
+    /// Whether it is a counter, which only grows until the server restarts.
     pub counts: bool,
 }
 
@@ -26,29 +26,26 @@ const fn counter(variable: &'static str, metric: &'static str, help: &'static st
     StatusVariable { variable, metric, help, counts: true }
 }
 
-/// Those that tell how the server does; it has hundreds.
+/// The few of MySQL's hundreds of variables that show the server's health.
 pub const FIGURES: [StatusVariable; 8] = [
     gauge("Uptime", "uptime_seconds", "Seconds since MySQL started"),
-    gauge("Threads_connected", "threads_connected", "Connections that are open, of everybody"),
-    gauge("Threads_running", "threads_running", "Connections that are at work"),
+    gauge("Threads_connected", "threads_connected", "Open connections of all clients"),
+    gauge("Threads_running", "threads_running", "Connections that run a statement"),
     counter("Questions", "questions", "Statements that clients sent"),
     counter("Slow_queries", "slow_queries", "Statements that took longer than long_query_time"),
-    counter(
-        "Aborted_connects",
-        "aborted_connects",
-        "Connections that failed, by a wrong password for example",
-    ),
-    counter("Innodb_buffer_pool_read_requests", "innodb_buffer_pool_read_requests", "Pages wanted"),
-    counter("Innodb_buffer_pool_reads", "innodb_buffer_pool_reads", "Pages that had to be read from disk"),
+    counter("Aborted_connects", "aborted_connects", "Failed connections, for example by a wrong password"),
+    counter("Innodb_buffer_pool_read_requests", "innodb_buffer_pool_read_requests", "Pages requested"),
+    counter("Innodb_buffer_pool_reads", "innodb_buffer_pool_reads", "Pages read from disk"),
 ];
 
 const STATUS: &str = "SHOW GLOBAL STATUS WHERE Variable_name IN ('Uptime', 'Threads_connected', 'Threads_running', \
     'Questions', 'Slow_queries', 'Aborted_connects', 'Innodb_buffer_pool_read_requests', 'Innodb_buffer_pool_reads')";
 
-/// The figures of a MySQL; of SQLite there are none.
+/// Reads MySQL's status variables; none for SQLite.
 ///
 /// # Errors
-/// When the server doesn't answer.
+///
+/// Fails if the server doesn't answer.
 pub async fn status_variables(database: &Database) -> Result<Vec<(StatusVariable, u64)>, Error> {
     let Database::MySql(_) = database else { return Ok(Vec::new()) };
     let rows = query_with_retry!("read the server's status", database, connection =>

@@ -1,20 +1,21 @@
-//! Where a page of the listing starts: the last post of the page before, by time and id, so that posts of the same
-//! second keep their order and new posts shift nothing.
+//! Cursor of a page: time and id of the last post of the page before.
+//!
+//! Posts of the same second keep their order, and new posts shift nothing.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// A place in the listing.
+/// A position in the listing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PageCursor {
-    /// The time of the last post seen, as the database writes it.
+    /// Time of the last post on the page before, as the database writes it.
     pub created: String,
-    /// Its id.
+    /// Id of that post.
     pub id: i64,
 }
 
-/// The text isn't a place in the listing.
+/// The text isn't a valid cursor.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[error("failed to read the page's place in the listing")]
 pub struct InvalidCursor;
@@ -38,7 +39,7 @@ impl std::str::FromStr for PageCursor {
     }
 }
 
-/// Strict, since MySQL answers an impossible date with an error and not with an empty page.
+/// Checks the format strictly: MySQL reports an error for an impossible date instead of an empty result.
 pub fn is_time(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
     let fraction_fits = fraction.is_none_or(|digits| (1..=6).contains(&digits.len()) && is_digits(digits));

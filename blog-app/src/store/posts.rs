@@ -1,4 +1,4 @@
-//! The posts.
+//! Statements on posts.
 
 use sqlx::{query, query_as};
 
@@ -6,7 +6,7 @@ use super::{Error, execute_once, query_with_retry};
 use crate::db::Database;
 use crate::store::page_cursor::PageCursor;
 
-/// How many posts a page shows.
+/// Posts per page.
 pub const PAGE_SIZE: usize = 20;
 
 /// A post with its author's name.
@@ -16,58 +16,58 @@ pub struct Post {
     pub id: i64,
     /// The title.
     pub title: String,
-    /// The text, line breaks as they were typed.
+    /// The text, with line breaks as they were typed.
     pub body: String,
-    /// When it was written, UTC, `YYYY-MM-DD HH:MM:SS`.
+    /// Time of creation, UTC, `YYYY-MM-DD HH:MM:SS`.
     pub created: String,
-    /// Who wrote it.
+    /// Id of the author.
     pub author_id: i64,
     /// The author's name.
     pub author: String,
 }
 
 impl Post {
-    /// The day of the byline.
+    /// The day, for the byline.
     #[must_use]
     pub fn day(&self) -> &str {
         self.created.get(..10).unwrap_or(&self.created)
     }
 
-    /// Its place in the listing.
+    /// The post's position in the listing.
     #[must_use]
     pub fn cursor(&self) -> PageCursor {
         PageCursor { created: self.created.clone(), id: self.id }
     }
 }
 
-/// Which part of the listing.
+/// A part of the listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Place {
     /// Its beginning.
     #[default]
     Newest,
-    /// What is older than this.
+    /// Posts older than this.
     Before(PageCursor),
-    /// What is newer than this, and next to it.
+    /// Posts newer than this, and next to it.
     After(PageCursor),
 }
 
-/// One page of the listing, and where the neighbouring ones start if there are any.
+/// A page of the listing, with the cursors of the neighbouring pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing {
     /// The posts, newest first.
     pub posts: Vec<Post>,
-    /// Where newer posts start.
+    /// Cursor of newer posts.
     pub newer: Option<PageCursor>,
-    /// Where older posts start.
+    /// Cursor of older posts.
     pub older: Option<PageCursor>,
 }
 
 type Row = (i64, String, String, String, i64, Option<String>);
 
-/// The inner query is answered by an index alone, so that one page of it is read and no more, whatever the server
-/// thinks of the number of posts. The outer join keeps posts without author in the count, so that such a page doesn't
-/// look like the last.
+/// The inner query uses an index alone and reads only one page of it, whatever the server estimates.
+///
+/// The outer join keeps posts without an author in the count. Otherwise a page with such posts would be taken for the last.
 macro_rules! page_of_posts {
     ($where:literal, $order:literal) => {
         concat!(
@@ -93,14 +93,14 @@ const AUTHORS_OLDER: &str = page_of_posts!(
 const AUTHORS_NEWER: &str =
     page_of_posts!("WHERE author_id = ? AND created >= ? AND (created > ? OR id > ?)", "created, id");
 
-/// A page of the listing, of one author's posts if one is named.
+/// Lists a page of all posts, or of one author's.
 pub async fn list(
     database: &Database,
     author: Option<i64>,
     place: &Place,
     size: usize,
 ) -> Result<Listing, Error> {
-    // One more than is shown tells whether there are others.
+    // One more row than is shown reveals whether there are further posts.
     let limit = i64::try_from(size).unwrap_or(i64::MAX - 1) + 1;
     let sql = match (author, place) {
         (None, Place::Newest) => NEWEST,
@@ -142,7 +142,7 @@ fn listing(mut rows: Vec<Row>, place: &Place, size: usize) -> Listing {
     };
     let newer = at(rows.first().filter(|_| has_newer));
     let older = at(rows.last().filter(|_| has_older));
-    // Like Flaskr's inner join: a post whose author is gone isn't shown.
+    // Like Flaskr's inner join: a post without an author isn't shown.
     Listing { posts: rows.into_iter().filter_map(post).collect(), newer, older }
 }
 
@@ -150,7 +150,7 @@ fn post((id, title, body, created, author_id, author): Row) -> Option<Post> {
     author.map(|author| Post { id, title, body, created, author_id, author })
 }
 
-/// The post of this id.
+/// Finds the post with this id.
 pub async fn find(database: &Database, id: i64) -> Result<Option<Post>, Error> {
     const SQL: &str = "SELECT p.id, p.title, p.body, CAST(p.created AS CHAR), p.author_id, u.username \
          FROM post p JOIN user u ON u.id = p.author_id WHERE p.id = ?";
@@ -159,7 +159,7 @@ pub async fn find(database: &Database, id: i64) -> Result<Option<Post>, Error> {
     Ok(row.and_then(post))
 }
 
-/// Adds a post; the database says when.
+/// Adds a post; the database sets its time.
 pub async fn insert(database: &Database, author_id: i64, title: &str, body: &str) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO post (title, body, author_id) VALUES (?, ?, ?)";
     execute_once!("save the post", database, connection =>
@@ -167,7 +167,7 @@ pub async fn insert(database: &Database, author_id: i64, title: &str, body: &str
     Ok(())
 }
 
-/// Changes a post of this author; false if there is none.
+/// Changes a post of this author; false if it doesn't exist.
 pub async fn update(
     database: &Database,
     id: i64,
@@ -181,7 +181,7 @@ pub async fn update(
     Ok(changed > 0)
 }
 
-/// Removes a post of this author; false if there is none.
+/// Deletes a post of this author; false if it doesn't exist.
 pub async fn delete(database: &Database, id: i64, author_id: i64) -> Result<bool, Error> {
     const SQL: &str = "DELETE FROM post WHERE id = ? AND author_id = ?";
     let deleted = execute_once!("delete the post", database, connection =>
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(
             page.posts.iter().map(|post| post.id).collect::<Vec<_>>(),
             [7, 6],
-            "those next to the place"
+            "those next to the cursor"
         );
         assert_eq!(ids((&page.newer, &page.older)), (Some(7), Some(6)));
     }

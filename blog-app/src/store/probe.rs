@@ -1,17 +1,17 @@
-//! Whether the database takes a write now, found without changing anything.
+//! Checks whether the database accepts a write now, without changing anything.
 
 use sqlx::{Connection, query};
 
 use super::{Error, on_connection};
 use crate::db::{Database, acquire};
 
-/// Longer than any text that the original's column takes.
+/// Longer than any text that the original's column holds, in bytes.
 const WIDE_BODY: usize = 32 * 1024;
 const NARROW_BODY: usize = 200;
-/// From this version on the column of bodies is wide.
+/// Schema version from which the column of texts is wide.
 const WIDE_SINCE: u32 = 2;
 
-/// Runs a write that finds nothing to change. A server that is read-only refuses it all the same.
+/// Runs a write that matches no row. A read-only server refuses it all the same.
 pub async fn try_write(database: &Database) -> Result<(), Error> {
     const SQL: &str = "DELETE FROM post WHERE id = 0";
     let outcome = match database {
@@ -25,7 +25,7 @@ pub async fn try_write(database: &Database) -> Result<(), Error> {
     outcome.map_err(|reason| Error::new("try a write", reason))
 }
 
-/// Writes a row and takes it back, to see whether there is room.
+/// Writes a row and removes it again, to check for disk space.
 pub async fn try_space(database: &Database, version: u32) -> Result<(), Error> {
     let body = "x".repeat(if version >= WIDE_SINCE { WIDE_BODY } else { NARROW_BODY });
     let outcome = match database {
@@ -39,7 +39,7 @@ pub async fn try_space(database: &Database, version: u32) -> Result<(), Error> {
     outcome.map_err(|reason| Error::new("try a write", reason))
 }
 
-/// InnoDB needs the room before the commit, so that a rollback is proof enough.
+/// Inserts and rolls back: InnoDB needs the space before the commit already.
 async fn fill_mysql(connection: &mut sqlx::MySqlConnection, body: &str) -> sqlx::Result<()> {
     const SQL: &str = "INSERT INTO post (title, body, author_id) SELECT 'x', ?, id FROM user LIMIT 1";
     let mut transaction = connection.begin().await?;
@@ -47,8 +47,9 @@ async fn fill_mysql(connection: &mut sqlx::MySqlConnection, body: &str) -> sqlx:
     transaction.rollback().await
 }
 
-/// SQLite writes nothing to the disk before the commit, so the row is removed in the same transaction. An id below all
-/// others leaves the next id as it is.
+/// Inserts, deletes and commits: SQLite writes nothing to the disk before the commit.
+///
+/// An id below all others leaves the next id unchanged.
 async fn fill_sqlite(connection: &mut sqlx::SqliteConnection, body: &str) -> sqlx::Result<()> {
     const INSERT: &str =
         "INSERT INTO post (id, title, body, author_id) SELECT 0, 'x', ?, id FROM user LIMIT 1";

@@ -1,4 +1,4 @@
-//! Which schema a database has, and whether this program can serve it.
+//! Reads a database's schema version, and whether this program can serve it.
 
 use std::ops::RangeInclusive;
 
@@ -7,8 +7,9 @@ use sqlx::{query_as, query_scalar};
 use super::{Error, query_with_retry};
 use crate::db::{Database, mysql_number};
 
-/// The schema versions that this program's statements are written for. Version 1, the original's tables, is narrower:
-/// what doesn't fit into its columns is refused by the server and told in the form.
+/// Schema versions that this program's statements support.
+///
+/// Version 1, the original's tables, has narrower columns. The server refuses what doesn't fit, and the form shows why.
 pub const SUPPORTED_SCHEMA: RangeInclusive<u32> = 1..=4;
 
 pub(super) const CURRENT_VERSION: &str =
@@ -16,16 +17,17 @@ pub(super) const CURRENT_VERSION: &str =
 
 const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
-/// What an account hears that has rights on the original's tables only and not on the database.
+/// Error of an account that has permissions on the original's tables only and not on the database.
 const TABLE_DENIED: u16 = 1142;
 
-/// What a database says of its schema.
+/// Schema version that a database records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Schema {
-    /// Its version; 0 if there are no tables.
+    /// The version; 0 without tables.
     pub version: u32,
-    /// The oldest version whose programs can still serve it. A schema that is ahead of a program isn't out of its reach:
-    /// during a roll-out, and after a roll-back, old replicas work on the new schema.
+    /// The oldest version whose programs can still serve this schema.
+    ///
+    /// During a rollout, and after a rollback, old replicas work on a newer schema.
     pub compatible_from: u32,
 }
 
@@ -35,7 +37,7 @@ impl Schema {
         Self { version: known(version), compatible_from: known(compatible_from) }
     }
 
-    /// A version that nobody has recorded: nothing but itself is known to understand it.
+    /// A version that isn't recorded: only the same version is known to support it.
     #[must_use]
     pub fn unrecorded(version: u32) -> Self {
         Self { version, compatible_from: version }
@@ -56,7 +58,7 @@ impl Schema {
         SUPPORTED_SCHEMA.contains(&self.version)
     }
 
-    /// The sentence for one that this program can't serve.
+    /// The message for a schema that this program can't serve.
     #[must_use]
     pub fn refusal(self) -> String {
         let (first, last) = (SUPPORTED_SCHEMA.start(), SUPPORTED_SCHEMA.end());
@@ -72,14 +74,14 @@ impl Schema {
     }
 }
 
-/// What a look at the database found.
+/// Result of inspecting a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
-    /// The schema that is in place.
+    /// The current schema.
     pub schema: Schema,
-    /// Why this program can't serve it, and what to do.
+    /// Why this program can't serve it, with the remedy.
     pub problem: Option<String>,
-    /// Whether `blog-app migrate` can bring it to this program's version.
+    /// Whether `blog-app migrate` can migrate it to this program's version.
     pub is_migratable: bool,
 }
 
@@ -89,21 +91,23 @@ impl Inspection {
         Self { schema, problem, is_migratable: schema.is_supported() || !schema.is_ahead() }
     }
 
-    /// Its tables aren't those that this version has.
+    /// Result for tables that aren't those of their version.
     fn broken(schema: Schema, problem: String) -> Self {
         Self { schema, problem: Some(problem), is_migratable: false }
     }
 }
 
-/// The tables that the blog can't do without.
+/// Tables that the blog needs.
 enum Tables {
     Present,
     Missing(&'static str),
     Foreign,
 }
 
-/// The schema that is in place: what the last migration recorded; where none ever ran, version 1 if the original's tables
-/// are there, and 0 if not.
+/// Inspects the schema.
+///
+/// The version is the one that the last migration recorded. Without any migration it is 1 if the original's tables exist,
+/// else 0.
 pub async fn inspect(database: &Database) -> Result<Inspection, Error> {
     let recorded: Result<Option<(i64, i64)>, Error> = query_with_retry!("read the schema version", database, connection =>
         query_as(CURRENT_VERSION).fetch_optional(connection));
@@ -117,7 +121,7 @@ pub async fn inspect(database: &Database) -> Result<Inspection, Error> {
         other => other?,
     };
     let Some(schema) = recorded.map(Schema::recorded) else {
-        // A first migration that was killed leaves it so as well.
+        // A first migration that was killed leaves this state too.
         return Ok(Inspection { problem: Some(rowless()), ..Inspection::of(Schema::unrecorded(0)) });
     };
     if !schema.is_supported() {
@@ -130,7 +134,7 @@ pub async fn inspect(database: &Database) -> Result<Inspection, Error> {
     })
 }
 
-/// The schema that is in place, whether or not this program can serve it.
+/// The current schema, whether or not this program can serve it.
 pub async fn current(database: &Database) -> Result<Schema, Error> {
     inspect(database).await.map(|found| found.schema)
 }
@@ -173,7 +177,7 @@ fn lost(table: &str, version: u32) -> String {
 async fn tables(database: &Database) -> Result<Tables, Error> {
     const ORIGINAL: &str = "SELECT COUNT(*) FROM (SELECT u.id, u.username, u.password, p.id AS post, p.author_id, \
         p.created, p.title, p.body FROM user u JOIN post p ON p.author_id = u.id WHERE 1 = 0) original";
-    let looked: Result<i64, Error> = query_with_retry!("look for the blog's tables", database, connection =>
+    let looked: Result<i64, Error> = query_with_retry!("find the blog's tables", database, connection =>
         query_scalar(ORIGINAL).fetch_one(connection));
     match looked {
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => Ok(Tables::Missing(named(&reason))),
@@ -189,7 +193,7 @@ fn named(error: &sqlx::Error) -> &'static str {
     if is_post { "post" } else { "user" }
 }
 
-/// Whether a table isn't there, as opposed to can't be read.
+/// Whether a table doesn't exist, as opposed to being unreadable.
 pub(super) fn is_table_missing(error: &sqlx::Error) -> bool {
     is_missing(error, &[NO_SUCH_TABLE, TABLE_DENIED], "no such table")
 }

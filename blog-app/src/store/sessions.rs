@@ -1,4 +1,4 @@
-//! Sessions that were ended before their time.
+//! Sessions that were ended before their expiry.
 //!
 //! Schemas before version 4 have no tables for them; there a session ends with its cookie, its age or its password.
 
@@ -9,7 +9,7 @@ use super::users::{Credentials, User};
 use super::{Error, execute_once, query_with_retry, users};
 use crate::db::Database;
 
-/// A user, as a session needs it.
+/// The user of a session.
 #[derive(Clone, Debug)]
 pub struct SessionUser {
     /// The user and the password's hash.
@@ -22,7 +22,7 @@ pub struct SessionUser {
 
 type Row = (i64, String, String, i64, Option<i64>);
 
-/// The user of this id, if there is one still, and what became of the session.
+/// Finds the user with this id, if it still exists, and the session's state.
 pub async fn find_user(database: &Database, id: i64, session: i64) -> Result<Option<SessionUser>, Error> {
     const SQL: &str = "SELECT u.id, u.username, u.password, COALESCE(n.number, 0), e.session FROM user u \
          LEFT JOIN session_number n ON n.user_id = u.id LEFT JOIN ended_session e ON e.session = ? WHERE u.id = ?";
@@ -52,14 +52,14 @@ pub async fn number_of(database: &Database, user: i64) -> Result<i64, Error> {
     }
 }
 
-/// Ends one session, and removes those that ended so long ago that their cookies have no effect any more.
+/// Ends a session, and deletes ended ones whose cookies have expired.
 pub async fn end(database: &Database, session: i64, now: i64, before: i64) -> Result<(), Error> {
     const INSERT: &str = "INSERT INTO ended_session (session, ended) VALUES (?, ?)";
     const PURGE: &str = "DELETE FROM ended_session WHERE ended < ?";
     let ended = execute_once!("end the session", database, connection =>
         query(INSERT).bind(session).bind(now).execute(connection));
     match ended {
-        // Ended twice is ended.
+        // Ending a session twice is harmless.
         Ok(_) | Err(Error::NameTaken { .. }) => {}
         Err(Error::Query { reason, .. }) if is_table_missing(&reason) => return Ok(()),
         Err(error) => return Err(error),
@@ -68,7 +68,7 @@ pub async fn end(database: &Database, session: i64, now: i64, before: i64) -> Re
     Ok(())
 }
 
-/// Ends all of a user's sessions; false if this schema can't remember it.
+/// Ends all of a user's sessions; false if this schema can't store that.
 pub async fn end_all(database: &Database, user: i64) -> Result<bool, Error> {
     match count_up(database, user).await {
         Ok(0) => {}

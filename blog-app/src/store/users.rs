@@ -1,4 +1,4 @@
-//! The users.
+//! Statements on users.
 
 use sqlx::query;
 use sqlx::query_as;
@@ -6,7 +6,7 @@ use sqlx::query_as;
 use super::{Error, execute_once, query_with_retry};
 use crate::db::Database;
 
-/// Who is logged in.
+/// A user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The row's id, which the session cookie holds.
@@ -24,15 +24,16 @@ pub struct Credentials {
     pub hash: String,
 }
 
-/// Adds a user. A name that somebody has is found out by the unique key and not by looking first, so that of two
-/// registrations at once exactly one wins.
+/// Adds a user.
+///
+/// The unique key detects a name in use, without a query before. Of two concurrent registrations exactly one succeeds.
 pub async fn insert(database: &Database, name: &str, hash: &str) -> Result<(), Error> {
     const SQL: &str = "INSERT INTO user (username, password) VALUES (?, ?)";
     execute_once!("register the user", database, connection => query(SQL).bind(name).bind(hash).execute(connection))?;
     Ok(())
 }
 
-/// The user of this name, compared byte for byte here as well: the original's column compares more loosely.
+/// Finds the user by name, compared byte for byte: the original's column compares less strictly.
 pub async fn find_by_name(database: &Database, name: &str) -> Result<Option<Credentials>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE username = ?";
     let row: Option<(i64, String, String)> = query_with_retry!("find the user by name", database, connection =>
@@ -42,7 +43,7 @@ pub async fn find_by_name(database: &Database, name: &str) -> Result<Option<Cred
         .map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
 }
 
-/// The user of this id, if there is one still.
+/// Finds the user with this id, if it still exists.
 pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE id = ?";
     let row: Option<(i64, String, String)> = query_with_retry!("find the user", database, connection =>
@@ -50,7 +51,7 @@ pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, E
     Ok(row.map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
 }
 
-/// Puts a new hash in the place of this old one; false if the user has another one by now.
+/// Replaces this old hash; false if the user has another one by now.
 pub async fn replace_hash(database: &Database, id: i64, old: &str, new: &str) -> Result<bool, Error> {
     const SQL: &str = "UPDATE user SET password = ? WHERE id = ? AND password = ?";
     let changed = execute_once!("renew the password's hash", database, connection =>

@@ -8,7 +8,7 @@ use tracing_subscriber::fmt;
 
 use crate::config::LogFormat;
 
-/// The filter that `BLOG_LOG` gives isn't one.
+/// The filter in `BLOG_LOG` is invalid.
 #[derive(Debug, Error)]
 #[error("failed to read the log filter {filter:?}")]
 pub struct InvalidFilter {
@@ -30,7 +30,7 @@ pub fn init(filter: &str, format: Option<LogFormat>) -> Result<(), InvalidFilter
         LogFormat::Text => builder.with_ansi(terminal).try_init(),
     };
     std::panic::set_hook(Box::new(|panic| {
-        // The message may quote what a person wrote; the place is enough to find the bug.
+        // The message may quote a user's text; the location is enough to find the bug.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked");
     }));

@@ -1,4 +1,4 @@
-//! What MySQL says of itself, for whoever collects figures: asked when they are collected, a few seconds apart at most.
+//! MySQL's own metrics, read on a scrape, but at most every few seconds.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,22 +15,23 @@ use parking_lot::Mutex;
 use crate::db::Database;
 use crate::store::mysql_status::{StatusVariable, status_variables};
 
-/// However many collect, the server is asked no more often.
+/// Shortest interval between two queries, however many scrapers there are.
 const LIFETIME: Duration = Duration::from_secs(5);
-/// Who collects waits no longer; the figures are left out then.
+/// Time limit of a query during a scrape; after it these metrics are left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The figures as they were last told. Cloning shares them.
+/// The last values. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct MysqlMetrics {
     known: Arc<Mutex<Vec<(StatusVariable, u64)>>>,
-    /// Who asks during a question waits for its answer.
+    /// Time of the last query; concurrent scrapes wait for its result.
     asked: Arc<tokio::sync::Mutex<Option<Instant>>>,
 }
 
 impl MysqlMetrics {
-    /// Asks the server, unless it was asked a moment ago. Of one that doesn't answer nothing is known any more: what it said
-    /// before would look as if it still did.
+    /// Queries the server, unless that was done a moment ago.
+    ///
+    /// If it doesn't answer, the old values are dropped, since they would appear current.
     pub async fn refresh(&self, database: &Database) {
         let mut asked = self.asked.lock().await;
         if asked.is_some_and(|when| when.elapsed() < LIFETIME) {
@@ -41,7 +42,7 @@ impl MysqlMetrics {
         *asked = Some(Instant::now());
     }
 
-    /// The server is away.
+    /// Drops the values: the server is unavailable.
     pub fn forget(&self) {
         self.known.lock().clear();
     }

@@ -1,7 +1,7 @@
-//! Traces for an OpenTelemetry collector: one span a request, off unless the standard variables name a collector.
+//! Traces for an OpenTelemetry collector: one span per request, off unless the standard variables configure a collector.
 //!
-//! A span has the method, the route, the status and the request's id, and nothing that a person wrote: not the address
-//! either, only its pattern. It is made here and not from log lines, so nothing else can get into it.
+//! A span has the method, the route, the status and the request's id, and nothing that a user wrote. Of the address it
+//! has only the route's pattern. It is created here and not from log lines, so nothing else can get into it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,14 +27,14 @@ use tokio::time::timeout;
 use crate::config::Env;
 
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-/// How long one try to send may take.
+/// Time limit of one attempt to send.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the end of the process waits for the last spans.
+/// How long the shutdown waits for sending the last spans.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-/// What is read of a collector's answer.
+/// Bytes that are read of a collector's response.
 const LONGEST_ANSWER: usize = 64 * 1024;
 
-/// Where spans go; nowhere by default. Cloning shares it.
+/// Destination of spans; none by default. Clones share it.
 #[derive(Clone, Default)]
 pub struct Traces(Option<Arc<Exporter>>);
 
@@ -43,11 +43,11 @@ struct Exporter {
     tracer: SdkTracer,
 }
 
-/// The span of a request that is under way.
+/// The span of a request in progress.
 pub struct RequestSpan(Option<opentelemetry_sdk::trace::Span>);
 
 impl Traces {
-    /// As the standard variables say. What they say wrongly costs the traces and not the blog.
+    /// Reads the standard variables; an error in them disables traces but not the blog.
     #[must_use]
     pub fn from_env(env: Env<'_>) -> Self {
         let Some(endpoint) = ENDPOINTS.into_iter().find_map(env) else { return Self::default() };
@@ -56,7 +56,7 @@ impl Traces {
         }
         if !endpoint.starts_with("http://") {
             tracing::warn!(
-                "no traces: the collector's address must begin with http://, OTLP over plain HTTP is all there is"
+                "no traces: the collector's address must begin with http://, only OTLP over plain HTTP is supported"
             );
             return Self::default();
         }
@@ -70,7 +70,7 @@ impl Traces {
         }
     }
 
-    /// Begins the span of a request, below the one that its `traceparent` names.
+    /// Begins the span of a request, as a child of the one that its `traceparent` names.
     #[must_use]
     pub fn begin(&self, method: &'static str, headers: &HeaderMap) -> RequestSpan {
         let Some(exporter) = &self.0 else { return RequestSpan(None) };
@@ -81,7 +81,7 @@ impl Traces {
         RequestSpan(Some(exporter.tracer.build_with_context(begun, &parent)))
     }
 
-    /// Sends what has not been sent yet, for a short time.
+    /// Sends the remaining spans, within a time limit.
     pub async fn finish(self) {
         let Some(exporter) = self.0 else { return };
         let sent =
@@ -100,7 +100,7 @@ impl Exporter {
             None => resource.with_service_name("blog-app"),
         };
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
-        // The queue is bounded, and emptied by a thread of its own: full, it drops spans and holds up nobody.
+        // The queue is bounded and has its own thread: a full queue drops spans and blocks nothing.
         let provider = SdkTracerProvider::builder()
             .with_resource(resource.with_attribute(version).build())
             .with_batch_exporter(exporter)
@@ -110,7 +110,7 @@ impl Exporter {
 }
 
 impl RequestSpan {
-    /// The answer is there. Who hangs up before ends the span without a status.
+    /// Ends the span with the response. If the client hangs up earlier, the span has no status.
     pub fn end(self, method: &'static str, route: &str, status: u16, id: &str) {
         let Some(mut span) = self.0 else { return };
         span.update_name(format!("{method} {route}"));
@@ -124,7 +124,7 @@ impl RequestSpan {
     }
 }
 
-/// Sends to the collector from the runtime; the thread that asks for it only waits.
+/// Sends to the collector on the runtime; the exporter's thread only waits.
 #[derive(Debug)]
 struct Client {
     runtime: Handle,
@@ -134,11 +134,11 @@ struct Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // Inside, since a time-out can only be made on the runtime.
+        // Inside the task, since a timeout can only be created on the runtime.
         let answer = self.runtime.spawn(async { timeout(SEND_TIMEOUT, send(request)).await }).await;
         let answer = answer.map_err(HttpError::from).and_then(|it| it.map_err(HttpError::from).flatten());
         let good = answer.as_ref().is_ok_and(|answer| answer.status().is_success());
-        // Said once, however long it lasts.
+        // Logged once, however long the outage lasts.
         match (good, self.away.swap(!good, Ordering::Relaxed)) {
             (false, false) => {
                 let reason = match &answer {
@@ -147,17 +147,17 @@ impl HttpClient for Client {
                 };
                 tracing::warn!(
                     reason,
-                    "failed to send traces to the collector; until it takes them they are lost"
+                    "failed to send traces to the collector; they are lost until it accepts them"
                 );
             }
-            (true, true) => tracing::info!("the collector takes traces again"),
+            (true, true) => tracing::info!("the collector accepts traces again"),
             _ => {}
         }
         answer
     }
 }
 
-/// One request on one connection: batches are seconds apart.
+/// Sends one request on one connection: batches are seconds apart.
 async fn send(mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
     let authority = request.uri().authority().cloned().ok_or("the collector's address has no host")?;
     let host = authority.host().trim_matches(['[', ']']);

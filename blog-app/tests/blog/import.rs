@@ -1,4 +1,4 @@
-//! Moving into a file that isn't there yet, and what can't move.
+//! Imports into a file that doesn't exist yet, and sources that can't be imported.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ async fn no_other_command_makes_a_database_by_looking() {
     }
     let output = run(&["user", "list"], &[("BLOG_DATABASE_URL", &url)]);
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && text.contains("there is no database in "), "{text}");
+    assert!(!output.status.success() && text.contains("no database exists in "), "{text}");
 }
 
 #[tokio::test]

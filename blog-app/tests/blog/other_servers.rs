@@ -1,4 +1,6 @@
-//! Servers that aren't there, or are of another kind: the cause is named, and at once where waiting can't help.
+//! Servers that don't exist or are of another kind.
+//!
+//! The error names the cause, and comes at once if waiting can't help.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -30,14 +32,14 @@ fn greet(stream: &mut TcpStream) {
     greeting.extend(VERSION.as_bytes());
     greeting.extend([0, 1, 0, 0, 0]);
     greeting.extend(b"12345678\0");
-    // Protocol 4.1, a database at the login, passwords by plugin.
+    // Protocol 4.1, a database at the login, authentication plugins.
     greeting.extend([0x08, 0x82, 45, 2, 0, 0x08, 0x00, 21]);
     greeting.extend([0; 10]);
     greeting.extend(b"123456789012\0mysql_native_password\0");
     send(stream, 0, &greeting);
 }
 
-/// As MariaDB answers what this program asks first: one variable isn't known there.
+/// Responds to the program's first statement as MariaDB does: one variable is unknown there.
 fn answer(mut stream: TcpStream) {
     greet(&mut stream);
     let Some((sequence, _)) = receive(&mut stream) else { return };

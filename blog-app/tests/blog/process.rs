@@ -1,4 +1,4 @@
-//! The program on its embedded database: how it starts, what it logs, how it ends.
+//! The program on its embedded database: start, logs and shutdown.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -52,11 +52,11 @@ fn sigterm_ends_readiness_at_once_and_the_program_after_the_drain() {
     program.terminate();
     let reasons = eventually("it is not ready", || Some(program.readiness()).filter(|(it, _)| *it == 503)).1;
     assert!(reasons.contains("shutting down"), "{reasons}");
-    assert_eq!(get(program.pages, "/").0, 200, "who comes during the drain is still served");
+    assert_eq!(get(program.pages, "/").0, 200, "a connection during the drain is still served");
     assert_eq!(get(program.admin, "/healthz").0, 200);
     assert!(program.wait().success());
-    // Its last words may still be on their way to the one who writes them down.
-    eventually("it says so", || program.log().contains("\"message\":\"stopped\"").then_some(()));
+    // The last log lines may not have reached the reader yet.
+    eventually("it is logged", || program.log().contains("\"message\":\"stopped\"").then_some(()));
 }
 
 #[test]
@@ -73,10 +73,10 @@ fn check_ready_asks_the_blog_that_runs_and_says_why_it_is_not_ready() {
     drop(program);
     let gone = ready();
     assert_eq!(gone.status.code(), Some(1));
-    assert!(text(&gone.stderr).contains(&format!("failed to ask {address}")), "{}", text(&gone.stderr));
+    assert!(text(&gone.stderr).contains(&format!("failed to query {address}")), "{}", text(&gone.stderr));
 }
 
-/// The program under another name, as the image's links give it.
+/// Runs the program under another name, as the image's links do.
 fn under_the_name(name: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let directory = tempfile::tempdir().unwrap();
     let link = directory.path().join(name);
@@ -149,13 +149,13 @@ fn resident_mib(process: u32) -> u64 {
     line.split_whitespace().next().unwrap().parse::<u64>().unwrap() / 1024
 }
 
-/// Fault case 19. Each costs what its buffers cost, and who comes after them is served.
+/// Fault case 19: each connection costs its buffers, and later ones are still served.
 #[test]
 fn ten_thousand_idle_connections_keep_nobody_out_and_fit_into_the_containers_memory() {
     rlimit::increase_nofile_limit(10_500).unwrap();
     let place = place();
     let program = Program::start(&["serve"], &[("BLOG_DATABASE_URL", &place.url)]);
-    // Many at once: who meets a full queue waits for a second, and the others needn't.
+    // Many in parallel: a client that finds the queue full waits for a second, which must not delay the others.
     let connect = || (0..250).map(|_| TcpStream::connect(program.pages).unwrap()).collect::<Vec<_>>();
     let idle: Vec<TcpStream> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..40).map(|_| scope.spawn(connect)).collect();

@@ -1,4 +1,4 @@
-//! A new password for the account, while the blog is in use.
+//! A new password for the account while the blog is in use.
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -17,7 +17,7 @@ use crate::backend::{Account, TestDatabase, as_root};
 use crate::program::{Program, eventually, get, post, run};
 
 const OLD: &str = "old-s3cret";
-/// Quotes and backslashes must not end the statement that it is in.
+/// Quotes and backslashes must not end the SQL string.
 const NEW: &str = "new-s3cret it's \\' a \\ \"word\" 🍣";
 
 struct Rotation {
@@ -28,7 +28,7 @@ struct Rotation {
 }
 
 impl Rotation {
-    /// Before it: the old password is the only one.
+    /// Before the rotation: the old password is the only one.
     async fn new() -> Self {
         let database = TestDatabase::create().await;
         let account = Account::create(&database, OLD).await;
@@ -45,7 +45,7 @@ impl Rotation {
         rotation
     }
 
-    /// The step that an operator takes: the files change, and nothing else.
+    /// The operator's step of a rotation: only the files change.
     fn write_files(&self, previous: &str, current: &str) {
         std::fs::write(self.directory.path().join("previous"), previous).unwrap();
         std::fs::write(self.directory.path().join("password"), current).unwrap();
@@ -55,7 +55,7 @@ impl Rotation {
         self.settings.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
 
-    /// Whether it succeeded, and everything that it said, which is never a password.
+    /// Returns whether it succeeded, and its whole output, which never holds a password.
     fn run(&self, command: &str) -> (bool, String) {
         let Output { status, stdout, stderr } = run(&[command, "--log", "trace"], &self.borrowed());
         let text = String::from_utf8([stdout, stderr].concat()).unwrap();
@@ -91,7 +91,7 @@ impl Rotation {
     }
 }
 
-/// Statements without a pause: on a pool that lives on, and on pools that were made before the rotation and connect only now.
+/// Runs statements without a pause, on an existing pool and on pools that connect only after the rotation.
 struct Use {
     ended: Arc<AtomicBool>,
     done: Arc<AtomicUsize>,
@@ -145,13 +145,13 @@ async fn a_new_password_is_introduced_and_the_old_one_ended_without_one_failed_s
     in_use.go_on().await;
     rotation.write_files(OLD, NEW);
     in_use.go_on().await;
-    // As two pods that start at once.
+    // As two pods that start at the same time.
     let (one, two) = std::thread::scope(|scope| {
         let (one, two) =
             (scope.spawn(|| rotation.succeed("migrate")), scope.spawn(|| rotation.succeed("migrate")));
         (one.join().unwrap(), two.join().unwrap())
     });
-    assert_eq!((one + &two).matches("the server takes the new password").count(), 1);
+    assert_eq!((one + &two).matches("set the new password").count(), 1);
     assert!(rotation.accepts(NEW).await && rotation.accepts(OLD).await);
     in_use.go_on().await;
     for _ in 0..2 {
@@ -164,7 +164,7 @@ async fn a_new_password_is_introduced_and_the_old_one_ended_without_one_failed_s
     in_use.end().await;
 }
 
-/// Replicas find the files changed before anybody has told the server.
+/// Replicas find the files changed before the password was changed at the server.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_starts_before_the_server_was_told_goes_on_with_the_previous_password_and_then_with_the_new_one()
 {
@@ -175,7 +175,7 @@ async fn who_starts_before_the_server_was_told_goes_on_with_the_previous_passwor
     assert_eq!(get(program.pages, "/").0, 200);
     assert!(rotation.succeed("check-config").contains("a new one is being introduced"));
     rotation.succeed("migrate");
-    eventually("it found out", || program.log().contains("takes the current password now").then_some(()));
+    eventually("it found out", || program.log().contains("accepts the current password now").then_some(()));
     rotation.succeed("discard-previous-password");
     assert_eq!(post(program.pages, "/auth/register", "", "username=bob&password=x").0, 302);
     assert!(!program.log().contains("s3cret"), "{}", program.log());
@@ -190,7 +190,7 @@ async fn a_rotation_that_ended_right_after_the_change_is_finished_by_the_next_ru
     as_root(&format!("ALTER USER {user}@'%' IDENTIFIED BY '{new}' RETAIN CURRENT PASSWORD")).await;
     for _ in 0..2 {
         let text = rotation.succeed("migrate");
-        assert!(!text.contains("the server takes the new password"), "{text}");
+        assert!(!text.contains("set the new password"), "{text}");
     }
     assert!(rotation.accepts(OLD).await, "replicas that know only this one still need it");
     rotation.succeed("discard-previous-password");
@@ -226,7 +226,7 @@ async fn the_previous_password_is_not_discarded_before_the_new_one_works() {
     assert!(!ok && text.contains("refuses both the password in BLOG_DATABASE_PASSWORD_FILE"), "{text}");
 }
 
-/// The last step of an operator is to take the previous password out of the Secret.
+/// The operator's last step removes the previous password from the Secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_ends_the_previous_password_when_its_file_goes() {
     let rotation = Rotation::new().await;
@@ -235,14 +235,12 @@ async fn a_replica_ends_the_previous_password_when_its_file_goes() {
     let program = Program::start(&["serve"], &rotation.borrowed());
     assert_eq!(get(program.pages, "/").0, 200);
     std::fs::remove_file(rotation.directory.path().join("previous")).unwrap();
-    eventually("it was ended", || {
-        program.log().contains("the previous password is no longer valid").then_some(())
-    });
+    eventually("it was ended", || program.log().contains("discarded the previous password").then_some(()));
     assert!(rotation.accepts(NEW).await && !rotation.accepts(OLD).await);
     assert_eq!(post(program.pages, "/auth/register", "", "username=bob&password=x").0, 302);
 }
 
-/// A person edits the Secret, and nobody else does anything.
+/// An administrator edits the Secret, and nothing else changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_changed_in_its_file_alone_is_told_to_the_server_by_a_running_replica() {
     let rotation = Rotation::new().await;
@@ -251,8 +249,8 @@ async fn a_password_that_was_changed_in_its_file_alone_is_told_to_the_server_by_
     assert_eq!(get(program.pages, "/").0, 200);
     in_use.end().await;
     rotation.write_files("", NEW);
-    eventually("the server was told", || {
-        program.log().contains("the server was told the password").then_some(())
+    eventually("the password was changed at the server", || {
+        program.log().contains("changed the account's password in MySQL").then_some(())
     });
     assert!(rotation.accepts(NEW).await && rotation.accepts(OLD).await);
     rotation.succeed("migrate");

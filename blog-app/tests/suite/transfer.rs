@@ -1,4 +1,4 @@
-//! Moving in and out, and what an owner does at a command line.
+//! Export, import, and the administrator's commands.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::{Blog, execute, keys};
 use crate::backend::TestDatabase;
 use crate::program::{run, run_with};
 
-/// Runs the program on this database: whether it succeeded, and everything that it said.
+/// Runs the program on this database; returns whether it succeeded, and its whole output.
 fn program(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
     program_with(database, arguments, "")
 }
@@ -28,7 +28,7 @@ fn sqlite(file: &Path) -> Database {
     Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
 }
 
-/// A Flaskr blog, as Flask makes it: foreign keys aren't enforced there, so one post has lost its author.
+/// A Flaskr blog as Flask creates it: foreign keys aren't enforced there, so one post has lost its author.
 pub async fn flaskr(directory: &Path) -> PathBuf {
     let path = directory.join("flaskr.sqlite");
     let database = sqlite(&path);
@@ -110,7 +110,7 @@ async fn what_is_exported_and_imported_is_the_same() {
     let (ok, text) = program(&database, &["export", first.to_str().unwrap()]);
     assert!(ok && text.contains("exported 2 users and 2 posts"), "{text}");
     let (ok, text) = program(&database, &["export", first.to_str().unwrap()]);
-    assert!(!ok && text.contains("failed to create"), "a file that is there is not overwritten: {text}");
+    assert!(!ok && text.contains("failed to create"), "an existing file is not overwritten: {text}");
     let (other, _directory) = empty().await;
     let (ok, text) = program(&other, &["import", first.to_str().unwrap()]);
     assert!(ok && text.contains("imported 2 users and 2 posts"), "{text}");
@@ -170,7 +170,7 @@ async fn users_are_made_listed_disabled_and_given_passwords_at_the_command_line(
     assert!(user(&["set-password", "ada"], "second\n").0);
     assert_eq!(log_in("first").await.flash(), "Incorrect password.");
     assert_eq!(log_in("second").await.location(), "/");
-    assert!(user(&["disable", "nobody"], "").1.contains("there is no user nobody"));
+    assert!(user(&["disable", "nobody"], "").1.contains("user nobody doesn't exist"));
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ fn step_reached(blog: &TestBlog, step: Option<&str>) {
 fn taken_up(blog: &TestBlog) -> Vec<usize> {
     let log = |pod: &Value| {
         let log = blog.kubectl(&["logs", &name(pod), "-c", "blog", "--tail=-1"]);
-        log.matches("took up what the files of the database's login hold now").count()
+        log.matches("reloaded the database's login").count()
     };
     blog.pods("app").iter().map(log).collect()
 }

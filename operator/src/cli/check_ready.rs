@@ -39,7 +39,7 @@ async fn ask(address: &str) -> anyhow::Result<()> {
     let (status, body) = timeout(ANSWER_TIMEOUT, get_readyz(address))
         .await
         .with_context(|| format!("no answer from {address} within {} s", ANSWER_TIMEOUT.as_secs()))?
-        .with_context(|| format!("failed to ask {address}"))?;
+        .with_context(|| format!("failed to query {address}"))?;
     anyhow::ensure!(status == 200, "{address} isn't ready: {}", body.trim());
     Ok(())
 }
@@ -75,7 +75,7 @@ mod tests {
     async fn without_patience_the_first_refusal_is_the_answer() {
         let address = free_address().await;
         let error = check_ready(&address, Duration::ZERO).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("failed to ask {address}"));
+        assert_eq!(error.to_string(), format!("failed to query {address}"));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Passwords: Argon2id off the async threads, as many at once as there are cores, and not more waiting than can be served.
+//! Hashes passwords with Argon2id outside the async threads, bounded in parallel work and in queue length.
 
 mod werkzeug;
 
@@ -13,21 +13,22 @@ use tokio::sync::Semaphore;
 use self::werkzeug::Legacy;
 use crate::html::forms::PASSWORD_LIMIT;
 
-/// Who waits for a hash behind so many others would give up before it comes; it is told to come back.
+/// Longest queue; a client behind so many hashes would give up first, so it is refused.
 const LONGEST_QUEUE: usize = 64;
 
-/// The hash that an unknown name's password is compared with, so that the time of the answer doesn't tell whether the
-/// name exists. Its parameters are those of new hashes, kept so by a test.
+/// Hash that is verified for an unknown name, so that the time doesn't reveal which names exist.
+///
+/// Its parameters are those of new hashes, which a test checks.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5J3Mgc2FsdA$ShSjdtdnSI1+Q1fzNUf8diu5r4d0wSPQxY30pKvQhzc";
 
-/// Why there is no hash or no answer.
+/// Why a password could not be hashed or verified.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The library refused.
+    /// The hash function failed.
     #[error("failed to hash a password: {0}")]
     Hash(argon2::password_hash::Error),
-    /// Too many hashes wait to be computed.
+    /// Too many hashes are waiting to be computed.
     #[error("failed to find a place in the queue of passwords to hash")]
     Busy,
     /// The worker thread died.
@@ -35,18 +36,18 @@ pub enum Error {
     Worker(#[source] tokio::task::JoinError),
 }
 
-/// What a password turned out to be.
+/// Result of verifying a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Not this one.
+    /// The password is wrong.
     Wrong,
-    /// This one.
+    /// The password is correct.
     Right,
-    /// This one, and its hash should be made anew: it is of an older kind.
+    /// The password is correct, and its hash is of an older kind and should be replaced.
     RightButOutdated,
 }
 
-/// Hashes and verifies. Each hash needs 19 MiB and a core, hence the bounds.
+/// Hashes and verifies passwords. Each hash needs 19 MiB and a core, hence the bounds.
 #[derive(Clone)]
 pub struct Passwords {
     working: Arc<Semaphore>,
@@ -54,7 +55,7 @@ pub struct Passwords {
 }
 
 impl Passwords {
-    /// With this many at once.
+    /// Allows this many hashes in parallel.
     #[must_use]
     pub fn new(at_once: usize) -> Self {
         let at_once = at_once.max(1);
@@ -64,15 +65,16 @@ impl Passwords {
         }
     }
 
-    /// The hash of a new password, as a PHC string.
+    /// Hashes a new password, as a PHC string.
     pub async fn hash(&self, password: String) -> Result<String, Error> {
         self.work(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
             .await?
             .map_err(Error::Hash)
     }
 
-    /// Whether this is the password. Without a hash, or with one of an unknown kind, the answer is no after the same
-    /// time.
+    /// Verifies the password.
+    ///
+    /// A missing hash, or one of an unknown kind, is wrong after the same time.
     pub async fn verify(&self, password: String, hash: Option<String>) -> Result<Verdict, Error> {
         self.work(move || verify(&password, hash.as_deref())).await
     }
@@ -80,7 +82,7 @@ impl Passwords {
     async fn work<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
         let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| Error::Busy)?;
         let permit = Arc::clone(&self.working).acquire_owned().await.expect("the semaphore is never closed");
-        // The permits go along: a client that hangs up doesn't make room while its hash is still being computed.
+        // The permits move along: a client that hangs up frees no permit while its hash is still being computed.
         tokio::task::spawn_blocking(move || {
             let _permits = (permit, place);
             job()
@@ -164,7 +166,7 @@ mod tests {
         for one in all {
             busy += usize::from(matches!(one.await.unwrap(), Err(Error::Busy)));
         }
-        assert!((1..=19).contains(&busy), "{busy} were sent away");
+        assert!((1..=19).contains(&busy), "{busy} were refused");
         assert_eq!(passwords.verify(String::new(), None).await.unwrap(), Verdict::Wrong);
     }
 }

@@ -1,19 +1,21 @@
-//! Hashes that the Flask original's users bring along: Werkzeug's `METHOD$SALT$HEX`
+//! Hashes of the Flask original's users: Werkzeug's `METHOD$SALT$HEX`
 //! (<https://werkzeug.palletsprojects.com/en/stable/utils/#module-werkzeug.security>).
 //!
-//! They are only ever verified. Whoever logs in with one gets an Argon2id hash instead.
+//! They are only verified. A login with one replaces it with an Argon2id hash.
 
 use hmac::{EagerHash, Hmac};
 use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-/// Werkzeug's newest default is a million; more would be somebody's attempt to keep us busy.
+/// Most rounds that are computed; Werkzeug's newest default is a million, and more could be an attack.
 const MOST_ROUNDS: u32 = 5_000_000;
-/// Twice Werkzeug's default. Two logins at once must fit into the container's memory.
+/// Most memory of a hash, in bytes: twice Werkzeug's default.
+///
+/// Two logins at once must fit into the container's memory.
 const MOST_MEMORY: u64 = 64 * 1024 * 1024;
 
-/// A hash of Werkzeug's that can be verified within bounds.
+/// A Werkzeug hash that can be verified within bounds.
 pub struct Legacy<'a> {
     method: Method,
     salt: &'a [u8],
@@ -28,7 +30,7 @@ enum Method {
 }
 
 impl<'a> Legacy<'a> {
-    /// Reads the text of a hash; nothing if it is of another kind, broken, or would take too long.
+    /// Parses a hash; `None` if it is of another kind, broken, or would take too long.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split('$');
         let (method, salt, hex) = (parts.next()?, parts.next()?, parts.next()?);
@@ -39,7 +41,7 @@ impl<'a> Legacy<'a> {
         (expected.len() == method.length()).then_some(Self { method, salt: salt.as_bytes(), expected })
     }
 
-    /// Whether this is the password, in a time that doesn't depend on how much of it is right.
+    /// Verifies the password in constant time.
     pub fn verify(&self, password: &[u8]) -> bool {
         let mut key = vec![0; self.expected.len()];
         let done = match &self.method {
@@ -60,7 +62,7 @@ where
 }
 
 impl Method {
-    /// Length of the key, in bytes: the digest's, and Werkzeug's choice for scrypt.
+    /// Length of the key in bytes: the digest's, and Werkzeug's choice for scrypt.
     fn length(&self) -> usize {
         match self {
             Self::Pbkdf2Sha1(_) => 20,
@@ -107,7 +109,7 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Made by Werkzeug itself for the password `test`; the first is in Flaskr's own tests.
+    /// Created by Werkzeug itself for the password `test`; the first is in Flaskr's own tests.
     const WERKZEUG: [&str; 5] = [
         "pbkdf2:sha256:50000$TCI4GzcX$0de171a4f4dac32e3364c7ddc7c14f3e2fa61f2d17574483f7ffbb431b4acb2f",
         "pbkdf2:sha256:1000$1pVz4fwOdfJrLuYh$8becff98a690aed91c55f2845fb309c09297ca6a201f4d2b6024954f5566e53d",
