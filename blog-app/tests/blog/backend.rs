@@ -1,4 +1,4 @@
-//! A SQLite file of its own for each test.
+//! Gives each test its own SQLite file.
 
 use blog_app::config::DatabaseConfig;
 use blog_app::db::{Database, Sqlite};
@@ -20,7 +20,7 @@ impl TestDatabase {
         connect(&self.url)
     }
 
-    /// Through one connection only, so that its settings hold for every statement.
+    /// One connection only, so that its settings hold for every statement.
     pub async fn connect_once(&self) -> Database {
         let Database::Sqlite(file) = self.connect() else { panic!("this suite runs on SQLite") };
         let options = file.pool().connect_options().as_ref().clone();
@@ -33,7 +33,7 @@ pub fn connect(url: &str) -> Database {
     Database::lazy(&DatabaseConfig::resolve(&args, &|_| None).unwrap())
 }
 
-/// No page more than there is.
+/// Limits the file to its current number of pages.
 pub async fn fill_disk(database: &Database) {
     crate::suite::execute(database, "PRAGMA max_page_count = 1").await;
 }
@@ -42,7 +42,7 @@ pub async fn empty_disk(database: &Database) {
     crate::suite::execute(database, "PRAGMA max_page_count = 1000000").await;
 }
 
-/// Flaskr's schema.sql, as a database of it has it.
+/// Flaskr's schema.sql, as SQLite stores it.
 pub const ORIGINAL_SCHEMA: &[&str] = &[
     "CREATE TABLE user (id INTEGER PRIMARY KEY AUTOINCREMENT, username TEXT UNIQUE NOT NULL, \
      password TEXT NOT NULL)",
@@ -51,5 +51,5 @@ pub const ORIGINAL_SCHEMA: &[&str] = &[
      FOREIGN KEY (author_id) REFERENCES user (id))",
 ];
 
-/// Statements that all migrations together have.
+/// Number of statements in all migrations.
 pub const STATEMENTS: usize = 7;

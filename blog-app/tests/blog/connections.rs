@@ -1,4 +1,4 @@
-//! How a connection ends whose request was too long.
+//! How a connection ends if its request was too long.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ fn place() -> (tempfile::TempDir, Program) {
     (directory, Program::start(&["serve"], &[("BLOG_DATABASE_URL", &url)]))
 }
 
-/// Sends all of it, then reads to the end of the connection.
+/// Sends everything, then reads to the end of the connection.
 fn exchange(program: &Program, head: &str, body: &[u8]) -> String {
     let mut stream = TcpStream::connect(program.pages).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();

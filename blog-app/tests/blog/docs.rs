@@ -1,10 +1,12 @@
-//! Every command of `docs/blog.md` that needs no server is run; the others are in the MySQL suite.
+//! Runs every command of `docs/blog.md` that needs no server; the MySQL suite runs the others.
 
 use crate::program::docs::{Needs, blocks, run_block};
 use crate::program::run_with;
 use crate::suite::transfer::flaskr;
 
-/// In one directory, from top to bottom: a Flaskr blog is there to move in, and a user who is to be disabled.
+/// Runs them in one directory, from top to bottom.
+///
+/// A Flaskr blog to import and a user to disable exist beforehand.
 #[tokio::test]
 async fn every_command_of_the_page_that_needs_no_server_works() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 //! The suite on the embedded database, and the program itself.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops and says where")]
+#![expect(clippy::unwrap_used, reason = "a failing test panics and reports the location")]
 
 mod backend;
 mod connections;

@@ -1,4 +1,4 @@
-//! The program with an OpenTelemetry collector: one that answers, and one that is away.
+//! The program with an OpenTelemetry collector: one that answers, and one that is unavailable.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::program::{Program, eventually, exchange, get, post};
 
-/// Takes what is sent to `/v1/traces`, and hands it on.
+/// Receives what is sent to `/v1/traces`, and passes it on.
 fn collector() -> (SocketAddr, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -28,7 +28,7 @@ fn collector() -> (SocketAddr, Receiver<Vec<u8>>) {
             let mut body = vec![0; length];
             stream.read_exact(&mut body).unwrap();
             stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
-            // Nobody listens any more at the end of the test.
+            // At the end of the test the receiver may be gone.
             let _ = sender.send(body);
         }
     });
@@ -86,7 +86,7 @@ fn a_collector_that_is_away_costs_a_warning() {
     let warning = "failed to send traces to the collector";
     for _ in 0..3 {
         assert_eq!(get(program.pages, "/").0, 200);
-        eventually("it says so", || program.log().contains(warning).then_some(()));
+        eventually("it is logged", || program.log().contains(warning).then_some(()));
     }
     program.terminate();
     assert!(program.wait().success());

@@ -1,4 +1,4 @@
-//! The database goes away, comes back, hangs.
+//! The database becomes unavailable, returns, or hangs.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::program::{Program, eventually, get, post, run};
 use crate::proxy::Proxy;
 use crate::suite::{Blog, keys};
 
-/// A little longer than pages, and answers to readiness, are kept.
+/// A little longer than pages and readiness results are cached.
 const FRESH: Duration = Duration::from_millis(1100);
 
 async fn blog_behind_proxy() -> (Blog, Proxy) {
@@ -35,7 +35,7 @@ async fn without_its_database_the_blog_answers_503_and_recovers_by_itself() {
         assert_eq!(answer.header("retry-after"), Some("5"));
         assert!(answer.contains("<h1>Service Unavailable</h1>"), "{}", answer.body);
     }
-    proxy.mend();
+    proxy.restore();
     let answer = browser.get("/").await;
     assert_eq!((answer.status, answer.titles()), (StatusCode::OK, vec!["test title".to_owned()]));
 }
@@ -48,7 +48,7 @@ async fn pages_that_were_read_before_are_shown_with_a_banner_and_the_status_tell
         assert_eq!(blog.browser().get(path).await.status, StatusCode::OK, "{path}");
     }
     proxy.cut().await;
-    // Until what was read is no longer fresh.
+    // Until the cached pages are no longer fresh.
     tokio::time::sleep(FRESH).await;
     for mut browser in [blog.browser(), member.clone()] {
         for path in ["/", "/1", "/author/1"] {
@@ -66,7 +66,7 @@ async fn pages_that_were_read_before_are_shown_with_a_banner_and_the_status_tell
     }
     let unread = blog.browser().get("/2").await;
     assert!(unread.contains("<h1>Service Unavailable</h1>"), "{}", unread.body);
-    proxy.mend();
+    proxy.restore();
     tokio::time::sleep(FRESH).await;
     let answer = member.get("/").await;
     assert!(answer.status == StatusCode::OK && !answer.contains("can't reach"), "{}", answer.body);
@@ -89,9 +89,9 @@ async fn what_was_written_comes_back_in_the_form_when_it_cannot_be_saved() {
         );
     }
     let stranger = blog.browser().post("/create", &typed).await;
-    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED, "a stranger gets a login form");
+    assert_eq!(stranger.status, StatusCode::UNAUTHORIZED, "an anonymous request gets a login form");
     assert_eq!(stranger.field("body"), "hours\nof work");
-    proxy.mend();
+    proxy.restore();
     for path in ["/create", "/1/update"] {
         assert_eq!(member.post(path, &typed).await.location(), "/", "{path}");
     }
@@ -116,7 +116,7 @@ async fn a_name_that_was_typed_comes_back_in_the_form_and_the_password_does_not(
             assert!(!answer.contains("p4ssw0rd"), "{}", answer.body);
         }
     }
-    proxy.mend();
+    proxy.restore();
     assert_eq!(blog.browser().post("/auth/register", &typed).await.location(), "/auth/login");
 }
 
@@ -136,7 +136,7 @@ async fn what_needs_no_database_works_without_it() {
 async fn the_first_read_and_the_first_write_after_a_restart_of_the_server_work() {
     let (blog, proxy) = blog_behind_proxy().await;
     let browser = blog.browser_of("test").await;
-    // Many at once, so that the pool is full of connections that the cut then kills.
+    // Many in parallel, so that the pool is full of connections that the cut then kills.
     let readers: Vec<_> = (0..20)
         .map(|_| {
             let mut browser = browser.clone();
@@ -148,7 +148,7 @@ async fn the_first_read_and_the_first_write_after_a_restart_of_the_server_work()
     }
     for path in ["write", "read"] {
         proxy.cut().await;
-        proxy.mend();
+        proxy.restore();
         let mut browser = browser.clone();
         if path == "read" {
             assert_eq!(browser.get("/").await.status, StatusCode::OK);
@@ -171,7 +171,7 @@ async fn a_database_that_hangs_costs_bounded_time() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!reasons.is_empty());
     assert!(started.elapsed() < Duration::from_secs(15), "{:?}", started.elapsed());
-    proxy.mend();
+    proxy.restore();
     tokio::time::sleep(FRESH).await;
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
 }
@@ -184,7 +184,7 @@ async fn readiness_follows_the_database_there_and_back() {
     proxy.cut().await;
     let reasons = Readiness::new(database()).reasons().await;
     assert!(reasons[0].contains("the database is not available"), "{reasons:?}");
-    proxy.mend();
+    proxy.restore();
     assert!(Readiness::new(database()).reasons().await.is_empty());
 }
 
@@ -194,14 +194,14 @@ async fn a_replica_that_was_ready_stays_in_the_load_balancer_while_the_database_
     let readiness = Readiness::new(blog.app.database.clone());
     assert!(readiness.is_serving().await);
     proxy.cut().await;
-    // Until the answer of the last look is too old to be given again.
+    // Until the last readiness result has expired.
     tokio::time::sleep(FRESH).await;
     assert_ne!(readiness.reasons().await, Vec::<String>::new());
     assert!(readiness.is_serving().await);
-    proxy.mend();
+    proxy.restore();
 }
 
-/// Who hangs up leaves his connection in an unknown state; it must not keep its place in the pool.
+/// A client that hangs up leaves its connection in an unknown state; it must not keep its slot in the pool.
 #[tokio::test]
 async fn a_server_lost_without_a_word_costs_no_place_in_the_pool_for_ever() {
     let (blog, proxy) = blog_behind_proxy().await;
@@ -228,7 +228,7 @@ async fn a_server_lost_without_a_word_costs_no_place_in_the_pool_for_ever() {
     }
 }
 
-/// Away is one thing, refused another: who has a wrong password has no page to show, and somebody should be told.
+/// A refused login differs from an unavailable server: no stale page is shown, so that the error is noticed.
 #[tokio::test]
 async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
     let direct = Blog::with_post().await;
@@ -242,7 +242,7 @@ async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
     assert!(readiness.is_serving().await);
     proxy.cut().await;
     as_root(&format!("ALTER USER {user}@'%' IDENTIFIED BY 'new'")).await;
-    proxy.mend();
+    proxy.restore();
     let deadline = Instant::now() + Duration::from_secs(20);
     while readiness.is_serving().await {
         assert!(Instant::now() < deadline, "it still serves");
@@ -251,7 +251,7 @@ async fn a_replica_whose_password_is_refused_leaves_the_load_balancer() {
     as_root(&format!("DROP USER {user}@'%'")).await;
 }
 
-/// After a failover the old primary still answers, and takes no writes.
+/// After a failover the old primary still answers, but accepts no writes.
 #[tokio::test]
 async fn a_server_that_became_read_only_is_noticed_and_left() {
     let blog = Blog::with_post().await;
@@ -301,7 +301,7 @@ async fn a_blog_that_starts_before_its_database_is_live_and_becomes_ready() {
     assert_eq!(get(program.admin, "/healthz").0, 200);
     assert_eq!(program.readiness().0, 503);
     assert_eq!(get(program.pages, "/").0, 503);
-    proxy.mend();
+    proxy.restore();
     eventually("it is ready", || (program.readiness().0 == 200).then_some(()));
     assert_eq!(post(program.pages, "/auth/register", "", "username=bob&password=x").0, 302);
     program.terminate();
@@ -318,13 +318,13 @@ async fn migrate_waits_for_the_database() {
         let url = url.clone();
         move || run(&["migrate"], &[("BLOG_DATABASE_URL", &url)])
     });
-    // The program refuses to serve before and serves after.
+    // The program refuses to serve before the change and serves after it.
     let refused = run(&["serve"], &settings(&database.url, key.path().to_str().unwrap()));
     let message = String::from_utf8_lossy(&refused.stderr);
     assert!(message.contains("version 0") && message.contains("run `blog-app migrate`"), "{message}");
     assert_eq!(refused.status.code(), Some(1));
     proxy.tried().await;
-    proxy.mend();
+    proxy.restore();
     let migrated = waiting.await.unwrap();
     let log = String::from_utf8_lossy(&migrated.stderr);
     assert!(migrated.status.success() && log.contains("waiting for the database"), "{log}");
@@ -332,7 +332,7 @@ async fn migrate_waits_for_the_database() {
     assert_eq!(get(program.pages, "/").0, 200);
 }
 
-/// With the blog's own account and no other right: every account may ask for the status.
+/// With the blog's own account and no other permission: every account may read the status.
 #[tokio::test]
 async fn what_mysql_says_of_itself_is_among_the_figures_while_it_answers_and_only_then() {
     let (blog, proxy) = blog_behind_proxy().await;

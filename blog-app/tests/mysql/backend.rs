@@ -1,4 +1,4 @@
-//! A database of its own for each test, on the server that `BLOG_TEST_MYSQL_URL` names.
+//! Gives each test its own database, on the server in `BLOG_TEST_MYSQL_URL`.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ impl Drop for TestDatabase {
     }
 }
 
-/// An account with all rights on one test's database, gone with the test.
+/// An account with all permissions on one test's database, dropped with the test.
 pub struct Account {
     pub user: String,
     pub host: String,
@@ -98,7 +98,7 @@ pub async fn as_root(statement: &str) {
     connection.close().await.unwrap();
 }
 
-/// The test's own runtime may be gone already, and it can't be waited for from where things are dropped.
+/// The test's own runtime may have ended already, and `drop` can't wait for it.
 fn as_root_blocking(statement: String) {
     let done = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -113,7 +113,7 @@ pub fn root_url() -> String {
     url.trim_end_matches('/').to_owned()
 }
 
-/// The server's own error for a full disk, at every new post.
+/// Raises the server's own error for a full disk at every new post.
 pub async fn fill_disk(database: &Database) {
     let trigger = "CREATE TRIGGER full_disk BEFORE INSERT ON post FOR EACH ROW \
                    SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table ''post'' is full'";
@@ -133,5 +133,5 @@ pub const ORIGINAL_SCHEMA: &[&str] = &[
      body VARCHAR(255) NOT NULL, FOREIGN KEY (author_id) REFERENCES user (id))",
 ];
 
-/// Statements that all migrations together have.
+/// Number of statements in all migrations.
 pub const STATEMENTS: usize = 8;

@@ -1,9 +1,9 @@
-//! Every command of `docs/blog.md` that needs MySQL is run; the others are in the suite without a server.
+//! Runs every command of `docs/blog.md` that needs MySQL; the suite without a server runs the others.
 
 use crate::backend::{Account, TestDatabase, as_root};
 use crate::program::docs::{Needs, blocks, run_block};
 
-/// The page's names stand for those of this test.
+/// Replaces the page's names by those of this test.
 #[tokio::test]
 async fn every_command_of_the_page_that_needs_mysql_works() {
     let database = TestDatabase::create().await;

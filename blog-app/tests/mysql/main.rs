@@ -1,5 +1,5 @@
-//! The suite on a real MySQL server, and what only a server can do: go away, refuse, be migrated by two.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops and says where")]
+//! The suite on a real MySQL server, and the cases that need one: outages, refusals, concurrent migrations.
+#![expect(clippy::unwrap_used, reason = "a failing test panics and reports the location")]
 
 mod away;
 mod backend;

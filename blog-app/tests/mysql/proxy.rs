@@ -1,4 +1,4 @@
-//! A way to the server that can be cut and mended.
+//! A proxy to the server that can be cut and restored.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,10 +16,11 @@ enum State {
     Open,
     /// They end, and new ones end at once.
     Cut,
-    /// They stay, and nothing comes through.
+    /// They stay open, and no bytes pass.
     Stuck,
-    /// Those that are there stay for ever, and nothing comes through; new ones work. So it looks when a server's node is
-    /// lost without a word and the server comes back elsewhere.
+    /// Existing connections stay open without passing bytes; new ones work.
+    ///
+    /// This is what clients see if a server's node is lost silently and the server returns on another node.
     Stranded,
 }
 
@@ -61,7 +62,7 @@ impl Proxy {
         Self { port, state, open, tried }
     }
 
-    /// The same account and database, by this way.
+    /// The same account and database, through this proxy.
     pub fn url(&self, url: &str) -> String {
         url.replacen(&server_address(), &format!("127.0.0.1:{}", self.port), 1)
     }
@@ -74,7 +75,7 @@ impl Proxy {
         }
     }
 
-    /// Returns when somebody has tried to connect.
+    /// Returns after the first attempt to connect.
     pub async fn tried(&self) {
         while self.tried.load(Ordering::SeqCst) == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -89,7 +90,7 @@ impl Proxy {
         self.state.send_replace(State::Stuck);
     }
 
-    pub fn mend(&self) {
+    pub fn restore(&self) {
         self.state.send_replace(State::Open);
     }
 }
@@ -107,7 +108,7 @@ async fn forward(mut client: TcpStream, mut state: watch::Receiver<State>) {
         _ = copy_bidirectional(&mut client, &mut server) => State::Cut,
     };
     match end {
-        // Both ends stay open until the way is mended, then they end: what was under way is lost.
+        // Both ends stay open until the proxy is restored, then they end: pending bytes are lost.
         State::Stuck => drop(state.wait_for(|state| *state != State::Stuck).await),
         State::Stranded => std::future::pending().await,
         State::Open | State::Cut => {}

@@ -12,7 +12,7 @@ async fn readyz_of_a_read_only_server_says_so_and_pages_are_served() {
     let Database::MySql(server) = &blog.app.database else { panic!("this suite runs on MySQL") };
     let pool = server.pool();
     let mut held = Vec::new();
-    // The pool opens another connection while one that was used isn't idle yet.
+    // The pool opens another connection while a used one isn't idle yet.
     while held.is_empty() || held.len() < pool.size() as usize {
         let mut connection = pool.acquire().await.unwrap();
         connection.execute("SET SESSION transaction_read_only = ON").await.unwrap();

@@ -1,4 +1,4 @@
-//! How we speak to the server, and what the server says about it.
+//! How the program connects to the server, and how server errors are reported.
 
 use blog_app::db::Database;
 use blog_app::store::migrate::migrate;
@@ -45,7 +45,7 @@ async fn an_account_of_the_default_kind_works_with_and_without_tls() {
     as_root(&format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {name}.* TO {user}@'%'")).await;
     let address = root_url().rsplit('@').next().unwrap().to_owned();
     for (query, encrypted) in [("", true), ("?ssl-mode=DISABLED", false)] {
-        // The server remembers a login over TLS and lets the next one be short; we want the long one.
+        // The server remembers a login over TLS and shortens the next one; this test needs the full login.
         as_root("FLUSH PRIVILEGES").await;
         let database = connect(&format!("mysql://{user}:p%40ss@{address}/{name}{query}"));
         assert_eq!(!cipher(&database).await.is_empty(), encrypted);
@@ -83,7 +83,7 @@ async fn the_index_reads_one_page_whatever_the_number_of_posts() {
     }
 }
 
-/// The original's account may only read and write rows, so nothing can be migrated with it.
+/// The original's account may only read and write rows, so it can't migrate.
 #[tokio::test]
 async fn the_originals_tables_and_account_are_enough_and_what_does_not_fit_is_told_in_the_form() {
     let database = std::sync::Arc::new(TestDatabase::create().await);

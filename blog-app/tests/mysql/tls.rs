@@ -1,4 +1,4 @@
-//! How the way to the server is protected, with the certificates that MySQL makes for itself at its first start.
+//! TLS of connections, with the certificates that MySQL creates at its first start.
 
 use std::process::{Command, Output};
 
@@ -7,7 +7,7 @@ use crate::program::{Program, eventually, run};
 
 const ANOTHER_CA: &str = include_str!("another-ca.pem");
 
-/// The certificate that has issued the test server's.
+/// The certificate of the test server's CA.
 fn servers_ca() -> String {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../dev/mysql-test.sh");
     let output = Command::new(script).arg("ca").output().unwrap();
@@ -62,7 +62,7 @@ async fn the_right_certificates_are_believed_and_others_are_refused_with_the_cau
         assert!(ok, "{mode}: {text}");
     }
     settings.set("BLOG_DATABASE_TLS", "VerifyCa");
-    // In either order: a certificate authority is renewed with an overlap.
+    // In either order: a CA is renewed with an overlap.
     let ours = servers_ca();
     for trusted in [ours.clone(), format!("{ANOTHER_CA}{ours}"), format!("{ours}{ANOTHER_CA}")] {
         settings.trust(&trusted);

@@ -1,11 +1,11 @@
-//! The commands of `docs/blog.md`, as its readers type them.
+//! Runs the commands of `docs/blog.md` as its readers type them.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{Program, get};
 
-/// What somebody types who is asked for a password.
+/// Input for password prompts.
 const PASSWORD: &str = "a password\n";
 
 /// What a block needs to run.
@@ -35,7 +35,7 @@ fn needs_of(block: &[String]) -> Needs {
     if named { Needs::MySql } else { Needs::Nothing }
 }
 
-/// Runs each command in this directory; what is exported before holds for those after it. One that serves must serve.
+/// Runs each command in this directory; exports hold for later commands. One that serves must serve.
 pub fn run_block(block: &[String], directory: &Path, settings: &[(&str, &str)]) {
     let mut exports = String::new();
     for line in block {
@@ -52,14 +52,14 @@ pub fn run_block(block: &[String], directory: &Path, settings: &[(&str, &str)]) 
             continue;
         }
         let mut child = shell.stderr(Stdio::piped()).spawn().unwrap();
-        // Who doesn't read it may have ended already.
+        // A command that doesn't read it may have ended already.
         let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), PASSWORD.as_bytes());
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
-/// The built program is the one that is found.
+/// Puts the built program first on the PATH.
 fn shell(script: &str, directory: &Path, settings: &[(&str, &str)]) -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_blog-app"));
     let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());

@@ -1,4 +1,4 @@
-//! The real program as a child process, and just enough HTTP to talk to it.
+//! The real program as a child process, with a minimal HTTP client.
 
 pub mod docs;
 
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// Long enough for the slowest machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The program without any of the settings around it.
+/// The program without any settings from the environment.
 pub fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blog-app"));
     command.args(arguments).env_clear().envs(settings.iter().copied());
@@ -23,7 +23,7 @@ pub fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Output {
     command(arguments, settings).output().unwrap()
 }
 
-/// Runs it to its end, with this on its standard input.
+/// Runs it to its end, with this standard input.
 pub fn run_with(arguments: &[&str], settings: &[(&str, &str)], input: &str) -> Output {
     let mut child = command(arguments, settings)
         .stdin(Stdio::piped())
@@ -35,7 +35,7 @@ pub fn run_with(arguments: &[&str], settings: &[(&str, &str)], input: &str) -> O
     child.wait_with_output().unwrap()
 }
 
-/// A running blog, killed at the end of the test if it still runs.
+/// A running blog, killed at the end of the test.
 pub struct Program {
     pub child: Child,
     log: Arc<Mutex<String>>,
@@ -44,12 +44,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts it on ports that are free and waits until it listens.
+    /// Starts it on free ports and waits until it listens.
     pub fn start(arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         Self::spawn(command(arguments, settings))
     }
 
-    /// The same with a command of the caller's own.
+    /// The same with the caller's own command.
     pub fn spawn(mut command: Command) -> Self {
         let mut child = command
             .env("BLOG_LISTEN", "127.0.0.1:0")
@@ -103,7 +103,7 @@ impl Drop for Program {
     }
 }
 
-/// Asks again and again until there is something, and fails with what it waited for.
+/// Polls until there is a value; fails with a description of what it waited for.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -130,7 +130,7 @@ pub fn post(address: SocketAddr, path: &str, cookie: &str, body: &str) -> (u16, 
     )
 }
 
-/// The status and everything that came, head and body.
+/// The status and the whole response, head and body.
 pub fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(request.as_bytes()).unwrap();

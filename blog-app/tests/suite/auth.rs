@@ -1,4 +1,4 @@
-//! Registering, logging in, logging out. Flaskr's `test_auth.py`, and more.
+//! Registration, login and logout. Flaskr's `test_auth.py`, and more.
 
 use axum::http::StatusCode;
 
@@ -115,7 +115,7 @@ async fn logging_out_without_a_session_leads_to_the_index() {
 async fn names_that_differ_in_case_accents_spaces_or_emoji_are_different_users() {
     let blog = Blog::new().await;
     let names = ["bob", "Bob", "bób", "bob ", " bob", "🍣", "🍺", "e\u{301}", "é", "ß", "ss"];
-    // As the blogs of before have them: new ones that look alike are refused.
+    // Rows of older versions can hold such names; new ones that are confusable are refused.
     for name in names {
         let hash = blog.app.passwords.hash(name.to_owned()).await.unwrap();
         blog_app::store::users::insert(&blog.app.database, name, &hash).await.unwrap();
@@ -164,7 +164,7 @@ async fn an_unknown_name_costs_as_much_as_a_wrong_password() {
             *fastest = started.elapsed().min(*fastest);
         }
     }
-    // Without the hash the answer would come a hundred times faster; a tenth allows for a busy machine.
+    // Without the hash the response would come a hundred times faster; a tenth allows for a busy machine.
     let [known, unknown] = fastest;
     assert!(unknown * 10 > known, "unknown {unknown:?}, known {known:?}");
 }
@@ -283,7 +283,7 @@ async fn a_logout_without_the_database_is_recorded_later() {
     assert_eq!(leaving.clone().post("/auth/logout", &[]).await.location(), "/");
     assert_eq!(app.sessions.unrecorded().len(), 1);
     assert_eq!(leaving.get("/create").await.location(), "/auth/login", "this process knows");
-    // The database is back.
+    // The database is available again.
     let back = cut.configured_copy(blog.database.connect());
     blog_app::routes::logout::record(&back.app).await;
     assert_eq!(back.app.sessions.unrecorded().len(), 0);

@@ -1,4 +1,4 @@
-//! Listing, writing, changing, deleting. Flaskr's `test_blog.py`, and more.
+//! Listing, creating, editing and deleting posts. Flaskr's `test_blog.py`, and more.
 
 use std::fmt::Write;
 
@@ -193,7 +193,7 @@ async fn new_and_deleted_posts_shift_no_page() {
     let mut browser = blog.browser();
     let next = older(&browser.get("/").await).unwrap();
     let before = browser.get(&next).await.titles();
-    // The post that the link starts from goes too.
+    // The post that the link starts from is deleted too.
     blog.execute("DELETE FROM post WHERE title = 'post 11'").await;
     blog.execute("INSERT INTO post (author_id, title, body) VALUES (1, 'new', '')").await;
     assert_eq!(browser.get(&next).await.titles(), before);

@@ -1,4 +1,4 @@
-//! Which requests count as our own.
+//! Which requests count as the blog's own.
 
 use axum::http::StatusCode;
 
@@ -32,7 +32,7 @@ const CASES: &[(&[(&str, &str)], bool)] = &[
     (&[("host", "192.168.1.7:30423"), ("origin", "http://192.168.1.7:8080")], false),
     (&[("host", "192.168.1.7:30423"), ("origin", "http://evil.example")], false),
     (&[("host", "192.168.1.7:30423"), ("origin", "null")], false),
-    // Behind a proxy that ends TLS and keeps the host.
+    // Behind a proxy that terminates TLS and keeps the host.
     (
         &[
             ("host", "blog.example.org"),
@@ -95,7 +95,7 @@ async fn links_from_other_sites_work() {
     assert_eq!(browser.get("/").await.status, StatusCode::OK);
 }
 
-/// Behind a proxy that changes the host, over plain HTTP, so that browsers send the origin only.
+/// Behind a proxy that changes the host, over plain HTTP, so that browsers send only the origin.
 #[tokio::test]
 async fn forms_of_the_configured_address_are_accepted_under_any_host() {
     let blog = Blog::with_post().await.configured(|app| {

@@ -1,4 +1,4 @@
-//! A blog with two users and a post, as Flaskr's own tests have it, and a browser that keeps its cookie.
+//! A blog with two users and a post, as in Flaskr's own tests, and a browser that keeps its cookie.
 
 use std::sync::Arc;
 
@@ -44,9 +44,9 @@ impl Blog {
         Self { app: app(connected, keys("key", None), TrustedProxies::none()), database }
     }
 
-    /// The same with other settings.
+    /// Changes its settings.
     pub fn configured(mut self, edit: impl FnOnce(&mut AppState)) -> Self {
-        edit(Arc::get_mut(&mut self.app).expect("nobody uses it yet"));
+        edit(Arc::get_mut(&mut self.app).expect("not shared yet"));
         self
     }
 
@@ -63,12 +63,12 @@ impl Blog {
         blog
     }
 
-    /// A process on a database whose schema is in place.
+    /// A process on a database that has its schema.
     pub fn on(database: Arc<TestDatabase>, keys: Keys) -> Self {
         Self::with(database.connect(), database, keys)
     }
 
-    /// A process with connections of its own to that database.
+    /// A process with its own connections to that database.
     pub fn with(connected: Database, database: Arc<TestDatabase>, keys: Keys) -> Self {
         Self { app: app(connected, keys, TrustedProxies::none()), database }
     }
@@ -78,14 +78,14 @@ impl Blog {
         Self::on(Arc::clone(&self.database), keys)
     }
 
-    /// A process that remembers the same sessions and reaches its database by these connections.
+    /// A process that shares the sessions and reaches its database by these connections.
     pub fn configured_copy(&self, connected: Database) -> Self {
         let mut copy = Self::with(connected, Arc::clone(&self.database), keys("key", None));
-        Arc::get_mut(&mut copy.app).expect("nobody uses it yet").sessions = self.app.sessions.clone();
+        Arc::get_mut(&mut copy.app).expect("not shared yet").sessions = self.app.sessions.clone();
         copy
     }
 
-    /// The same behind a proxy that may be trusted.
+    /// The same behind a trusted proxy.
     pub fn behind_proxy(&self) -> Self {
         let app = app(self.database.connect(), keys("key", None), TrustedProxies::All);
         Self { app, database: Arc::clone(&self.database) }
@@ -119,7 +119,7 @@ impl Blog {
         execute(&self.app.database, statement).await
     }
 
-    /// A single number out of the database.
+    /// A single number from the database.
     pub async fn count(&self, statement: &str) -> i64 {
         let query = sqlx::query_scalar(AssertSqlSafe(statement.to_owned()));
         match &self.app.database {
@@ -130,7 +130,7 @@ impl Blog {
         }
     }
 
-    /// A single text out of the database.
+    /// A single text from the database.
     pub async fn text(&self, statement: &str) -> String {
         match &self.app.database {
             Database::MySql(server) => sqlx::query_scalar(AssertSqlSafe(statement.to_owned()))
@@ -181,9 +181,9 @@ fn app(database: Database, keys: Keys, proxies: TrustedProxies) -> Arc<AppState>
 pub struct Browser {
     router: Router,
     pub cookie: Option<String>,
-    /// Lets it be known again after its user has logged out.
+    /// Identifies the browser after its user has logged out.
     pub known: Option<String>,
-    /// Tells every replica that its user has just written.
+    /// Reports to every replica that its user has just written.
     pub wrote: Option<String>,
     headers: HeaderMap,
 }
@@ -275,13 +275,13 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// Where a redirect goes.
+    /// Target of a redirect.
     pub fn location(&self) -> &str {
         assert_eq!(self.status, StatusCode::FOUND, "{}", self.body);
         self.header("location").unwrap()
     }
 
-    /// The text, as a browser shows it, of the message above the content.
+    /// Text of the message above the content, as a browser shows it.
     pub fn flash(&self) -> String {
         let start = "<div class=\"flash\" role=\"alert\">";
         let from =
@@ -294,13 +294,13 @@ impl Answer {
         self.body.contains(text)
     }
 
-    /// The titles of the posts, in their order.
+    /// Titles of the posts, in their order.
     pub fn titles(&self) -> Vec<String> {
         let articles = self.body.split("<article class=\"post\">").skip(1);
         articles.map(|article| between(&between(article, "<h1>", "</h1>"), "\">", "</a>")).collect()
     }
 
-    /// What a form holds.
+    /// Content of a form field.
     pub fn field(&self, name: &str) -> String {
         if name == "body" {
             // Parsers drop the line break right after the tag.

@@ -1,4 +1,4 @@
-//! Those who guess passwords, and those who register by the thousand.
+//! Limits on password guessing and mass registration.
 
 use axum::http::StatusCode;
 use blog_app::security::rate_limit::RegistrationLimiter;
@@ -9,7 +9,7 @@ async fn log_in(browser: &mut Browser, name: &str, password: &str) -> Answer {
     browser.post("/auth/login", &[("username", name), ("password", password)]).await
 }
 
-/// Wrong passwords until it is too many.
+/// Sends wrong passwords until the limit.
 async fn guess_until_slowed(blog: &Blog, name: &str) -> Answer {
     for _ in 0..20 {
         let answer = log_in(&mut blog.browser(), name, "wrong").await;
@@ -17,7 +17,7 @@ async fn guess_until_slowed(blog: &Blog, name: &str) -> Answer {
             return answer;
         }
     }
-    panic!("nobody was slowed");
+    panic!("no attempt was slowed");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is shown while the database is away, and what must not be.
+//! What is shown while the database is unavailable, and what must not be.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{Blog, keys};
 
 const PAGES: [&str; 4] = ["/", "/1", "/author/1", "/3"];
 
-/// A blog whose post 1 has a neighbour, all of it read a moment ago.
+/// A blog whose post 1 has a neighbour, with all its pages cached.
 async fn read_blog() -> Blog {
     let blog = Blog::with_post().await;
     blog.execute(
@@ -26,7 +26,7 @@ async fn read_all(blog: &Blog) {
     }
 }
 
-/// Which of the pages still show this text once the database is away.
+/// The pages that still show this text while the database is unavailable.
 async fn pages_showing(blog: &Blog, text: &str) -> Vec<&'static str> {
     blog.app.database.close().await;
     let mut showing = Vec::new();
@@ -70,7 +70,7 @@ async fn an_edited_post_never_comes_back_as_it_was() {
 #[tokio::test]
 async fn a_write_in_doubt_takes_its_post_out_of_kept_pages() {
     let blog = read_blog().await;
-    // The answer to the write is lost, and so is the client.
+    // The response to the write is lost, and the client hangs up.
     drop(blog.app.page_cache.write(Some(1)));
     assert_eq!(pages_showing(&blog, "test title").await, Vec::<&str>::new());
 }

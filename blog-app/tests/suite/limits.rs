@@ -1,4 +1,4 @@
-//! How much is too much, and what isn't a form.
+//! Limits of requests, and bodies that aren't forms.
 
 use std::convert::Infallible;
 
@@ -172,7 +172,7 @@ async fn what_is_not_a_form_is_a_bad_request() {
 async fn a_body_that_never_ends_is_given_up_after_a_while() {
     let blog = Blog::new().await;
     let never = Body::from_stream(futures::stream::pending::<Result<Bytes, Infallible>>());
-    // From here on nobody waits: when nothing else is left to do, the clock jumps to the next timeout.
+    // From here on the clock is paused: it jumps to the next timeout when no task can run.
     tokio::time::pause();
     let answer = blog.browser().post_raw("/auth/login", never).await;
     assert_eq!(answer.status, StatusCode::REQUEST_TIMEOUT);

@@ -1,4 +1,4 @@
-//! The schema's way from nothing, from the original, and from every point where it can have been interrupted.
+//! Migrations from an empty database, from the original, and from every point of an interruption.
 
 use std::ops::ControlFlow;
 
@@ -133,7 +133,7 @@ async fn a_database_that_is_ahead_is_left_alone() {
     assert!(!error.is_unavailable(), "waiting wouldn't help");
 }
 
-/// While a new release rolls out, and after it was rolled back, this release works on the new one's schema.
+/// During a rollout of a newer release, and after a rollback, this release works on the newer schema.
 #[tokio::test]
 async fn a_database_that_is_ahead_but_still_fits_is_served_and_its_migration_has_nothing_to_do() {
     let (database, connected) = ahead(2).await;

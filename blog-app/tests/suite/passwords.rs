@@ -1,4 +1,4 @@
-//! Changing the password, the original's hashes, a registration that is closed.
+//! Changing the password, the original's hashes, closed registration.
 
 use axum::http::StatusCode;
 

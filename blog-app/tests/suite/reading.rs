@@ -1,4 +1,4 @@
-//! Posts by their addresses, authors' pages, the feed, and how pages are kept and sent.
+//! Posts by their addresses, authors' pages, the feed, and how pages are cached and sent.
 
 use axum::http::StatusCode;
 use blog_app::config::Markup;
@@ -138,7 +138,7 @@ async fn a_page_that_the_browser_has_is_not_sent_again_until_it_changes() {
     assert_eq!(
         (page.status, page.header("etag")),
         (StatusCode::OK, None),
-        "what depends on who asks has no tag"
+        "a page that depends on the session has no tag"
     );
     assert_eq!(member.post("/create", &[("title", "new"), ("body", "")]).await.location(), "/");
     let changed = again.get("/").await;
@@ -155,13 +155,13 @@ async fn a_write_at_one_replica_is_seen_at_every_other_within_about_a_second() {
     assert_eq!(replica.browser().get("/").await.titles().len(), 1);
     let mut writer = blog.browser_of("test").await;
     writer.post("/create", &[("title", "new"), ("body", "")]).await;
-    assert_eq!(writer.get("/").await.titles().len(), 2, "at once for who wrote it");
+    assert_eq!(writer.get("/").await.titles().len(), 2, "at once for the author");
     let mut elsewhere = replica.browser();
     elsewhere.cookie.clone_from(&writer.cookie);
     assert_eq!(elsewhere.get("/").await.titles().len(), 1, "kept there for a second");
     elsewhere.wrote.clone_from(&writer.wrote);
     assert_eq!(elsewhere.get("/").await.titles().len(), 2, "at every replica");
-    assert_eq!(blog.browser().get("/").await.titles().len(), 2, "and for who asks the same replica");
+    assert_eq!(blog.browser().get("/").await.titles().len(), 2, "and for readers of the same replica");
     tokio::time::sleep(std::time::Duration::from_millis(1050)).await;
     assert_eq!(replica.browser().get("/").await.titles().len(), 2);
     writer.post("/2/delete", &[]).await;
@@ -181,9 +181,5 @@ async fn long_pages_are_compressed_as_the_browser_likes() {
         assert!(bytes.len() * 10 < plain.body.len(), "{coding}: {} bytes", bytes.len());
     }
     let mut member = blog.browser_of("test").await.with("accept-encoding", "br");
-    assert_eq!(
-        member.get("/1").await.header("content-encoding"),
-        None,
-        "secrets beside what strangers wrote"
-    );
+    assert_eq!(member.get("/1").await.header("content-encoding"), None, "secrets beside other users' texts");
 }

@@ -15,14 +15,14 @@ async fn markdown_blog(body: &str) -> Blog {
     blog
 }
 
-/// The test's runtime has one thread, so rendering there would keep the other request waiting.
+/// The test's runtime has one thread, so rendering there would delay the other request.
 #[tokio::test]
 async fn texts_are_rendered_outside_of_the_requests_threads() {
     let blog = markdown_blog("*text*").await;
     let pool = blog.app.pool.clone();
     let (busy, mut occupied) = (Arc::new(()), Vec::new());
     let mut ends = Vec::new();
-    // More than there are places, so that none is left.
+    // More than the number of permits, so that none is left.
     for _ in 0..8 {
         let (end, ended) = mpsc::channel::<()>();
         let (pool, held) = (pool.clone(), Arc::clone(&busy));

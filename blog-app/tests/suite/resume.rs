@@ -1,4 +1,4 @@
-//! A text typed while the session ended is never lost.
+//! A text that was typed while the session ended is never lost.
 
 use axum::http::StatusCode;
 

@@ -1,4 +1,4 @@
-//! The session cookie, between replicas and in hostile hands.
+//! The session cookie, shared by replicas and forged by attackers.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ async fn forged_old_and_broken_cookies_are_no_session() {
     }
 }
 
-/// A database that was begun anew counts its users from 1 again: an old cookie must not be somebody else's.
+/// A recreated database counts its users from 1 again: an old cookie must not be valid for another user.
 #[tokio::test]
 async fn another_password_hash_ends_the_session() {
     let blog = Blog::with_post().await;
@@ -78,7 +78,7 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
     let plain = blog.browser().post("/auth/login", &form).await;
     assert!(plain.header("set-cookie").unwrap().ends_with(attributes));
     assert_eq!(plain.header("cache-control"), Some("private, no-store"));
-    // Anybody can send the header; only behind a proxy of ours does it say something.
+    // Any client can send the header; it counts only from a trusted proxy.
     let mut untrusted = blog.browser().with("x-forwarded-proto", "https");
     assert!(!untrusted.post("/auth/login", &form).await.header("set-cookie").unwrap().contains("Secure"));
     let mut trusted = blog.behind_proxy().browser().with("x-forwarded-proto", "https");
@@ -86,7 +86,7 @@ async fn the_cookie_is_out_of_reach_of_scripts_and_other_sites() {
     assert!(answer.header("set-cookie").unwrap().ends_with(&format!("{attributes}; Secure")));
 }
 
-/// Behind a proxy that nobody named as trusted, the deployer's own word counts: an https address means TLS in front.
+/// Behind a proxy that isn't trusted the configuration counts: an https address means TLS in front.
 #[tokio::test]
 async fn at_the_blogs_own_https_address_cookies_are_for_tls_unless_the_proxy_says_there_was_none() {
     let blog = Blog::with_post().await.configured(|app| {
