@@ -1,4 +1,6 @@
-//! A page that is the same for all readers: its bytes, its ETag and its compressed forms, each computed once.
+//! A page that is the same for all readers.
+//!
+//! It holds its bytes, its ETag and its compressed forms, each computed once.
 
 use std::io::Write;
 
@@ -83,7 +85,9 @@ impl EncodedPage {
         }
     }
 
-    /// Answers a request: 304 if the client's copy is current, else the best accepted form.
+    /// Answers a request for the page.
+    ///
+    /// The response is 304 if the client's copy is current, else the best accepted form.
     pub async fn answer(&self, pool: &BlockingPool, headers: &HeaderMap) -> Result<Response, Error> {
         let fixed = [
             (header::ETAG, self.etag.clone()),

@@ -24,9 +24,13 @@ use crate::store::users::{self, User};
 const FRESH: Duration = Duration::from_secs(1);
 /// Pause between queries while the database is unavailable and a stale page exists.
 const AWAY: Duration = Duration::from_secs(1);
-/// Memory for stale pages with all their forms, in bytes; fresh pages may use as much again.
+/// Memory for stale pages with all their forms, in bytes.
+///
+/// Fresh pages may use as much again.
 const CAPACITY: u64 = 16 * 1024 * 1024;
-/// Estimated size of a page per byte of its texts, before it is rendered and compressed.
+/// Estimated size of a page per byte of its texts.
+///
+/// It counts before the page is rendered and compressed.
 const COPIES: usize = 4;
 /// Size of a page besides its texts, in bytes.
 const OVERHEAD: usize = 4096;
@@ -214,7 +218,9 @@ impl PageCache {
         self.away().is_some_and(|since| since.elapsed() < AWAY)
     }
 
-    /// Registers a write at this replica: a new post, or a change of this one.
+    /// Registers a write at this replica.
+    ///
+    /// It is a new post, or a change of this one.
     #[must_use]
     pub fn write(&self, post: Option<i64>) -> Writing<'_> {
         Writing { page_cache: self, post }
@@ -278,7 +284,9 @@ impl PageCache {
         self.last.weighted_size()
     }
 
-    /// Inserts the content as a stale page; unchanged content keeps its rendered page.
+    /// Inserts the content as a stale page.
+    ///
+    /// Unchanged content keeps its rendered page.
     ///
     /// Content that was read before a write at this replica isn't kept, since it may hold what that write removed.
     fn keep(&self, view: &View, content: Content, writes: u64) -> Arc<CachedPage> {

@@ -16,7 +16,9 @@ const LONGEST: u64 = 8 << 10;
 
 /// A server's response.
 pub(super) struct Answer {
-    /// The status code as text, for example `200`; empty if the response wasn't HTTP.
+    /// The status code as text, for example `200`.
+    ///
+    /// Empty if the response wasn't HTTP.
     pub status: String,
     /// The beginning of the body at least.
     pub body: String,

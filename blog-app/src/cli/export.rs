@@ -107,7 +107,9 @@ impl Formatter for TerminalSafe {
     }
 }
 
-/// Opens the output; an existing file may be the only copy of data, so it is never overwritten.
+/// Opens the output.
+///
+/// An existing file may be the only copy of data, so it is never overwritten.
 fn output(file: Option<&Path>) -> anyhow::Result<Box<dyn Write>> {
     match file.filter(|file| file.as_os_str() != "-") {
         None => Ok(Box::new(BufWriter::new(std::io::stdout().lock()))),

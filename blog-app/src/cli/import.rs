@@ -1,4 +1,6 @@
-//! `blog-app import`: imports a Flaskr database or an export with all ids, so that addresses stay valid.
+//! `blog-app import`: imports a Flaskr database or an export.
+//!
+//! It keeps all ids, so that addresses stay valid.
 //!
 //! First it checks every row, and writes nothing if one conflicts. Then it writes all rows in one transaction.
 //! An import can be repeated: rows that exist already are left unchanged.
@@ -115,7 +117,9 @@ async fn look(database: &Database, file: &Path) -> anyhow::Result<Findings> {
     }
 }
 
-/// Removes characters that no page or feed can carry; returns whether there were any.
+/// Removes characters that no page or feed can carry.
+///
+/// Returns whether there were any.
 fn cleaned(record: Record) -> (Record, bool) {
     let clean = |text: &str| without_forbidden(text).into_owned();
     let clean = match &record {
@@ -131,7 +135,9 @@ fn clean_post(post: &PostRow) -> PostRow {
     PostRow { title: clean(&post.title), body: clean(&post.body), ..post.clone() }
 }
 
-/// Why the id can't be imported: addresses hold digits only, and MySQL's ids have four bytes.
+/// Why the id can't be imported.
+///
+/// Addresses hold digits only, and MySQL's ids have four bytes.
 fn id_problem(database: &Database, id: i64) -> Option<&'static str> {
     if id < 1 {
         return Some("its id is not positive");

@@ -119,7 +119,9 @@ impl Patience {
     }
 }
 
-/// Limit for SQLite: two processes that start on a new file block each other briefly.
+/// Time limits for SQLite.
+///
+/// Two processes that start on a new file block each other briefly.
 pub const SQLITE_PATIENCE: Patience = Patience { limit: Duration::from_secs(5), nobody_there: None };
 
 /// Runs the migration.

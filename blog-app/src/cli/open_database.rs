@@ -7,7 +7,9 @@ use crate::config::{DatabaseArgs, DatabaseConfig, Target, process_env};
 use crate::db::Database;
 use crate::store::schema;
 
-/// Opens the configured database; fails if it doesn't exist or has no schema.
+/// Opens the configured database.
+///
+/// Fails if it doesn't exist or has no schema.
 pub async fn open(args: &DatabaseArgs) -> anyhow::Result<Database> {
     let config = DatabaseConfig::resolve(args, &process_env)?;
     if let Target::Sqlite(file) = &config.target

@@ -34,9 +34,13 @@ use crate::store::schema::{self, Inspection};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::Traces;
 
-/// Logins and registrations that are hashed at the same time; further ones wait.
+/// Logins and registrations that are hashed at the same time.
+///
+/// Further ones wait.
 const MAX_PARALLEL_HASHES: usize = 2;
-/// How long startup waits for the schema check; readiness covers a database that is unavailable longer.
+/// How long startup waits for the schema check.
+///
+/// Readiness covers a database that is unavailable longer.
 const SCHEMA_CHECK: Duration = Duration::from_secs(2);
 
 /// Backlog of connections to accept; usually also the kernel's limit.
@@ -108,7 +112,9 @@ pub async fn run(args: ServeArgs, env: Env<'_>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Listens with a long backlog: a client that finds it full retries only after a second.
+/// Listens with a long backlog.
+///
+/// A client that finds it full retries only after a second.
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let listening = socket.and_then(|socket| {

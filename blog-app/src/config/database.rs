@@ -18,7 +18,9 @@ const PREVIOUS: &str = "BLOG_DATABASE_PREVIOUS_PASSWORD_FILE";
 /// Location of the data.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A MySQL server. The options' `Debug` shows the password, so they are never printed.
+    /// A MySQL server.
+    ///
+    /// The options' `Debug` shows the password, so they are never printed.
     MySql(Redacted<Box<MySqlConnectOptions>>),
     /// A file of the embedded SQLite.
     Sqlite(PathBuf),
@@ -240,7 +242,9 @@ pub fn mysql_options(base: MySqlConnectOptions) -> MySqlConnectOptions {
         .disable_statement_logging()
 }
 
-/// Options for a server given by its parts. TLS is used if the server offers it.
+/// Options for a server given by its parts.
+///
+/// TLS is used if the server offers it.
 #[must_use]
 pub fn mysql_parts(host: &str, port: u16, name: &str, user: &str, password: &str) -> MySqlConnectOptions {
     let base = MySqlConnectOptions::new().host(host).port(port).database(name).username(user);

@@ -99,7 +99,9 @@ impl Tls {
     }
 }
 
-/// Reads and checks the certificates; sqlx's own error message would quote them whole.
+/// Reads and checks the certificates.
+///
+/// sqlx's own error message would quote them whole.
 fn certificates(file: &Path) -> Result<Vec<u8>, Error> {
     let pem = read_bytes(CA_FILE, file)?;
     let bad = || Error::NoCertificates(file.to_owned());
@@ -114,7 +116,9 @@ fn system_has_none() -> bool {
     rustls_native_certs::load_native_certs().certs.is_empty()
 }
 
-/// Why the server's certificate was refused, and the remedy; `None` for other failures.
+/// Why the server's certificate was refused, and the remedy.
+///
+/// `None` for other failures.
 #[must_use]
 pub fn refusal(error: &sqlx::Error) -> Option<String> {
     use rustls::CertificateError::{

@@ -8,7 +8,9 @@ use tokio::time::timeout;
 
 use super::ACQUIRE_TIMEOUT;
 
-/// Time limit of a ping; a server that responds at all answers at once.
+/// Time limit of a ping.
+///
+/// A server that responds at all answers at once.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection that returns to its pool only by [`ConnectionGuard::release`].
@@ -29,7 +31,9 @@ impl<DB: sqlx::Database> ConnectionGuard<DB> {
         self.0.take().expect("present until release").detach()
     }
 
-    /// Returns the connection to the pool; no statement may be running on it.
+    /// Returns the connection to the pool.
+    ///
+    /// No statement may be running on it.
     pub(crate) fn release(mut self) {
         self.0 = None;
     }

@@ -37,7 +37,9 @@ pub(super) fn wrong_server(cause: String) -> sqlx::Error {
     sqlx::Error::Configuration(Box::new(WrongServer(cause)))
 }
 
-/// Why a server of this version can't be used; `None` if it can.
+/// Why a server of this version can't be used.
+///
+/// `None` if it can.
 #[must_use]
 pub fn server_problem(version: &str) -> Option<String> {
     const OLDEST: u32 = 8;
@@ -78,7 +80,9 @@ pub fn is_read_only(error: &sqlx::Error) -> bool {
 #[must_use]
 pub fn is_out_of_space(error: &sqlx::Error) -> bool {
     const FULL: [u16; 5] = [3, 20, 1021, 1026, 1114];
-    /// "Got error 28 from storage engine", where 28 is the operating system's code for a full disk.
+    /// MySQL's "Got error 28 from storage engine".
+    ///
+    /// 28 is the operating system's code for a full disk.
     const ENGINE_ERROR: u16 = 1030;
     const SQLITE_FULL: i64 = 13;
     match mysql_number(error) {
@@ -242,7 +246,9 @@ pub fn is_refused(error: &sqlx::Error) -> bool {
     mysql_number(error).is_some_and(|number| REFUSED.contains(&number))
 }
 
-/// Whether the login or the certificate is the cause, so that reading the files again may help.
+/// Whether the login or the certificate is the cause.
+///
+/// Reading the files again may then help.
 #[must_use]
 pub fn is_login_outdated(error: &sqlx::Error) -> bool {
     is_password_refused(error) || tls::refusal(error).is_some()

@@ -1,4 +1,6 @@
-//! Connections to a MySQL server whose login may change while they are open: password and certificates.
+//! Connections to a MySQL server whose login may change.
+//!
+//! Password and certificates can change while connections are open.
 
 use std::future::Future;
 use std::pin::pin;
@@ -45,7 +47,9 @@ pub struct MySql {
 #[derive(Debug)]
 struct Login {
     config: DatabaseConfig,
-    /// Number of logins so far; an attempt that an older login failed is just retried.
+    /// Number of logins so far.
+    ///
+    /// An attempt that an older login failed is just retried.
     number: AtomicU64,
     /// Whether the server accepts only the previous password, until `blog-app migrate` has run.
     on_previous: AtomicBool,
@@ -135,7 +139,9 @@ impl MySql {
         self.with_a_valid_login(|| connection_guard::acquire_checked(&self.pool)).await
     }
 
-    /// Runs the attempt; if the login is refused, reads the files again before an error is returned.
+    /// Runs the attempt.
+    ///
+    /// If the login is refused, reads the files again before an error is returned.
     ///
     /// Kubernetes updates mounted files with a delay, and a password change doesn't wait for this process.
     async fn with_a_valid_login<F>(&self, attempt: impl Fn() -> F) -> sqlx::Result<ConnectionGuard<MySqlKind>>
@@ -196,7 +202,9 @@ impl MySql {
         None
     }
 
-    /// Whether a newer login exists than this one; another task may have found it meanwhile.
+    /// Whether a newer login exists than this one.
+    ///
+    /// Another task may have found it meanwhile.
     async fn renewed_since(&self, number: u64) -> bool {
         let mut failed = self.login.failed.lock().await;
         if self.login.number.load(Ordering::Acquire) != number {
@@ -248,7 +256,9 @@ impl MySql {
     }
 }
 
-/// Applies the session settings to a new connection; names an unsupported server that refuses them.
+/// Applies the session settings to a new connection.
+///
+/// Names an unsupported server that refuses them.
 pub(super) async fn prepare(connection: &mut MySqlConnection) -> sqlx::Result<()> {
     let Err(error) = connection.execute(MYSQL_SESSION).await else { return Ok(()) };
     Err(kind_problem(connection).await.unwrap_or(error))

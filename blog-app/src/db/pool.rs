@@ -95,7 +95,9 @@ impl Database {
         }
     }
 
-    /// Why connections fail, if a connection outside the pool found it out a moment ago.
+    /// Why connections fail, if that was found a moment ago.
+    ///
+    /// A connection outside the pool finds it.
     #[must_use]
     pub fn absence(&self) -> Option<String> {
         match self {

@@ -20,7 +20,9 @@ struct Trouble {
 }
 
 impl Writes {
-    /// Records a write that failed for lack of space; a write that succeeds clears it.
+    /// Records a write that failed for lack of space.
+    ///
+    /// A write that succeeds clears it.
     pub(crate) fn observe<T>(&self, outcome: &sqlx::Result<T>) {
         match outcome {
             Ok(_) => self.forget(),

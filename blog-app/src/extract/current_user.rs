@@ -13,7 +13,9 @@ use crate::state::AppState;
 use crate::store::sessions;
 use crate::store::users::User;
 
-/// The user that was found while handling the request; an error page shows it too.
+/// The user that was found while handling the request.
+///
+/// An error page shows it too.
 #[derive(Clone, Default)]
 pub(crate) struct CurrentUser(pub(crate) Arc<OnceLock<User>>);
 

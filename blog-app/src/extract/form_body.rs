@@ -15,7 +15,9 @@ use crate::html::forms::Form;
 use crate::security::body_places::{LARGE_BODY, SMALL_BODY};
 use crate::state::AppState;
 
-/// Bytes that are read of a body that is too long, so that its form can show the text again.
+/// Bytes that are read of a body that is too long.
+///
+/// Its form can then show the text again.
 const OVERSIZE_BODY: usize = 4 * 1024 * 1024;
 /// How long a request waits for a permit.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,7 +99,9 @@ impl Reading {
         Self { body, bytes: Vec::new(), limit }
     }
 
-    /// Reads to the end or past the limit; returns whether it reached the end.
+    /// Reads to the end or past the limit.
+    ///
+    /// Returns whether it reached the end.
     ///
     /// If the announced length is over the limit, nothing is read. A client that waits for `100 Continue` then sends nothing.
     async fn read(&mut self) -> Result<bool, Error> {

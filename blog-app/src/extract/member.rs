@@ -13,7 +13,9 @@ use crate::html::redirect::redirect;
 use crate::state::AppState;
 use crate::store::users::User;
 
-/// The page frame of a logged-in user; other requests are redirected to the login.
+/// The page frame of a logged-in user.
+///
+/// Other requests are redirected to the login.
 pub struct Member {
     /// The page frame.
     pub page: Page,

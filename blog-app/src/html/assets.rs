@@ -1,4 +1,6 @@
-//! Static files, embedded in the binary. Their addresses carry a hash of their content, so they are cached without limit.
+//! Static files, embedded in the binary.
+//!
+//! Their addresses carry a hash of their content, so they are cached without limit.
 
 use std::sync::LazyLock;
 

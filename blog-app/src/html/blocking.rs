@@ -1,4 +1,6 @@
-//! Runs long CPU work, such as rendering and compressing large pages, on a few threads.
+//! Runs long CPU work on a few threads.
+//!
+//! Such work is rendering and compressing large pages.
 
 use std::sync::Arc;
 
@@ -21,7 +23,11 @@ const SMALL: usize = 64 * 1024;
 /// Parallel pieces of work, if the machine has as many processors.
 const MOST_AT_ONCE: usize = 2;
 
-/// A few threads for long work, so that the request threads never wait for it. Clones share them.
+/// A few threads for long work.
+///
+/// The request threads therefore never wait for it.
+///
+/// Clones share them.
 #[derive(Clone)]
 pub struct BlockingPool(Arc<Semaphore>);
 

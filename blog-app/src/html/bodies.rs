@@ -17,7 +17,9 @@ use crate::store::posts::Post;
 const CAPACITY: u64 = 16 * 1024 * 1024;
 /// Size of an entry besides its text, in bytes.
 const OVERHEAD: usize = 200;
-/// Time after which a text that took too long is rendered again: the machine may have been busy.
+/// Time after which a text that took too long is retried.
+///
+/// The machine may have been busy.
 const RETRY_SLOW: Duration = Duration::from_secs(60);
 
 type Key = [u8; 32];

@@ -140,7 +140,9 @@ impl Draft {
         self.title.is_empty() && self.body.is_empty()
     }
 
-    /// Removes characters that no page or feed can carry; returns a message for the page.
+    /// Removes characters that no page or feed can carry.
+    ///
+    /// Returns a message for the page.
     pub fn remove_forbidden(&mut self) -> Option<String> {
         let found = [("Title", &self.title), ("Body", &self.body)]
             .into_iter()

@@ -1,4 +1,6 @@
-//! What all pages share: the site's title, the user and the messages above the content.
+//! The frame of all pages.
+//!
+//! It has the site's title, the user and the messages above the content.
 
 use std::sync::Arc;
 
@@ -27,7 +29,9 @@ pub struct Site {
 }
 
 impl Site {
-    /// Creates the site; like the original it shows the environment's `APP_VERSION` beside the title.
+    /// Creates the site.
+    ///
+    /// Like the original it shows the environment's `APP_VERSION` beside the title.
     #[must_use]
     pub fn new(title: &str, version: Option<&str>) -> Self {
         let header =

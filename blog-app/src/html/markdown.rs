@@ -14,7 +14,9 @@ use crate::html::forms::BODY_LIMIT;
 ///
 /// The sanitizer's time grows with the square of the depth.
 const DEPTH_LIMIT: usize = 50;
-/// Longest HTML of a post, in bytes; a text that exceeds it is shown as it is.
+/// Longest HTML of a post, in bytes.
+///
+/// A text that exceeds it is shown as it is.
 pub const HTML_LIMIT: usize = 512 * 1024;
 /// Longest address and longest title of a link, in bytes.
 const LINK_LIMIT: usize = 2048;
@@ -22,7 +24,9 @@ const LINK_LIMIT: usize = 2048;
 const PIECE: usize = 1024;
 /// Longest text that is rendered, in bytes: the form's limit.
 const TEXT_LIMIT: usize = BODY_LIMIT * 4;
-/// Time limit of rendering; a text that exceeds it is shown as it is.
+/// Time limit of rendering.
+///
+/// A text that exceeds it is shown as it is.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 
 /// Allows only what Markdown itself can produce.

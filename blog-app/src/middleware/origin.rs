@@ -16,7 +16,9 @@ use crate::state::AppState;
 /// Longest origin that a page repeats, in bytes.
 const LONGEST_ORIGIN: usize = 300;
 
-/// Refuses forms of other sites; those of the configured address pass even if a proxy changes `Host`.
+/// Refuses forms of other sites.
+///
+/// Those of the configured address pass even if a proxy changes `Host`.
 pub fn csrf_layer(address: Option<&str>) -> CsrfLayer {
     let own = address.and_then(origin_of);
     own.and_then(|own| CsrfLayer::new().add_trusted_origin(own).ok()).unwrap_or_default()
@@ -88,7 +90,9 @@ fn is_of_another_scheme(app: &AppState, headers: &HeaderMap) -> bool {
     at_home.is_some_and(|own| own.scheme_str() != Some(scheme))
 }
 
-/// Describes the form's origin. The header is untrusted, so only a valid address is repeated.
+/// Describes the form's origin.
+///
+/// The header is untrusted, so only a valid address is repeated.
 fn from(headers: &HeaderMap) -> String {
     let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let address = origin.filter(|origin| origin.len() <= LONGEST_ORIGIN).and_then(origin_of);

@@ -14,7 +14,9 @@ use crate::state::AppState;
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Measures and logs each request, and assigns its id, which a proxy may have set.
+/// Measures and logs each request.
+///
+/// It also assigns the request's id, which a proxy may have set.
 pub async fn observe(State(app): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let peer = request.extensions().get::<Peer>().copied();
@@ -74,7 +76,9 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// The received id, if it is short and plain enough for a log, else a new one.
+/// Returns the request's id.
+///
+/// It is the received id, if that is short and plain enough for a log, else a new one.
 fn request_id(given: Option<&HeaderValue>) -> HeaderValue {
     let sane = |id: &&HeaderValue| {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);

@@ -53,7 +53,7 @@ impl HttpBody for Shared {
     }
 }
 
-/// Ends the connection cleanly if the response comes before the end of a large body.
+/// Ends a connection cleanly before the end of a large body.
 ///
 /// The response announces the close, and what still arrives is dropped for a while. A client that waits for
 /// `100 Continue` doesn't receive it.

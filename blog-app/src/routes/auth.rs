@@ -55,11 +55,15 @@ struct PasswordPage {
     page: Page,
 }
 
-/// Message above a form that keeps the name. The password is never rendered into a page.
+/// Message above a form that keeps the name.
+///
+/// The password is never rendered into a page.
 const AWAY: &str = "The blog can't reach its database at the moment. The name is still here: \
                     please type the password and try again in a few seconds.";
 
-/// Returns an anonymous page if the session can't be checked while the database is unavailable.
+/// Returns an anonymous page if the session can't be checked.
+///
+/// The database is then unavailable.
 ///
 /// The form must come back filled in that case too.
 fn page_or_anonymous(app: &AppState, page: Result<Page, Error>) -> Result<Page, Error> {
@@ -137,7 +141,7 @@ async fn problem_of(app: &AppState, login: &Login) -> Result<Option<String>, Err
     Ok(similar.map(|_| forms::SIMILAR_NAME.to_owned()))
 }
 
-/// Finds the user by the name as it was typed, else by its normalized form.
+/// Finds the user by the typed name, else by its normalized form.
 async fn find_by_name(app: &AppState, name: &str) -> Result<Option<Credentials>, Error> {
     let found = users::find_by_name(&app.database, name).await.map_err(Error::Store)?;
     let plain = names::normalized(name);
@@ -169,7 +173,9 @@ async fn log_in(
     }
 }
 
-/// Result of a login attempt; each failure has a message for the form.
+/// Result of a login attempt.
+///
+/// Each failure has a message for the form.
 pub enum Attempt {
     /// Name and password are correct.
     In(Credentials),
@@ -228,7 +234,9 @@ fn device_cookie(app: &AppState, headers: &HeaderMap, user: i64) -> Option<Devic
     values.find_map(|value| app.sessions.open_device(value).filter(|known| known.user == user))
 }
 
-/// Replaces an outdated hash, which only a login can do. If that fails, the old hash stays valid.
+/// Replaces an outdated hash, which only a login can do.
+///
+/// If that fails, the old hash stays valid.
 async fn with_new_hash(app: &AppState, of: Credentials, password: String) -> Credentials {
     let Ok(hash) = app.passwords.hash(password).await else { return of };
     match users::replace_hash(&app.database, of.user.id, &of.hash, &hash).await {
@@ -265,7 +273,9 @@ async fn show_password(Member { page, .. }: Member) -> Result<Response, Error> {
     html(&PasswordPage { page })
 }
 
-/// Changes the password. Every session is tied to its hash, so all others end.
+/// Changes the password.
+///
+/// Every session is tied to its hash, so all others end.
 async fn change_password(
     State(app): State<Arc<AppState>>,
     Member { page, user }: Member,

@@ -146,7 +146,9 @@ async fn save(
     }
 }
 
-/// Without a login the typed text comes back with a login form; a request without a text is redirected.
+/// Without a login the typed text comes back with a login form.
+///
+/// A request without a text is redirected.
 async fn without_member(app: &Arc<AppState>, subject: Subject, request: Request) -> Response {
     let of_member = resume::was_here_before(app, request.headers());
     match draft_in(app, request, of_member).await {

@@ -26,7 +26,9 @@ const CHECK_LIFETIME: Duration = Duration::from_secs(1);
 pub struct Readiness {
     database: Database,
     draining: AtomicBool,
-    /// Whether the database was found usable once; an outage doesn't change its schema.
+    /// Whether the database was found usable once.
+    ///
+    /// An outage doesn't change its schema.
     proven: AtomicBool,
     last: Mutex<Option<(Instant, State)>>,
     sessions: Option<Sessions>,
@@ -45,7 +47,9 @@ impl Readiness {
         }
     }
 
-    /// Reports unreadable session keys too: the replica serves with the previous keys, but its next start fails.
+    /// Reports unreadable session keys too.
+    ///
+    /// The replica serves with the previous keys, but its next start fails.
     #[must_use]
     pub fn with_sessions(self, sessions: Sessions) -> Self {
         Self { sessions: Some(sessions), ..self }
@@ -115,7 +119,9 @@ enum State {
     TakesNoWrites(String),
     /// It is unavailable, and waiting may help.
     Away(String),
-    /// It answered, and waiting doesn't help: the account is refused or the schema is unknown.
+    /// It answered, but can't be used, and waiting doesn't help.
+    ///
+    /// The account is refused or the schema is unknown.
     Wrong { reason: String, version: Option<u32> },
 }
 

@@ -36,7 +36,9 @@ struct LogoutPage {
     page: Page,
 }
 
-/// Logs out by a link, as Flaskr does, if the user typed the address, used a bookmark or a link of the blog.
+/// Logs out by a link, as Flaskr does.
+///
+/// The user must have typed the address, or used a bookmark or a link of the blog.
 ///
 /// Any other request gets the button, since a foreign page could have caused it.
 async fn show_logout(
@@ -59,7 +61,9 @@ async fn log_out(State(app): State<Arc<AppState>>, headers: HeaderMap) -> Respon
     end_session(&app, &headers).await
 }
 
-/// Ends the session here and in the database, so that a copy of its cookie is useless at every replica.
+/// Ends the session here and in the database.
+///
+/// A copy of its cookie is then useless at every replica.
 ///
 /// While the database is unavailable only this process knows about it; it is recorded later.
 async fn end_session(app: &AppState, headers: &HeaderMap) -> Response {
@@ -78,7 +82,9 @@ pub async fn record_regularly(app: &AppState) {
     }
 }
 
-/// Records ended sessions that the database lacks; after the first failure the others wait.
+/// Records ended sessions that the database lacks.
+///
+/// After the first failure the others wait.
 pub async fn record(app: &AppState) {
     let now = i64::try_from(session::now()).unwrap_or(i64::MAX);
     let before = now.saturating_sub(i64::try_from(MAX_AGE.as_secs()).unwrap_or(i64::MAX));

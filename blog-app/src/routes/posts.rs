@@ -78,7 +78,9 @@ struct PostPage<'a> {
     older: Option<&'a Post>,
 }
 
-/// The page of the listing that the address selects; empty means the newest posts.
+/// The page of the listing that the address selects.
+///
+/// Empty means the newest posts.
 #[derive(Deserialize)]
 struct PlaceQuery {
     before: Option<String>,
@@ -192,7 +194,9 @@ async fn answer(
     Ok(answer)
 }
 
-/// Renders the page, and caches it unless the rendering of a text may be retried later.
+/// Renders the page, and caches it.
+///
+/// It isn't cached if the rendering of a text may be retried later.
 async fn first_answer(
     app: &AppState,
     page: Page,

@@ -28,7 +28,7 @@ pub fn too_many_requests(form: Response, wait: Duration) -> Response {
     with_retry_after(form, StatusCode::TOO_MANY_REQUESTS, HeaderValue::from(wait.as_secs() + 1))
 }
 
-/// A form with the typed text, while the database is unavailable, so that no text is lost.
+/// A form with the typed text, while the database is unavailable.
 #[must_use]
 pub fn unavailable_with_form(form: Response, error: &Error) -> Response {
     let mut response = with_retry_after(form, StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER);

@@ -1,4 +1,6 @@
-//! Keeps a text whose author's session has ended: first with a login form, then in the editor.
+//! Keeps a text whose author's session has ended.
+//!
+//! It is shown first with a login form, then in the editor.
 
 use std::sync::Arc;
 
@@ -91,7 +93,9 @@ fn subject(form: &mut Form) -> Result<Subject, Error> {
     if id.is_empty() { Ok(Subject::New) } else { number(&id).map(Subject::Existing) }
 }
 
-/// Whether a valid cookie proves that a member has used this browser, even after the session.
+/// Whether a valid cookie proves an earlier login in this browser.
+///
+/// It counts even after the session.
 pub fn was_here_before(app: &AppState, headers: &HeaderMap) -> bool {
     session::cookies(headers, session::COOKIE).any(|value| app.sessions.is_ours(value))
         || session::cookies(headers, DEVICE_COOKIE).any(|value| app.sessions.open_device(value).is_some())

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-/// Largest body that needs no permit, in bytes; a form with the longest name and password is smaller.
+/// Largest body that needs no permit, in bytes.
+///
+/// A form with the longest name and password is smaller.
 pub const SMALL_BODY: usize = 16 * 1024;
 /// Largest body of a post, in bytes.
 ///

@@ -1,4 +1,6 @@
-//! The cookie of a device on which a user has logged in before (OWASP's device cookie).
+//! The cookie of a device that a user has used before.
+//!
+//! It is OWASP's device cookie.
 
 use std::time::Duration;
 

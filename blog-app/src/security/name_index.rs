@@ -1,4 +1,6 @@
-//! Index of the names in use, so that no new name is confusable with another user's.
+//! Index of the names in use.
+//!
+//! No new name may be confusable with another user's.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -10,7 +12,9 @@ use crate::db::Database;
 use crate::html::names::skeleton;
 use crate::store::{self, import_export, users};
 
-/// Interval of reading all names again, since an import can add names with lower ids.
+/// Interval of reading all names again.
+///
+/// An import can add names with lower ids.
 const REREAD_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 /// The skeletons of all users' names, read from the database when needed.
@@ -22,7 +26,9 @@ pub struct NameIndex {
 
 #[derive(Default)]
 struct Known {
-    /// User ids by the skeleton's hash; a match is verified by reading the name again.
+    /// User ids by the skeleton's hash.
+    ///
+    /// A match is verified by reading the name again.
     users: HashMap<u64, i64>,
     last: i64,
     begun: Option<Instant>,

@@ -15,7 +15,9 @@ use sha2::{Digest, Sha256};
 const FREE_TRIES: u32 = 5;
 /// Longest wait before the next attempt.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// Number of accounts with counts; beyond it, those without recent attempts are dropped first.
+/// Number of accounts with counts.
+///
+/// Beyond it, those without recent attempts are dropped first.
 const ACCOUNTS: u64 = 50_000;
 /// Time after its last attempt at which a count is dropped.
 const MEMORY: Duration = Duration::from_secs(60 * 60);
@@ -99,7 +101,9 @@ fn wait_after(tries: u32) -> Duration {
 pub struct RegistrationLimiter(Option<DefaultDirectRateLimiter>);
 
 impl RegistrationLimiter {
-    /// Allows this many per minute, and as many at once; 0 means no limit.
+    /// Allows this many per minute, and as many at once.
+    ///
+    /// 0 means no limit.
     #[must_use]
     pub fn per_minute(number: u32) -> Self {
         Self(std::num::NonZeroU32::new(number).map(|number| RateLimiter::direct(Quota::per_minute(number))))

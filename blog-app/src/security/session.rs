@@ -1,4 +1,6 @@
-//! Sessions without a store: a signed cookie that every replica with the same key accepts.
+//! Sessions without a store.
+//!
+//! A session is a signed cookie that every replica with the same key accepts.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,7 +17,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 /// Name of the session cookie, as in Flask.
 pub const COOKIE: &str = "session";
-/// Name of the short-lived cookie that a browser gets after its user has written something.
+/// Name of the short-lived cookie after a write of its user.
 pub const WROTE_COOKIE: &str = "wrote";
 /// Lifetime of a login.
 pub const MAX_AGE: Duration = Duration::from_secs(31 * 24 * 60 * 60);
@@ -44,7 +46,9 @@ impl Key {
     }
 }
 
-/// The key that signs and, after a rotation, the previous one, which is still accepted.
+/// The key that signs, and the previous one.
+///
+/// After a rotation the previous key is still accepted.
 #[derive(Clone)]
 pub struct Keys {
     /// Signs and is accepted.
@@ -102,9 +106,13 @@ const ENDED_HERE: u64 = 10_000;
 #[derive(Clone)]
 pub struct Sessions {
     keys: Arc<RwLock<Keys>>,
-    /// Why the newest keys could not be read; the previous ones stay in use.
+    /// Why the newest keys could not be read.
+    ///
+    /// The previous ones stay in use.
     key_problem: Arc<RwLock<Option<String>>>,
-    /// Ended sessions by key, for when the database, which stores them for all replicas, is unavailable.
+    /// Ended sessions by key.
+    ///
+    /// The database stores them for all replicas, but may be unavailable.
     ended: Cache<i64, ()>,
     /// Those of them that the database doesn't hold yet.
     unrecorded: Cache<i64, ()>,
@@ -130,7 +138,9 @@ impl Sessions {
         *self.key_problem.write() = cause;
     }
 
-    /// Why the newest keys can't be used: the next start of this process would fail for this reason.
+    /// Why the newest keys can't be used.
+    ///
+    /// The next start of this process would fail for this reason.
     #[must_use]
     pub fn key_problem(&self) -> Option<String> {
         self.key_problem.read().clone()
@@ -146,7 +156,9 @@ impl Sessions {
         self.sign("", session)
     }
 
-    /// Verifies a cookie: one of the keys must have signed it, and it must not be too old.
+    /// Verifies a cookie.
+    ///
+    /// One of the keys must have signed it, and it must not be too old.
     #[must_use]
     pub fn open(&self, value: &str, now: u64) -> Option<Session> {
         let session: Session = self.verified("", value)?;
@@ -171,13 +183,17 @@ impl Sessions {
         self.unrecorded.invalidate(&key);
     }
 
-    /// Whether one of the keys signed the cookie, at any age: a member was logged in with it.
+    /// Whether one of the keys signed the cookie, at any age.
+    ///
+    /// A member was then logged in with it.
     #[must_use]
     pub fn is_ours(&self, value: &str) -> bool {
         self.verified::<Session>("", value).is_some()
     }
 
-    /// The purpose is signed too, so that a cookie isn't valid as one of another kind.
+    /// Signs content together with its purpose.
+    ///
+    /// A cookie is then not valid as one of another kind.
     pub(super) fn sign(&self, purpose: &str, content: &impl Serialize) -> String {
         let json = serde_json::to_vec(content).expect("numbers are always valid JSON");
         let payload = URL_SAFE_NO_PAD.encode(json);
@@ -211,7 +227,9 @@ pub fn cookies<'a>(headers: &'a HeaderMap, wanted: &'static str) -> impl Iterato
     headers.get_all(header::COOKIE).iter().flat_map(move |value| values_in(value.as_bytes(), wanted))
 }
 
-/// Foreign cookies may hold any bytes; a value that isn't UTF-8 is ignored.
+/// Foreign cookies may hold any bytes.
+///
+/// A value that isn't UTF-8 is ignored.
 fn values_in<'a>(header: &'a [u8], wanted: &'static str) -> impl Iterator<Item = &'a str> {
     header.split(|byte| *byte == b';').filter_map(move |pair| {
         let (name, value) = std::str::from_utf8(pair).ok()?.trim().split_once('=')?;

@@ -46,7 +46,9 @@ impl KeySource {
         }
     }
 
-    /// Reads the keys; creates the one beside the SQLite file if it is missing.
+    /// Reads the keys.
+    ///
+    /// Creates the one beside the SQLite file if it is missing.
     pub fn load(&self) -> Result<Keys, Error> {
         let (current, previous) = match self {
             Self::Files { current, previous } => {

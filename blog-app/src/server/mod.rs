@@ -44,9 +44,13 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time that a new connection has for its first request during shutdown.
 const FIRST_REQUEST: Duration = Duration::from_secs(2);
-/// Time to accept what waits in the kernel's queue; closing the listener resets those connections.
+/// Time to accept what waits in the kernel's queue.
+///
+/// Closing the listener resets those connections.
 const LEAST_QUIET: Duration = Duration::from_millis(50);
-/// Pause after running out of file descriptors; accepting again at once would be a busy loop.
+/// Pause after running out of file descriptors.
+///
+/// Accepting again at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Phase of the server.
@@ -54,7 +58,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub enum Phase {
     /// Serves normally.
     Serving,
-    /// Serves, but closes each connection after its response, so that the client reconnects to another replica.
+    /// Serves, but closes each connection after its response.
+    ///
+    /// The client then reconnects to another replica.
     Draining,
     /// Ends after a period without new connections.
     ///

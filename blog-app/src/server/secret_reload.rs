@@ -56,7 +56,9 @@ impl SecretReloader {
         }
     }
 
-    /// Whether the server accepts only the previous password; its change shows in no file.
+    /// Whether the server accepts only the previous password.
+    ///
+    /// Its change shows in no file.
     fn is_on_previous_password(&self) -> bool {
         matches!(&self.database, Database::MySql(server) if server.is_on_previous_password())
     }

@@ -48,7 +48,9 @@ impl Signals {
     }
 }
 
-/// Ends the blog's server after the drain; a further signal ends it at once.
+/// Ends the blog's server after the drain.
+///
+/// A further signal ends it at once.
 pub async fn leave(
     drain: Duration,
     phase: &watch::Sender<Phase>,

@@ -1,4 +1,6 @@
-//! Migrates the schema, version by version. `migrations/README.md` defines what a migration may do.
+//! Migrates the schema, version by version.
+//!
+//! `migrations/README.md` defines what a migration may do.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -125,7 +127,9 @@ pub struct Step {
     pub statement: usize,
 }
 
-/// Called after each step; may end the run there, as a kill would.
+/// Called after each step.
+///
+/// May end the run there, as a kill would.
 pub type Observer<'a> = &'a mut (dyn FnMut(Step) -> ControlFlow<()> + Send);
 
 /// Migrates the schema to the newest version.
@@ -309,7 +313,9 @@ fn tell(observer: Observer<'_>, migration: &'static Migration, statement: usize)
     }
 }
 
-/// Splits a file into statements, each ending with `;` at the end of a line; drops comment lines.
+/// Splits a file into statements, each ending with `;` at the end of a line.
+///
+/// Drops comment lines.
 fn statements(file: &'static str) -> impl Iterator<Item = String> {
     let lines = file.lines().filter(|line| !line.trim_start().starts_with("--"));
     let code = lines.collect::<Vec<_>>().join("\n");

@@ -31,10 +31,14 @@ pub enum Error {
     Unavailable {
         /// The operation that failed.
         operation: &'static str,
-        /// The cause. Not a `source`: a chain of errors would be printed whole, values of the statement included.
+        /// The cause.
+        ///
+        /// Not a `source`: a chain of errors would be printed whole, values of the statement included.
         reason: sqlx::Error,
     },
-    /// A text is too long for its column, or has characters that the column can't hold.
+    /// A text doesn't fit its column.
+    ///
+    /// It is too long, or has characters that the column can't hold.
     ///
     /// Possible only on the original's tables; migrated ones are as wide as the forms allow.
     #[error("failed to {operation}: it doesn't fit the database's column {field}")]
@@ -57,7 +61,9 @@ pub enum Error {
     Query {
         /// The operation that failed.
         operation: &'static str,
-        /// The cause. Not a `source`: a chain of errors would be printed whole, values of the statement included.
+        /// The cause.
+        ///
+        /// Not a `source`: a chain of errors would be printed whole, values of the statement included.
         reason: sqlx::Error,
     },
 }
@@ -124,7 +130,9 @@ fn timed_out() -> sqlx::Error {
     sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "statement timed out"))
 }
 
-/// Runs a statement on a connection outside the pool with a time limit, since the server may vanish silently.
+/// Runs a statement on a connection outside the pool.
+///
+/// It has a time limit, since the server may vanish silently.
 async fn with_timeout<T>(
     operation: &'static str,
     limit: Duration,

@@ -18,7 +18,9 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 /// MySQL's "access denied; you need (at least one of) the privilege(s)".
 const PRIVILEGE_MISSING: u16 = 1227;
 
-/// Why a change failed. No message holds a password: of the server's messages only the number is kept.
+/// Why a change failed.
+///
+/// No message holds a password: of the server's messages only the number is kept.
 #[derive(Debug, Error)]
 pub enum Error {
     /// A file of the settings can't be read.
@@ -70,7 +72,9 @@ impl Error {
     }
 }
 
-/// Sets the configured password if the server accepts only the previous one; returns whether it did.
+/// Sets the configured password if the server accepts only the previous one.
+///
+/// Returns whether it did.
 ///
 /// The previous one stays valid. It is safe to run any number of times and in parallel.
 pub async fn rotate(server: &MySql) -> Result<bool, Error> {
@@ -92,7 +96,9 @@ pub async fn rotate(server: &MySql) -> Result<bool, Error> {
     changed
 }
 
-/// Sets the configured password with a login that still works; returns whether it did.
+/// Sets the configured password with a login that still works.
+///
+/// Returns whether it did.
 ///
 /// An administrator has changed the password in its file only, so processes that start from now on would be refused.
 pub async fn set_password_from_file(server: &MySql) -> Result<bool, Error> {

@@ -1,4 +1,6 @@
-//! Cursor of a page: time and id of the last post of the page before.
+//! Cursor of a page of the listing.
+//!
+//! It is the time and id of the last post of the page before.
 //!
 //! Posts of the same second keep their order, and new posts shift nothing.
 
@@ -39,7 +41,9 @@ impl std::str::FromStr for PageCursor {
     }
 }
 
-/// Checks the format strictly: MySQL reports an error for an impossible date instead of an empty result.
+/// Checks the format strictly.
+///
+/// MySQL reports an error for an impossible date instead of an empty result.
 pub fn is_time(text: &str) -> bool {
     let (whole, fraction) = text.split_once('.').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
     let fraction_fits = fraction.is_none_or(|digits| (1..=6).contains(&digits.len()) && is_digits(digits));

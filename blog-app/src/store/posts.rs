@@ -65,6 +65,8 @@ pub struct Listing {
 
 type Row = (i64, String, String, String, i64, Option<String>);
 
+/// SQL of a page of posts.
+///
 /// The inner query uses an index alone and reads only one page of it, whatever the server estimates.
 ///
 /// The outer join keeps posts without an author in the count. Otherwise a page with such posts would be taken for the last.

@@ -11,7 +11,9 @@ const NARROW_BODY: usize = 200;
 /// Schema version from which the column of texts is wide.
 const WIDE_SINCE: u32 = 2;
 
-/// Runs a write that matches no row. A read-only server refuses it all the same.
+/// Runs a write that matches no row.
+///
+/// A read-only server refuses it all the same.
 pub async fn try_write(database: &Database) -> Result<(), Error> {
     const SQL: &str = "DELETE FROM post WHERE id = 0";
     let outcome = match database {

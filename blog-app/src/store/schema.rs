@@ -17,7 +17,9 @@ pub(super) const CURRENT_VERSION: &str =
 
 const NO_SUCH_TABLE: u16 = 1146;
 const NO_SUCH_COLUMN: u16 = 1054;
-/// Error of an account that has permissions on the original's tables only and not on the database.
+/// Error of an account without permissions on the database.
+///
+/// It has permissions on the original's tables only.
 const TABLE_DENIED: u16 = 1142;
 
 /// Schema version that a database records.
@@ -186,7 +188,9 @@ async fn tables(database: &Database) -> Result<Tables, Error> {
     }
 }
 
-/// The table that an error is about. MySQL quotes its name with the database's, SQLite ends with it.
+/// The table that an error is about.
+///
+/// MySQL quotes its name with the database's, SQLite ends with it.
 fn named(error: &sqlx::Error) -> &'static str {
     let text = error.as_database_error().map_or("", |reason| reason.message());
     let is_post = text.contains("post'") || text.ends_with("post");

@@ -68,7 +68,9 @@ pub async fn end(database: &Database, session: i64, now: i64, before: i64) -> Re
     Ok(())
 }
 
-/// Ends all of a user's sessions; false if this schema can't store that.
+/// Ends all of a user's sessions.
+///
+/// False if this schema can't store that.
 pub async fn end_all(database: &Database, user: i64) -> Result<bool, Error> {
     match count_up(database, user).await {
         Ok(0) => {}

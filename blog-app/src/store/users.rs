@@ -33,7 +33,9 @@ pub async fn insert(database: &Database, name: &str, hash: &str) -> Result<(), E
     Ok(())
 }
 
-/// Finds the user by name, compared byte for byte: the original's column compares less strictly.
+/// Finds the user by name, compared byte for byte.
+///
+/// The original's column compares less strictly.
 pub async fn find_by_name(database: &Database, name: &str) -> Result<Option<Credentials>, Error> {
     const SQL: &str = "SELECT id, username, password FROM user WHERE username = ?";
     let row: Option<(i64, String, String)> = query_with_retry!("find the user by name", database, connection =>
@@ -51,7 +53,9 @@ pub async fn find(database: &Database, id: i64) -> Result<Option<Credentials>, E
     Ok(row.map(|(id, name, hash)| Credentials { user: User { id, name }, hash }))
 }
 
-/// Replaces this old hash; false if the user has another one by now.
+/// Replaces this old hash.
+///
+/// False if the user has another one by now.
 pub async fn replace_hash(database: &Database, id: i64, old: &str, new: &str) -> Result<bool, Error> {
     const SQL: &str = "UPDATE user SET password = ? WHERE id = ? AND password = ?";
     let changed = execute_once!("renew the password's hash", database, connection =>

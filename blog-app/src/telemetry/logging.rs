@@ -17,7 +17,9 @@ pub struct InvalidFilter {
     source: tracing_subscriber::filter::ParseError,
 }
 
-/// Sends logs to standard error. Without a format, a terminal gets text and anything else JSON.
+/// Sends logs to standard error.
+///
+/// Without a format, a terminal gets text and anything else JSON.
 pub fn init(filter: &str, format: Option<LogFormat>) -> Result<(), InvalidFilter> {
     let parsed =
         EnvFilter::try_new(filter).map_err(|source| InvalidFilter { filter: filter.to_owned(), source })?;

@@ -97,7 +97,9 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Records a request. Route and method come from short lists, whatever clients send.
+    /// Records a request.
+    ///
+    /// Route and method come from short lists, whatever clients send.
     pub fn record(&self, route: &str, method: &'static str, status: u16, latency: Duration) {
         let route = route.to_owned();
         self.latency.get_or_create(&RouteLabels { route: route.clone() }).observe(latency.as_secs_f64());
@@ -109,7 +111,9 @@ impl Metrics {
         self.logins.get_or_create(&LoginLabels { outcome }).inc();
     }
 
-    /// Records whether posts can be written, and MySQL's own metrics if posts can be read.
+    /// Records whether posts can be written.
+    ///
+    /// If posts can be read, it also records MySQL's own metrics.
     pub async fn look(&self, database: &Database, can_write: bool, can_read: bool) {
         self.database_up.set(i64::from(can_write));
         if can_read {

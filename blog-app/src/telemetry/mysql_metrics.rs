@@ -17,7 +17,9 @@ use crate::store::mysql_status::{StatusVariable, status_variables};
 
 /// Shortest interval between two queries, however many scrapers there are.
 const LIFETIME: Duration = Duration::from_secs(5);
-/// Time limit of a query during a scrape; after it these metrics are left out.
+/// Time limit of a query during a scrape.
+///
+/// After it these metrics are left out.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The last values. Clones share them.

@@ -1,4 +1,6 @@
-//! Traces for an OpenTelemetry collector: one span per request, off unless the standard variables configure a collector.
+//! Traces for an OpenTelemetry collector, one span per request.
+//!
+//! They are off unless the standard variables configure a collector.
 //!
 //! A span has the method, the route, the status and the request's id, and nothing that a user wrote. Of the address it
 //! has only the route's pattern. It is created here and not from log lines, so nothing else can get into it.
@@ -47,7 +49,9 @@ struct Exporter {
 pub struct RequestSpan(Option<opentelemetry_sdk::trace::Span>);
 
 impl Traces {
-    /// Reads the standard variables; an error in them disables traces but not the blog.
+    /// Reads the standard variables.
+    ///
+    /// An error in them disables traces but not the blog.
     #[must_use]
     pub fn from_env(env: Env<'_>) -> Self {
         let Some(endpoint) = ENDPOINTS.into_iter().find_map(env) else { return Self::default() };
@@ -70,7 +74,9 @@ impl Traces {
         }
     }
 
-    /// Begins the span of a request, as a child of the one that its `traceparent` names.
+    /// Begins the span of a request.
+    ///
+    /// It is a child of the span that the request's `traceparent` names.
     #[must_use]
     pub fn begin(&self, method: &'static str, headers: &HeaderMap) -> RequestSpan {
         let Some(exporter) = &self.0 else { return RequestSpan(None) };
@@ -110,7 +116,9 @@ impl Exporter {
 }
 
 impl RequestSpan {
-    /// Ends the span with the response. If the client hangs up earlier, the span has no status.
+    /// Ends the span with the response.
+    ///
+    /// If the client hangs up earlier, the span has no status.
     pub fn end(self, method: &'static str, route: &str, status: u16, id: &str) {
         let Some(mut span) = self.0 else { return };
         span.update_name(format!("{method} {route}"));

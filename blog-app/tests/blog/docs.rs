@@ -1,4 +1,6 @@
-//! Runs every command of `docs/blog.md` that needs no server; the MySQL suite runs the others.
+//! Runs every command of `docs/blog.md` that needs no server.
+//!
+//! The MySQL suite runs the others.
 
 use crate::program::docs::{Needs, blocks, run_block};
 use crate::program::run_with;

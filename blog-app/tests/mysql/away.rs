@@ -201,7 +201,9 @@ async fn a_replica_that_was_ready_stays_in_the_load_balancer_while_the_database_
     proxy.restore();
 }
 
-/// A client that hangs up leaves its connection in an unknown state; it must not keep its slot in the pool.
+/// A client that hangs up leaves its connection in an unknown state.
+///
+/// It must not keep its slot in the pool.
 #[tokio::test]
 async fn a_server_lost_without_a_word_costs_no_place_in_the_pool_for_ever() {
     let (blog, proxy) = blog_behind_proxy().await;

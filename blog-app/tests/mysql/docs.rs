@@ -1,4 +1,6 @@
-//! Runs every command of `docs/blog.md` that needs MySQL; the suite without a server runs the others.
+//! Runs every command of `docs/blog.md` that needs MySQL.
+//!
+//! The suite without a server runs the others.
 
 use crate::backend::{Account, TestDatabase, as_root};
 use crate::program::docs::{Needs, blocks, run_block};

@@ -35,7 +35,9 @@ fn needs_of(block: &[String]) -> Needs {
     if named { Needs::MySql } else { Needs::Nothing }
 }
 
-/// Runs each command in this directory; exports hold for later commands. One that serves must serve.
+/// Runs each command in this directory; exports hold for later commands.
+///
+/// One that serves must serve.
 pub fn run_block(block: &[String], directory: &Path, settings: &[(&str, &str)]) {
     let mut exports = String::new();
     for line in block {

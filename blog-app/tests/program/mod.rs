@@ -8,7 +8,9 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Long enough for the slowest machine; only a failing test waits for it.
+/// Long enough for the slowest machine.
+///
+/// Only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program without any settings from the environment.
@@ -103,7 +105,9 @@ impl Drop for Program {
     }
 }
 
-/// Polls until there is a value; fails with a description of what it waited for.
+/// Polls until there is a value.
+///
+/// Fails with a description of what it waited for.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,6 @@
-//! What holds on either database. Each test has its own database and calls the router without a socket.
+//! What holds on either database.
+//!
+//! Each test has its own database and calls the router without a socket.
 
 mod auth;
 mod blog;

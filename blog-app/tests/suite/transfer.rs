@@ -11,7 +11,9 @@ use super::{Blog, execute, keys};
 use crate::backend::TestDatabase;
 use crate::program::{run, run_with};
 
-/// Runs the program on this database; returns whether it succeeded, and its whole output.
+/// Runs the program on this database.
+///
+/// Returns whether it succeeded, and its whole output.
 fn program(database: &TestDatabase, arguments: &[&str]) -> (bool, String) {
     program_with(database, arguments, "")
 }

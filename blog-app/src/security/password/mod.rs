@@ -1,4 +1,6 @@
-//! Hashes passwords with Argon2id outside the async threads, bounded in parallel work and in queue length.
+//! Hashes passwords with Argon2id outside the async threads.
+//!
+//! Parallel work and the queue are bounded.
 
 mod werkzeug;
 
@@ -13,10 +15,14 @@ use tokio::sync::Semaphore;
 use self::werkzeug::Legacy;
 use crate::html::forms::PASSWORD_LIMIT;
 
-/// Longest queue; a client behind so many hashes would give up first, so it is refused.
+/// Longest queue.
+///
+/// A client behind so many hashes would give up first, so it is refused.
 const LONGEST_QUEUE: usize = 64;
 
-/// Hash that is verified for an unknown name, so that the time doesn't reveal which names exist.
+/// Hash that is verified for an unknown name.
+///
+/// The time then doesn't reveal which names exist.
 ///
 /// Its parameters are those of new hashes, which a test checks.
 const NOBODY: &str =
@@ -43,11 +49,15 @@ pub enum Verdict {
     Wrong,
     /// The password is correct.
     Right,
-    /// The password is correct, and its hash is of an older kind and should be replaced.
+    /// The password is correct, but its hash is of an older kind.
+    ///
+    /// The hash should be replaced.
     RightButOutdated,
 }
 
-/// Hashes and verifies passwords. Each hash needs 19 MiB and a core, hence the bounds.
+/// Hashes and verifies passwords.
+///
+/// Each hash needs 19 MiB and a core, hence the bounds.
 #[derive(Clone)]
 pub struct Passwords {
     working: Arc<Semaphore>,

@@ -8,7 +8,9 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha512};
 use subtle::ConstantTimeEq;
 
-/// Most rounds that are computed; Werkzeug's newest default is a million, and more could be an attack.
+/// Most rounds that are computed.
+///
+/// Werkzeug's newest default is a million, and more could be an attack.
 const MOST_ROUNDS: u32 = 5_000_000;
 /// Most memory of a hash, in bytes: twice Werkzeug's default.
 ///
@@ -30,7 +32,9 @@ enum Method {
 }
 
 impl<'a> Legacy<'a> {
-    /// Parses a hash; `None` if it is of another kind, broken, or would take too long.
+    /// Parses a hash.
+    ///
+    /// `None` if it is of another kind, broken, or would take too long.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.split('$');
         let (method, salt, hex) = (parts.next()?, parts.next()?, parts.next()?);
@@ -109,7 +113,9 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Created by Werkzeug itself for the password `test`; the first is in Flaskr's own tests.
+    /// Created by Werkzeug itself for the password `test`.
+    ///
+    /// The first is in Flaskr's own tests.
     const WERKZEUG: [&str; 5] = [
         "pbkdf2:sha256:50000$TCI4GzcX$0de171a4f4dac32e3364c7ddc7c14f3e2fa61f2d17574483f7ffbb431b4acb2f",
         "pbkdf2:sha256:1000$1pVz4fwOdfJrLuYh$8becff98a690aed91c55f2845fb309c09297ca6a201f4d2b6024954f5566e53d",
