@@ -68,7 +68,7 @@ fn kubectl_explain_explains_the_fields() {
     ] {
         assert!(text.contains(field), "{field} is missing: {text}");
     }
-    assert!(text.contains("How many copies of the blog serve side by side"), "{text}");
+    assert!(text.contains("Number of replicas of the blog"), "{text}");
 }
 
 #[test]

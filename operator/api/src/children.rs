@@ -134,17 +134,17 @@ pub enum Child {
     App,
     /// Keeps a replica available during node drains, with two replicas or more.
     DisruptionBudget,
-    /// Scales the replicas by load, if the spec asks for it.
+    /// Scales the replicas by load, if the spec enables it.
     Autoscaler,
     /// Routes a host name to the blog, if the spec sets one.
     Ingress,
-    /// The Grafana dashboard, if the spec asks for it.
+    /// The Grafana dashboard, if the spec enables it.
     Dashboard,
-    /// Makes Prometheus scrape the blog's metrics, if the spec asks for it.
+    /// Makes Prometheus scrape the blog's metrics, if the spec enables it.
     Monitor,
-    /// Alerts, if the spec asks for them.
+    /// Alerts, if the spec enables them.
     Alerts,
-    /// Recommends MySQL's resources, if the spec asks for it. It changes nothing by itself.
+    /// Recommends MySQL's resources, if the spec enables it. It changes nothing by itself.
     Recommendation,
 }
 

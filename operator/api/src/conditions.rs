@@ -40,7 +40,7 @@ pub mod reasons {
     pub const AVAILABLE: &str = "Available";
     /// No replica serves.
     pub const UNAVAILABLE: &str = "Unavailable";
-    /// The spec asks for no replica.
+    /// The spec sets no replicas.
     pub const SCALED_TO_ZERO: &str = "ScaledToZero";
     /// MySQL is starting.
     pub const DATABASE_STARTING: &str = "DatabaseStarting";

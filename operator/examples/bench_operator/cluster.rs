@@ -1,4 +1,4 @@
-//! The API server: what is set up in it before anything is measured, and what it says of the requests it was sent.
+//! The API server: its setup before measuring, and its count of requests.
 
 use std::{collections::BTreeMap, fs, path::Path, path::PathBuf};
 
@@ -21,27 +21,29 @@ use operator::k8s::discovery::is_not_served;
 use serde_json::{Value, json};
 use tokio::time::{Duration, Instant, sleep};
 
-/// Whose rights the operator and the plain client have: the chart's.
+/// The service account of the operator and of the plain client, with the chart's permissions.
 const OPERATOR_USER: &str = "system:serviceaccount:flaskblog-system:operator";
-/// Where the Lease is.
+/// Namespace of the Lease.
 pub const LEASE_NAMESPACE: &str = "flaskblog-system";
-/// Parallel requests of the preparations, which aren't measured.
+/// Parallel requests of the setup, which isn't measured.
 const PARALLEL: usize = 16;
 const PAGE: u32 = 500;
 
 /// Requests by verb and resource since the API server's start.
 pub type Requests = BTreeMap<(String, String), f64>;
 
-/// The server, as its administrator sees it and as the operator does.
+/// The server, with a client of the administrator and one of the operator.
 #[derive(Clone)]
 pub struct Cluster {
     pub admin: Client,
-    /// A plain client with the operator's rights.
+    /// A plain client with the operator's permissions.
     pub plain: Client,
 }
 
 impl Cluster {
-    /// Connects and installs the CRD and the chart's rights. Also writes the operator's kubeconfig.
+    /// Connects and installs the CRD and the chart's permissions.
+    ///
+    /// Also writes the operator's kubeconfig.
     pub async fn prepare(kubeconfig: &Path, of_operator: &Path, rules: &Path) -> Result<Self> {
         let read = || Kubeconfig::read_from(kubeconfig).context("failed to read API_TEST_KUBECONFIG");
         let admin = client(read()?).await?;
@@ -110,7 +112,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// A new namespace with that many blogs in it. The Services are of type ClusterIP, as there are only 2,768 node ports.
+    /// Creates a namespace with that many blogs.
+    ///
+    /// The Services are of type ClusterIP, as there are only 2,768 node ports.
     pub async fn blogs(&self, namespace: &str, count: usize) -> Result<Vec<FlaskBlog>> {
         self.namespace(namespace).await?;
         let api: Api<FlaskBlog> = Api::namespaced(self.admin.clone(), namespace);
@@ -129,7 +133,7 @@ impl Cluster {
             .await
     }
 
-    /// Objects whose data nobody asks for: Secrets and ConfigMaps of ten KiB each.
+    /// Creates objects that the operator doesn't use: Secrets and ConfigMaps of ten KiB each.
     pub async fn unrelated(&self, namespace: &str, count: usize) -> Result<()> {
         stream::iter(0..count * 2)
             .map(|number| {
@@ -154,7 +158,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Every object of a kind in a namespace.
+    /// Lists every object of a kind in a namespace.
     pub async fn list(&self, namespace: &str, kind: OwnedKind) -> Result<Vec<DynamicObject>> {
         let api: Api<DynamicObject> =
             Api::namespaced_with(self.admin.clone(), namespace, &kind.api_resource());
@@ -175,7 +179,7 @@ impl Cluster {
         }
     }
 
-    /// What the API server counts; its own requests are among them.
+    /// Reads the API server's request metrics; its own requests are included.
     pub async fn requests(&self) -> Result<Requests> {
         let request = http::Request::get("/metrics").body(Vec::new()).context("no request")?;
         let text =
@@ -197,7 +201,7 @@ fn label(line: &str, name: &str) -> Option<String> {
     Some(rest.split_once('"')?.0.to_owned())
 }
 
-/// What came between two counts, without what didn't change.
+/// The difference of two counts, without unchanged entries.
 pub fn since(before: &Requests, after: &Requests) -> Requests {
     let mut difference = after.clone();
     for (key, value) in before {
@@ -207,8 +211,10 @@ pub fn since(before: &Requests, after: &Requests) -> Requests {
     difference
 }
 
-/// Writes of anything but Leases, which every leader renews all the time, and the Endpoints of the API server's own
-/// Service, which it tries to write every few seconds; the operator has no right to those.
+/// Writes that the operator may have caused.
+///
+/// Leases are left out, which every leader renews all the time. So are the Endpoints of the API server's own Service, which
+/// it writes every few seconds; the operator has no permission for those.
 pub fn writes(requests: &Requests) -> Requests {
     let kept = |(verb, resource): &(String, String)| {
         let reading = ["GET", "LIST", "WATCH", "CONNECT"].contains(&verb.as_str());

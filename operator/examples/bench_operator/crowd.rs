@@ -1,5 +1,6 @@
-//! What the controllers and nodes of a cluster would do, which this API server lacks: it says of every workload that it is
-//! ready, as soon as it sees it. Also the eyes of the bench: when which object came, went and changed.
+//! Stands in for the controllers and nodes that this API server lacks.
+//!
+//! It reports every workload as ready once it sees it. It also records when objects are created, changed and deleted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,7 +23,7 @@ use crate::say;
 
 /// Parallel writes of workloads' statuses.
 const PARALLEL: usize = 16;
-/// The kinds whose objects are seen.
+/// The kinds whose objects are recorded.
 const SEEN: [OwnedKind; 4] =
     [OwnedKind::Service, OwnedKind::StatefulSet, OwnedKind::Deployment, OwnedKind::PodDisruptionBudget];
 const BLINK: Duration = Duration::from_millis(5);
@@ -34,7 +35,7 @@ pub struct Sighting {
     pub generation: i64,
     /// When this generation was first seen.
     pub since: Instant,
-    /// When it was last seen to go, and how long it then stayed away.
+    /// When it was last deleted, and how long it was then absent.
     gone: Option<Instant>,
     pub away: Option<Duration>,
 }
@@ -47,7 +48,7 @@ struct Seen {
     problems: Vec<String>,
 }
 
-/// A crowd at work in one namespace, until it is dropped.
+/// Stands in for controllers in one namespace, until it is dropped.
 pub struct Crowd {
     seen: Arc<Mutex<Seen>>,
     _tasks: JoinSet<()>,
@@ -74,7 +75,9 @@ impl Crowd {
         Self { seen, _tasks: tasks }
     }
 
-    /// Waits until that many blogs say that they are ready; answers when the last one did.
+    /// Waits until that many blogs are ready.
+    ///
+    /// Returns when the last one became ready.
     pub async fn all_ready(&self, count: usize, limit: Duration) -> Result<Instant> {
         let what = format!("of {count} blogs are ready");
         let done = self.until(&what, limit, |seen| (seen.ready.len(), seen.ready.len() >= count)).await;
@@ -85,7 +88,7 @@ impl Crowd {
         Ok(seen.last_ready.unwrap_or_else(Instant::now))
     }
 
-    /// Waits until all these objects are as `right` says.
+    /// Waits until all these objects satisfy `right`.
     pub async fn objects<F>(
         &self,
         what: &str,
@@ -165,7 +168,7 @@ async fn watch_kind(
 }
 
 impl Seen {
-    /// Whether this is a generation that hasn't been seen yet.
+    /// Records an object; returns whether its generation is new.
     fn came(&mut self, kind: OwnedKind, name: &str, generation: i64) -> bool {
         let now = Instant::now();
         let key = (kind, name.to_owned());
@@ -208,7 +211,7 @@ async fn watch_blogs(client: Client, namespace: String, seen: Arc<Mutex<Seen>>) 
     }
 }
 
-/// Whether the status says so of the newest spec.
+/// Whether the status reports the newest spec as ready.
 pub fn is_ready(blog: &FlaskBlog) -> bool {
     let conditions = blog.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     conditions.iter().any(|one| {

@@ -1,4 +1,4 @@
-//! The floor: a plain parallel client that sends just the writes that a blog needs, and knows all of them beforehand.
+//! The floor: a plain parallel client that sends only the writes that a blog needs, all known beforehand.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// What the blogs of the bench don't ask for.
+/// Objects that the bench's blogs don't enable.
 const UNASKED: [Child; 6] = [
     Child::Autoscaler,
     Child::Ingress,
@@ -34,22 +34,22 @@ const UNASKED: [Child; 6] = [
     Child::Recommendation,
 ];
 
-/// How many objects a blog has.
+/// Number of objects per blog.
 pub const CHILDREN: usize = Child::ALL.len() - UNASKED.len();
 
-/// How many writes of each sort a blog gets.
+/// Number of writes of each kind per blog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// Secrets are created and then applied too.
+    /// Whether Secrets are also applied after their creation.
     pub secrets_applied: bool,
     /// Writes of the FlaskBlog's status.
     pub statuses: usize,
-    /// Events.
+    /// Number of Events.
     pub events: usize,
 }
 
 impl Recipe {
-    /// No controller can do with less: each object once, one status before the pods are ready and one after.
+    /// The minimum of any controller: each object once, one status before the pods are ready and one after.
     pub const FEWEST: Self = Self { secrets_applied: false, statuses: 2, events: 0 };
 
     pub fn writes(self) -> usize {
@@ -57,7 +57,7 @@ impl Recipe {
     }
 }
 
-/// The operator's settings, as it has them by default.
+/// The operator's default settings.
 fn settings() -> Result<Settings> {
     match Cli::try_parse_from(["operator", "run"]).context("operator run needs no arguments")?.command {
         Command::Run(args) => Ok(Settings::from(&args)),
@@ -74,7 +74,7 @@ fn wanted(blog: &FlaskBlog) -> Result<Vec<(Child, DynamicObject)>> {
     Ok(wanted)
 }
 
-/// One request, ready to be sent.
+/// A request, ready to be sent.
 enum Write {
     Create(ApiResource, DynamicObject),
     Apply(ApiResource, DynamicObject),
@@ -148,7 +148,9 @@ async fn send(client: &Client, namespace: &str, write: &Write) -> Result<()> {
     Ok(())
 }
 
-/// Sends everything, `parallel` blogs at a time, each blog's writes in order. Answers when it began.
+/// Sends everything, `parallel` blogs at a time, each blog's writes in order.
+///
+/// Returns when it began.
 pub async fn build(
     client: &Client,
     namespace: &str,
@@ -171,7 +173,7 @@ pub async fn build(
     Ok(started)
 }
 
-/// The first blogs of a namespace get a new title, and their Deployments what follows from it, with the fewest requests.
+/// Changes the titles of a namespace's first blogs, and their Deployments, with the fewest requests.
 pub async fn retitle(
     cluster: &Cluster,
     namespace: &str,
@@ -201,7 +203,7 @@ pub async fn retitle(
     Ok(started.elapsed())
 }
 
-/// An error unless every object of these blogs exists and is as wanted.
+/// Fails unless every object of these blogs exists and has its desired state.
 pub async fn check_objects(cluster: &Cluster, namespace: &str, blogs: &[FlaskBlog]) -> Result<()> {
     let mut live = std::collections::BTreeMap::new();
     for kind in OwnedKind::ALL {

@@ -1,7 +1,7 @@
-//! The operator beside a plain client that makes just the same writes. `make bench-operator` runs it and prints a table.
+//! Compares the operator with a plain client that makes the same writes. `make bench-operator` runs it and prints a table.
 //!
-//! The API server is a real one without nodes and controllers; the bench plays those. Slow figures are no failure; a missing
-//! object, or a write where there is nothing to do, is one.
+//! The API server is a real one without nodes and controllers; the bench stands in for those. Slow results are no failure. A
+//! missing object, or a write although nothing changed, is one.
 
 mod cluster;
 mod crowd;
@@ -31,13 +31,13 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "dev/bench-operator.sh")]
 struct Args {
-    /// FlaskBlogs in a round.
+    /// FlaskBlogs per round.
     #[arg(long, default_value_t = 1000)]
     blogs: usize,
-    /// FlaskBlogs of one more round, to see what grows; 0 leaves it out.
+    /// FlaskBlogs of one more round, to measure growth; 0 omits it.
     #[arg(long, default_value_t = 5000)]
     growth: usize,
-    /// Rounds, of which the medians count.
+    /// Number of rounds, of which the medians count.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Seconds in which nothing may be written.
@@ -45,7 +45,7 @@ struct Args {
     quiet: u64,
 }
 
-/// A line for a person, with the time that has passed.
+/// Prints a progress line with the elapsed time.
 fn say(text: &str) {
     static STARTED: OnceLock<Instant> = OnceLock::new();
     let elapsed = STARTED.get_or_init(Instant::now).elapsed().as_secs();
@@ -81,7 +81,7 @@ async fn measure(args: &Args, cluster: &Cluster, launch: &Launch) -> Result<Repo
     Ok(Report { blogs: args.blogs, rounds, floors, phases, growth })
 }
 
-/// What a small round tells: which writes the operator makes, and how many requests at a time are fastest.
+/// Result of a small round: the operator's writes, and the fastest number of parallel requests.
 struct Warm {
     recipe: Recipe,
     status: Value,
@@ -101,7 +101,7 @@ async fn warm_up(args: &Args, cluster: &Cluster, launch: &Launch) -> Result<Warm
     Ok(Warm { recipe, status, parallel: best.1 })
 }
 
-/// The rounds in turn, whoever begins. The last operator runs on.
+/// Runs the rounds alternately. The last operator keeps running.
 async fn interleaved(
     args: &Args,
     cluster: &Cluster,
@@ -157,7 +157,7 @@ async fn phases(
         specs_floor.push(retitle(cluster, &beside, count, &title, parallel).await?);
     }
     let (mut drifts, count) = (Vec::new(), args.blogs.min(100));
-    // Others each time: until the watch tells of a deletion, an object's last absence would be taken for the new one.
+    // Other blogs each time: until the watch reports a deletion, an object's last absence would count as the new one.
     for first in (0..=args.blogs - count).step_by(count).take(args.rounds) {
         drifts.push(phases::drift(cluster, &namespace, &crowd, first..first + count).await?);
         crowd.all_ready(args.blogs, rounds::limit(args.blogs)).await?;

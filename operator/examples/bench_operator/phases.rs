@@ -24,10 +24,10 @@ use crate::{
 
 const LIMIT: Duration = Duration::from_secs(120);
 const PARALLEL: usize = 16;
-/// What is deleted in turn.
+/// The kinds that are deleted in turn.
 const KINDS: [OwnedKind; 3] = [OwnedKind::Service, OwnedKind::Deployment, OwnedKind::PodDisruptionBudget];
 
-/// c: MiB that the operator grows by while so many Secrets and as many ConfigMaps appear beside the blogs.
+/// c: growth of the operator in MiB while that many unrelated Secrets and ConfigMaps are created.
 pub async fn growth_by_strangers(
     cluster: &Cluster,
     namespace: &str,
@@ -37,12 +37,12 @@ pub async fn growth_by_strangers(
     say(&format!("memory: {count} unrelated Secrets and ConfigMaps"));
     let before = operator.memory()?;
     cluster.unrelated(namespace, count).await?;
-    // Whoever caches them has done so by then.
+    // A cache of them would have grown by then.
     tokio::time::sleep(Duration::from_secs(3)).await;
     Ok(operator.memory()?.now - before.now)
 }
 
-/// d: from the start of a new process until it is quiet; it writes nothing.
+/// d: time from the start of a new process until it is idle, without a write.
 pub async fn restart(
     cluster: &Cluster,
     launch: &Launch,
@@ -61,7 +61,7 @@ pub async fn restart(
     Ok(result)
 }
 
-/// e: from the first changed title to the last changed Deployment.
+/// e: time from the first changed title to the last changed Deployment.
 pub async fn changed_specs(
     cluster: &Cluster,
     namespace: &str,
@@ -92,7 +92,7 @@ pub async fn changed_specs(
     Ok(end - started)
 }
 
-/// f: how long each deleted object was away, from watch event to watch event, the shortest first.
+/// f: time for which each deleted object was absent, from watch event to watch event, sorted.
 pub async fn drift(
     cluster: &Cluster,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! The operator as a process of its own, and what the kernel and its own metrics say of it.
+//! The operator as a child process, with measurements from the kernel and from its own metrics.
 
 use std::{
     collections::BTreeMap,
@@ -16,9 +16,9 @@ use tokio::{
     time::sleep,
 };
 
-/// A stopped operator ends its reconciles first.
+/// Time limit of a shutdown, in which the operator finishes its reconciles.
 const STOP: Duration = Duration::from_secs(20);
-/// Ticks of the kernel's clock a second, the same on every Linux that we build for.
+/// Ticks of the kernel's clock per second, the same on every supported Linux.
 const TICKS: f64 = 100.0;
 
 /// How operators are started.
@@ -29,7 +29,7 @@ pub struct Launch {
     pub log: PathBuf,
 }
 
-/// A running operator; killed with this value.
+/// A running operator, killed on drop.
 pub struct Operator {
     child: Child,
     port: u16,
@@ -44,7 +44,7 @@ pub struct Memory {
 }
 
 impl Operator {
-    /// Starts one that watches this namespace, with the settings that it has by default.
+    /// Starts an operator that watches this namespace, with default settings.
     pub fn start(launch: &Launch, namespace: &str) -> Result<Self> {
         let port = free_port()?;
         let log = fs::File::options().create(true).append(true).open(&launch.log);
@@ -64,7 +64,7 @@ impl Operator {
         Ok(Self { child, port, started })
     }
 
-    /// Ends it as a cluster would, and waits until it has given its Lease back.
+    /// Ends it as a cluster would, and waits until it has released its Lease.
     pub async fn stop(mut self) -> Result<()> {
         let status = Command::new("kill").arg(self.child.id().to_string()).status();
         ensure!(
@@ -79,15 +79,15 @@ impl Operator {
         Ok(())
     }
 
-    /// An error if it has ended.
+    /// Fails if it has ended.
     pub fn check(&mut self) -> Result<()> {
-        match self.child.try_wait().context("failed to ask for the operator")? {
+        match self.child.try_wait().context("failed to query the operator's process")? {
             Some(status) => bail!("the operator has ended with {status}; see its log"),
             None => Ok(()),
         }
     }
 
-    /// Time that it has spent on a processor, in user space and in the kernel.
+    /// CPU time so far, in user space and in the kernel.
     pub fn cpu(&self) -> Result<Duration> {
         let text = self.proc("stat")?;
         let after_name = text.rsplit(')').next().unwrap_or_default();
@@ -96,7 +96,7 @@ impl Operator {
         Ok(Duration::from_secs_f64(ticks as f64 / TICKS))
     }
 
-    /// Its resident memory.
+    /// Resident memory.
     pub fn memory(&self) -> Result<Memory> {
         let text = self.proc("status")?;
         let kib = |field: &str| -> Result<f64> {
@@ -113,12 +113,12 @@ impl Operator {
         fs::read_to_string(&path).with_context(|| format!("failed to read {path}; has the operator ended?"))
     }
 
-    /// Its own metrics: the name with its labels, and the value.
+    /// Reads its own metrics: name with labels, and value.
     pub async fn metrics(&self) -> Result<BTreeMap<String, f64>> {
         let address = format!("127.0.0.1:{}", self.port);
         let mut stream =
             TcpStream::connect(&address).await.context("failed to reach the operator's metrics")?;
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.context("failed to ask for metrics")?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await.context("failed to request metrics")?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await.context("failed to read the operator's metrics")?;
         Ok(text
@@ -128,7 +128,9 @@ impl Operator {
             .collect())
     }
 
-    /// The sum of all metrics whose names begin so; none yet is zero.
+    /// The sum of all metrics with this prefix.
+    ///
+    /// Zero if none exists yet.
     pub async fn metric(&self, prefix: &str) -> f64 {
         let Ok(metrics) = self.metrics().await else { return 0.0 };
         metrics.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(_, value)| value).sum()

@@ -1,4 +1,4 @@
-//! When the operator has nothing more to do, and whether it then writes nothing.
+//! Detects when the operator is idle, and verifies that it then writes nothing.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,16 @@ use crate::{
 };
 
 const LOOK: Duration = Duration::from_millis(50);
-/// So long without work is quiet.
+/// Time without work that counts as idle.
 const STILL: Duration = Duration::from_secs(2);
 const LIMIT: Duration = Duration::from_secs(120);
-/// Less processor time between two looks is what a process uses that does nothing.
+/// CPU time between two samples below which a process counts as idle.
 const IDLE: Duration = Duration::from_millis(20);
 const RECONCILES: &str = "flaskblog_operator_reconciles_total";
 
-/// Waits until the operator neither reconciles nor uses its processor. Answers when it last did.
+/// Waits until the operator neither reconciles nor uses CPU time.
+///
+/// Returns when it last did.
 pub async fn until_quiet(operator: &Operator) -> Result<Instant> {
     let started = Instant::now();
     let mut last = started;
@@ -38,7 +40,7 @@ pub async fn until_quiet(operator: &Operator) -> Result<Instant> {
     Ok(last)
 }
 
-/// Everything that a blog is made of, by its resource version.
+/// Resource versions of all objects of the blogs.
 async fn versions(cluster: &Cluster, namespace: &str) -> Result<Vec<Option<String>>> {
     let mut versions: Vec<_> =
         list(cluster, namespace).await?.iter().map(ResourceExt::resource_version).collect();
@@ -48,8 +50,9 @@ async fn versions(cluster: &Cluster, namespace: &str) -> Result<Vec<Option<Strin
     Ok(versions)
 }
 
-/// Runs `work`, in which nothing but Leases may be written: by the API server's count of requests, by the versions of all
-/// objects and by the operator's own count.
+/// Runs `work`, during which nothing but Leases may be written.
+///
+/// It verifies this by the API server's count of requests, by all objects' versions and by the operator's own count.
 pub async fn without_writes<T>(
     cluster: &Cluster,
     namespace: &str,
@@ -64,7 +67,7 @@ pub async fn without_writes<T>(
     Ok((result, written))
 }
 
-/// A minute in which nothing happens. Answers how much processor time the operator used.
+/// Waits in idle state. Returns the CPU time that the operator used.
 pub async fn quiet_time(
     cluster: &Cluster,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! The figures as a Markdown table.
+//! Prints the results as a Markdown table.
 
 use std::{fmt, time::Duration};
 
@@ -8,14 +8,14 @@ use crate::{
     rounds::{Round, writes_per_blog},
 };
 
-/// What a round of the operator has shown.
+/// Results of one round of the operator.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
     took: Duration,
-    /// In milliseconds a blog.
+    /// In milliseconds per blog.
     cpu: f64,
     memory: Memory,
-    /// A blog.
+    /// Per blog.
     writes: f64,
     reads: f64,
 }
@@ -32,12 +32,12 @@ impl Made {
     }
 }
 
-/// The plain client's times.
+/// Times of the plain client.
 pub struct Floors {
     parallel: usize,
     /// With the operator's writes.
     pub same: Vec<Duration>,
-    /// With the fewest that there could be.
+    /// With the fewest possible writes.
     pub fewest: Vec<Duration>,
 }
 
@@ -54,9 +54,9 @@ pub struct Phases {
     pub restarts: Vec<Duration>,
     pub restarted: Memory,
     pub specs: Vec<Duration>,
-    /// The plain client's: 200 titles and 200 Deployments.
+    /// Times of the plain client: 200 titles and 200 Deployments.
     pub specs_floor: Vec<Duration>,
-    /// Of each round, the shortest first.
+    /// Of each round, sorted.
     pub drifts: Vec<Vec<Duration>>,
 }
 
@@ -75,7 +75,7 @@ pub struct Report {
     pub growth: Option<Growth>,
 }
 
-/// One row: what, the value with its unit, and the target if there is one.
+/// A row: description, value with unit, and target if one exists.
 struct Row {
     what: String,
     value: f64,
@@ -113,7 +113,7 @@ fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// How many seconds that part of them takes at most.
+/// The quantile of sorted times, in seconds.
 fn at_part(sorted: &[Duration], part: f64) -> f64 {
     let index = ((sorted.len() as f64 * part).ceil() as usize).saturating_sub(1);
     sorted.get(index).map_or(f64::NAN, Duration::as_secs_f64)
@@ -143,8 +143,9 @@ impl Report {
         median(self.rounds.iter().map(value))
     }
 
-    /// The median of the rounds' ratios. The API server gets slower from round to round, as it keeps all that was made; only what
-    /// was measured one after the other compares.
+    /// The median of the rounds' ratios.
+    ///
+    /// The API server gets slower from round to round, as it keeps all objects. Only consecutive measurements are comparable.
     fn ratio(&self, floors: &[Duration]) -> f64 {
         let pairs = self.rounds.iter().zip(floors);
         median(pairs.map(|(made, floor)| made.took.as_secs_f64() / floor.as_secs_f64()))

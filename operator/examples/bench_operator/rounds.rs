@@ -1,4 +1,4 @@
-//! Measurement a: all objects of many blogs, made by the operator and by the plain client in turn.
+//! Measurement a: all objects of many blogs, created alternately by the operator and the plain client.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::{
     say,
 };
 
-/// One run of the operator over new blogs.
+/// A run of the operator with new blogs.
 pub struct Round {
     pub namespace: String,
     pub took: Duration,
-    /// Until it was quiet again.
+    /// Until it was idle again.
     pub cpu: Duration,
     pub memory: Memory,
     pub written: Requests,
@@ -28,16 +28,16 @@ pub struct Round {
     pub operator: Operator,
     pub crowd: Crowd,
     pub recipe: Recipe,
-    /// A settled blog's status, for the plain client to write.
+    /// A converged blog's status, for the plain client to write.
     pub status: Value,
 }
 
-/// How long a round may take.
+/// Time limit of a round.
 pub fn limit(blogs: usize) -> Duration {
     Duration::from_secs(120 + blogs as u64 / 4)
 }
 
-/// All FlaskBlogs exist; the clock starts with the operator's process and stops when the last blog says Ready=True.
+/// Runs the operator on existing FlaskBlogs, from its start until the last blog is Ready.
 pub async fn operator_round(cluster: &Cluster, launch: &Launch, name: &str, count: usize) -> Result<Round> {
     let namespace = format!("bench-{name}");
     say(&format!("{name}: the operator and {count} blogs"));
@@ -65,7 +65,7 @@ pub async fn operator_round(cluster: &Cluster, launch: &Launch, name: &str, coun
     Ok(Round { namespace, took, cpu, memory, written, reads, operator, crowd, recipe, status })
 }
 
-/// The same writes by the plain client, into a namespace of its own.
+/// Sends the same writes by the plain client, into another namespace.
 pub async fn floor_round(
     cluster: &Cluster,
     name: &str,
@@ -105,13 +105,13 @@ fn recipe_of(requests: &Requests, count: usize) -> Recipe {
     }
 }
 
-/// The FlaskBlogs of a namespace.
+/// Lists the FlaskBlogs of a namespace.
 pub async fn list(cluster: &Cluster, namespace: &str) -> Result<Vec<FlaskBlog>> {
     let api: Api<FlaskBlog> = Api::namespaced(cluster.admin.clone(), namespace);
     Ok(api.list(&ListParams::default()).await.context("failed to list FlaskBlogs")?.items)
 }
 
-/// The writes of the operator a blog: everything but those of the bench, which are the statuses of two workloads a blog.
+/// The operator's writes per blog, without those of the bench: the statuses of two workloads per blog.
 pub fn writes_per_blog(round: &Round, count: usize) -> f64 {
     round.written.values().sum::<f64>() / count as f64 - 2.0
 }

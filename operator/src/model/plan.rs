@@ -28,7 +28,7 @@ pub struct Plan {
     pub network_policy: bool,
     /// Prometheus and Grafana integration.
     pub monitoring: MonitoringPlan,
-    /// Progress of hibernation or wake-up.
+    /// Progress of hibernating or resuming.
     pub stage: HibernationPhase,
     /// The restarts that a user has approved, if restarts need approval.
     pub approval: Approval,
@@ -82,7 +82,7 @@ impl AppPlan {
 pub struct MonitoringPlan {
     /// The part of the spec that the cluster supports.
     pub wanted: Monitoring,
-    /// The kinds that the spec asks for and the cluster lacks.
+    /// The kinds that the spec enables and the cluster lacks.
     pub missing: Vec<OwnedKind>,
     /// Base URL of the runbooks.
     pub runbooks: String,
@@ -103,7 +103,7 @@ impl Plan {
         self.refused.iter().filter(|(role, _)| wanted.get(**role).is_some()).map(|(_, why)| why)
     }
 
-    /// Whether the spec asks for a kind that the cluster lacks.
+    /// Whether the spec enables a kind that the cluster lacks.
     #[must_use]
     pub fn misses_a_kind(&self) -> bool {
         !self.monitoring.missing.is_empty()
@@ -135,7 +135,7 @@ pub struct ManagedPlan {
     pub recommender_missing: bool,
 }
 
-/// Progress of hibernation or wake-up.
+/// Progress of hibernating or resuming.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HibernationPhase {
     /// Running, or starting with everything at once.

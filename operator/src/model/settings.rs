@@ -1,10 +1,10 @@
-//! The settings of the command line and the environment, as one type.
+//! Settings of the command line and the environment.
 
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-/// Keeps Flaskr blogs and their MySQL databases alive on Kubernetes.
+/// Runs Flaskr blogs with their MySQL databases on Kubernetes.
 #[derive(Debug, Parser)]
 #[command(
     name = "operator",
@@ -24,23 +24,23 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Watch FlaskBlogs and keep them as their specs say.
+    /// Watch FlaskBlogs and reconcile them.
     Run(RunArgs),
     /// Print the CustomResourceDefinitions as YAML.
     Crds,
-    /// Show what would be created, changed, restarted or deleted for a FlaskBlog, and change nothing.
+    /// Show what would be created, changed, restarted or deleted for a FlaskBlog, without changing anything.
     Plan(PlanArgs),
-    /// Print every object of a FlaskBlog as YAML, as the operator would apply it, for a cluster without one.
+    /// Print every object of a FlaskBlog as YAML, as the operator would apply it, for a cluster without an operator.
     Render(RenderArgs),
-    /// Ask a running operator whether it is ready; exits with 1 and the reason if not. `helm test` uses it.
+    /// Check whether a running operator is ready; exits with 1 and the reason if not. `helm test` uses it.
     CheckReady {
         /// Host and port of the operator's HTTP server.
         #[arg(value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
         address: String,
-        /// Ask again for this many seconds before it is a failure.
+        /// Retry for this many seconds before failing.
         #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=3600))]
         wait: u64,
     },
@@ -54,41 +54,41 @@ pub enum Command {
 /// Settings of `operator run`.
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
-    /// Watch only these namespaces (all of them by default).
+    /// Watch only these namespaces (default: all).
     #[arg(long = "watch-namespace", value_name = "NS", num_args = 1.., value_delimiter = ',', env = "WATCH_NAMESPACES")]
     pub watch_namespaces: Vec<String>,
     /// Image for blogs whose spec names none.
     #[arg(long, env = "BLOG_IMAGE", default_value = DEFAULT_BLOG_IMAGE)]
     pub blog_image: String,
-    /// Host under which people reach the nodes' ports; used for `status.url` of NodePort services.
+    /// Host of the nodes for clients; used in `status.url` of NodePort services.
     #[arg(long, env = "NODE_ADDRESS", default_value = "localhost")]
     pub node_address: String,
     /// Address of /healthz, /readyz and /metrics.
     #[arg(long, env = "LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Namespace of the leader election Lease (the kubeconfig's default one if not set).
+    /// Namespace of the leader election Lease (default: the kubeconfig's namespace).
     #[arg(long, env = "POD_NAMESPACE")]
     pub lease_namespace: Option<String>,
-    /// Name of the Lease that the instances of one installation compete for. Installations that watch different namespaces
-    /// need different ones.
+    /// Name of the leader election Lease, shared by the instances of one installation. Installations that watch different
+    /// namespaces need different names.
     #[arg(long, env = "LEASE_NAME", default_value = "flaskblog-operator")]
     pub lease_name: String,
-    /// Name of this instance in the Lease and in Events; must differ between instances.
+    /// Name of this instance in the Lease and in Events; must be unique.
     #[arg(long, env = "POD_NAME")]
     pub identity: Option<String>,
-    /// How many blogs are reconciled at the same time, in each watched namespace if namespaces are named.
+    /// Maximum number of concurrent reconciles, per watched namespace if namespaces are given.
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// Seconds after which a settled blog is looked at again, though no watch told of a change.
+    /// Seconds between periodic reconciles of a converged blog, without any watch event.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(10..=86400))]
     pub resync_seconds: u64,
-    /// Where the runbooks of alerts are published, up to the name of the page; they lie in docs/runbooks/ of the source.
+    /// Base URL of the alerts' runbooks, up to the name of the page; the source has them in docs/runbooks/.
     #[arg(long, env = "RUNBOOKS", default_value = RUNBOOKS)]
     pub runbooks: String,
     /// Log filter, in the syntax of RUST_LOG.
     #[arg(long, env = "RUST_LOG", default_value = "info,kube_client=warn")]
     pub log: String,
-    /// `json` or `text`; by default text on a terminal and JSON elsewhere.
+    /// `json` or `text` (default: text on a terminal, else JSON).
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 }
@@ -99,16 +99,16 @@ pub struct PlanArgs {
     /// Name of a FlaskBlog in the cluster.
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     pub name: Option<String>,
-    /// A file with one FlaskBlog, or - for the standard input; it is compared with the cluster as if it had been applied.
+    /// A file with one FlaskBlog, or - for standard input; compared with the cluster as if it had been applied.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub file: Option<String>,
-    /// Namespace (that of the file, or the kubeconfig's current one, if not set).
+    /// Namespace (default: that of the file, or the kubeconfig's current one).
     #[arg(short, long)]
     pub namespace: Option<String>,
     /// Image for a blog whose spec names none.
     #[arg(long, env = "BLOG_IMAGE", default_value = DEFAULT_BLOG_IMAGE)]
     pub blog_image: String,
-    /// End with exit code 2 if something would change.
+    /// Exit with code 2 if something would change.
     #[arg(long)]
     pub exit_code: bool,
 }
@@ -116,10 +116,10 @@ pub struct PlanArgs {
 /// Settings of `operator render`.
 #[derive(Clone, Debug, Args)]
 pub struct RenderArgs {
-    /// A file with one FlaskBlog, or - for the standard input.
+    /// A file with one FlaskBlog, or - for standard input.
     #[arg(short = 'f', long = "filename", value_name = "FILE")]
     pub file: String,
-    /// Namespace (that of the file, or `default`, if not set).
+    /// Namespace (default: that of the file, or `default`).
     #[arg(short, long)]
     pub namespace: Option<String>,
     /// Image for a blog whose spec names none.
@@ -128,30 +128,30 @@ pub struct RenderArgs {
     /// Print a Namespace first.
     #[arg(long)]
     pub create_namespace: bool,
-    /// Leave the Secrets out: they exist already, with passwords that are in use.
+    /// Omit the Secrets: they exist already, with passwords that are in use.
     #[arg(long)]
     pub without_secrets: bool,
-    /// Print the Secrets alone, with new passwords: for `kubectl create`, which never replaces those that are in use.
+    /// Print only the Secrets, with new passwords: for `kubectl create`, which never replaces existing ones.
     #[arg(long, conflicts_with = "without_secrets")]
     pub only_secrets: bool,
 }
 
-/// Where the runbooks are in this repository.
+/// Directory of the runbooks in this repository.
 pub const RUNBOOKS: &str = "docs/runbooks/";
 
-/// The blog of the same release.
+/// Blog image of the same release.
 const DEFAULT_BLOG_IMAGE: &str = concat!("flaskblog/blog-app:", env!("CARGO_PKG_VERSION"));
 
-/// Form of the log lines.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line, for log collectors.
+    /// One JSON object per line, for log collectors.
     Json,
-    /// For people.
+    /// Text for terminals.
     Text,
 }
 
-/// The settings of a reconcile. The rest of [`RunArgs`] concerns the process only.
+/// Settings of a reconcile. The rest of [`RunArgs`] concerns only the process.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Image for blogs whose spec names none.

@@ -117,14 +117,14 @@ pub fn operator_alerts() -> Vec<Alert> {
             expr: "absent(flaskblog_operator_leading == 1)".into(),
             after: "5m",
             severity: "critical",
-            summary: "No instance of the operator leads: blogs serve on, but nothing is repaired.".into(),
+            summary: "No operator instance holds the leader Lease. Blogs keep serving but are not reconciled.".into(),
         },
         Alert {
             name: "FlaskBlogOperatorFailing",
             expr: "max(flaskblog_operator_backing_off) > 0".into(),
             after: "15m",
             severity: "warning",
-            summary: "The operator fails to bring a blog to what its spec says.".into(),
+            summary: "The operator fails to reconcile a blog.".into(),
         },
         // Certificates are renewed 30 days before they expire.
         Alert {
@@ -134,7 +134,7 @@ pub fn operator_alerts() -> Vec<Alert> {
                 .into(),
             after: "1h",
             severity: "warning",
-            summary: "The certificate of MySQL of blog {{ $labels.namespace }}/{{ $labels.name }} ends within three \
+            summary: "The certificate of MySQL of blog {{ $labels.namespace }}/{{ $labels.name }} expires within three \
                       weeks and isn't renewed."
                 .into(),
         },

@@ -28,7 +28,7 @@ pub fn requeue_while_progressing(ctx: &Context, id: &BlogMeta, changed: bool) ->
 /// Its next reconcile is due after `reconcile_in`.
 ///
 /// After the quick reconciles its workloads are read again, since their watch events may be lost. The reconcile reads them, or
-/// a separate wake-up does if the reconcile is late.
+/// a separate read does if the reconcile is late.
 pub fn next_wake_up(ctx: &Context, id: &BlogMeta, reconcile_in: Duration) -> Duration {
     if reconcile_in > LONGEST_UNREAD {
         ctx.pace.plan_read(id, Instant::now() + reconcile_in);

@@ -43,7 +43,7 @@ impl Right {
         matches!(self.verb.as_str(), "list" | "watch") && !matches!(self.resource.as_str(), "pods" | "events")
     }
 
-    /// The API server's message, which must appear where users look for it.
+    /// The API server's message, which must appear where users expect it.
     pub fn words(&self) -> String {
         format!("cannot {} resource \"{}\"", self.verb, self.resource)
     }

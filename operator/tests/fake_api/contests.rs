@@ -180,7 +180,7 @@ async fn unready() -> (FakeApi, Arc<Context>) {
     (fake, ctx)
 }
 
-/// Wakes up as the controller does. Returns the next delay in seconds.
+/// Requeues as the controller does. Returns the next delay in seconds.
 ///
 /// The periodic reconcile bounds it.
 async fn wake_up(fake: &FakeApi, ctx: &Arc<Context>) -> u64 {

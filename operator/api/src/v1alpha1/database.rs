@@ -1,4 +1,4 @@
-//! Where users and posts are kept.
+//! The database of a blog.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::null_is_empty;
 use crate::quantity::Resources;
 
-/// The database that holds users and posts.
+/// Database of the users and posts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!(has(self.managed) && has(self.external))")
     .message("database has managed or external, not both; remove one of them"))]
@@ -26,15 +26,15 @@ pub struct Database {
     /// A MySQL server that the operator runs for this blog alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedDatabase>,
-    /// A MySQL server that somebody else runs.
+    /// An existing MySQL server that the operator doesn't manage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external: Option<ExternalDatabase>,
 }
 
-/// The rule of the whole resource for `storage.size`: only that one sees the status.
+/// The rule for `storage.size`, which is a rule of the whole resource since only that includes the status.
 ///
-/// A smaller size is accepted where the claim never asked for the larger one, or where the volume never reached it: Kubernetes
-/// lets a claim's request return to any size above the capacity
+/// A smaller size is accepted if the PVC never requested the larger one, or if the volume never reached it. Kubernetes allows
+/// a PVC's request to return to any size above the capacity
 /// (<https://kubernetes.io/docs/concepts/storage/persistent-volumes/#recovering-from-failure-when-expanding-volumes>).
 pub(super) fn storage_size_rule() -> Rule {
     // An omitted size means the default: otherwise removing `managed` later would shrink the volume.
@@ -57,27 +57,28 @@ pub(super) fn storage_size_rule() -> Rule {
     )
 }
 
-/// A MySQL server that somebody else runs.
+/// An existing MySQL server that the operator doesn't manage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ExternalDatabase {
     /// Host name or address of the server.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[A-Za-z0-9]([-A-Za-z0-9._:]*[A-Za-z0-9])?$"))]
     pub host: String,
-    /// Its port.
+    /// Port of the server.
     #[serde(default = "mysql_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
-    /// Name of the database on it.
+    /// Name of the database on the server.
     #[serde(default = "default_database")]
     #[schemars(length(min = 1, max = 64), regex(pattern = r"^[^\x00-\x1f\x7f/`]+$"))]
     pub database: String,
-    /// Secret in the blog's namespace with the keys `username` and `password`, and `ca.crt` for `VerifyCA` and
-    /// `VerifyIdentity`.
+    /// Secret in the blog's namespace with the keys `username` and `password`. `VerifyCA` and `VerifyIdentity` also need the
+    /// key `ca.crt`.
     #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub credentials_secret: String,
-    /// `Disabled`, `Preferred` (TLS where the server offers it), `Required`, `VerifyCA` (and its certificate must be the
-    /// authority's in `ca.crt`) or `VerifyIdentity` (and it must be made for `host`).
+    /// TLS mode, in MySQL's terms. `Disabled` never encrypts. `Preferred` encrypts if the server offers it. `Required` always
+    /// encrypts, without verification. `VerifyCA` also verifies the server's certificate by the CA in `ca.crt`.
+    /// `VerifyIdentity` also verifies that it is valid for `host`.
     #[serde(default)]
     pub tls: TlsMode,
 }
@@ -90,25 +91,25 @@ fn default_database() -> String {
     "flaskr".into()
 }
 
-/// How connections to an external server are protected; the names are MySQL's own (`--ssl-mode`).
+/// TLS of connections to an external server, in MySQL's terms (`--ssl-mode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TlsMode {
-    /// Never.
+    /// Never encrypted.
     Disabled,
-    /// Where the server offers it.
+    /// Encrypted if the server offers it.
     #[default]
     Preferred,
-    /// Always, whoever the server is.
+    /// Always encrypted; the server's certificate isn't verified.
     Required,
-    /// Always, and the server's certificate must be the authority's.
+    /// Always encrypted, by a server with a certificate of the CA.
     #[serde(rename = "VerifyCA")]
     VerifyCa,
-    /// Always, and the certificate must also be the host's.
+    /// The same, and the certificate must be valid for the host.
     VerifyIdentity,
 }
 
 impl TlsMode {
-    /// As the resource and the blog spell it.
+    /// The spelling of the resource and of the blog's settings.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -120,7 +121,7 @@ impl TlsMode {
         }
     }
 
-    /// Whether an authority's certificate is needed.
+    /// Whether the mode needs a CA certificate.
     #[must_use]
     pub fn verifies(self) -> bool {
         matches!(self, Self::VerifyCa | Self::VerifyIdentity)
@@ -131,24 +132,24 @@ impl TlsMode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedDatabase {
-    /// Image of MySQL: the official one, or one that keeps its contract.
+    /// Image of MySQL: the official one, or a compatible one.
     #[serde(default = "default_mysql_image")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
     pub image: String,
-    /// The volume that the data lies on.
+    /// Volume of the data.
     #[serde(default)]
     pub storage: Storage,
-    /// What MySQL may use. Left out: 100m CPU and 512Mi memory requested, at most 1Gi memory.
+    /// Compute resources of MySQL. Default: requests of 100m CPU and 512Mi memory, a limit of 1Gi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
-    /// A VerticalPodAutoscaler in the mode `Off` finds out what MySQL needs, and the condition `ResourcesRecommended` tells.
-    /// Nothing is changed by it: write what it says into `resources` when a restart of MySQL suits you. Needs the vertical
-    /// autoscaler's resource definition and its recommender in the cluster; without them the blog runs all the same
+    /// Creates a VerticalPodAutoscaler in mode `Off`, which recommends resources for MySQL in the condition
+    /// `ResourcesRecommended`. It changes nothing: copy the values into `resources` when a restart of MySQL is acceptable.
+    /// Requires the vertical autoscaler's CRD and its recommender. Without them the blog runs all the same
     /// (<https://github.com/kubernetes/autoscaler/tree/master/vertical-pod-autoscaler>).
     #[serde(default, deserialize_with = "null_is_empty")]
     pub recommend_resources: bool,
-    /// Settings of MySQL's section `[mysqld]`, for example `max_connections: "200"`. A change restarts MySQL. What the
-    /// operator sets itself can't be set here.
+    /// Settings of MySQL's section `[mysqld]`, for example `max_connections: "200"`. A change restarts MySQL. Settings that
+    /// the operator controls are refused.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "settings")]
     #[x_kube(validation = Rule::new("self.all(key, key.matches('^[a-z][a-z0-9_]*$') && size(key) <= 64)")
@@ -158,8 +159,9 @@ pub struct ManagedDatabase {
     pub config: BTreeMap<String, String>,
 }
 
-/// MySQL also takes the beginning of an option's name for the option, and `loose_` and the like before it, so both are
-/// refused too.
+/// Refuses controlled options, their abbreviations, and their forms with prefixes such as `loose_`.
+///
+/// MySQL accepts any unambiguous beginning of an option's name.
 const FORBIDDEN_RULE: &str = "self.all(key, !key.matches('^(loose|skip|enable|disable|maximum)_') && \
     !['admin_address', 'admin_port', 'admin_ssl_ca', 'auto_generate_certs', 'basedir', 'bind_address', 'chroot', 'console', 'core_file', \
     'daemonize', 'datadir', 'default_authentication_plugin', 'defaults_file', 'early_plugin_load', 'gdb', 'help', 'init_connect', 'init_file', \
@@ -170,7 +172,7 @@ const FORBIDDEN_RULE: &str = "self.all(key, !key.matches('^(loose|skip|enable|di
     'super_read_only', 'symbolic_links', 'tls_version', 'tmpdir', 'upgrade', 'user', 'validate_config', 'verbose', 'version'\
     ].exists(forbidden, forbidden.startsWith(key)))";
 
-/// One for all, as CEL's messages can't name the entry.
+/// One message for all names, as CEL's messages can't include the entry.
 const FORBIDDEN_MESSAGE: &str = "database.managed.config can't set what the operator sets or what would lock the data away: \
     paths, sockets, ports, addresses, TLS, read-only modes, plugins, initialisation, lower_case_table_names and log_raw, nor use \
     the prefixes loose_, skip_, enable_, disable_ and maximum_; remove the entry";
@@ -198,12 +200,12 @@ impl Default for ManagedDatabase {
     }
 }
 
-/// The volume that the data lies on.
+/// Volume of the data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Storage {
-    /// Size of the volume. It may grow, where the class lets volumes grow, and never shrinks. A growth that was refused or has
-    /// failed can be taken back, see `status.storage`.
+    /// Size of the volume. It can grow if the storage class allows expansion, and never shrinks. An expansion that was refused
+    /// or has failed can be reverted, see `status.storage`.
     #[serde(default = "default_storage_size")]
     #[schemars(length(min = 1, max = 20), regex(pattern = r"^[0-9]+(Mi|Gi|Ti)$"))]
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('256Mi')) >= 0")
@@ -211,7 +213,7 @@ pub struct Storage {
     #[x_kube(validation = Rule::new("quantity(self).compareTo(quantity('64Ti')) <= 0")
         .message("storage.size must be at most 64Ti; write for example 10Gi"))]
     pub size: String,
-    /// Class of the volume. Left out, the cluster's default class. It can't be changed after creation.
+    /// Storage class of the volume. Default: the cluster's default class. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),

@@ -1,4 +1,4 @@
-//! `flaskblog.dev/v1alpha1`. Doc comments become what `kubectl explain` says, so they speak to the user.
+//! `flaskblog.dev/v1alpha1`. `kubectl explain` shows the doc comments, so they address users.
 
 mod database;
 mod monitoring;
@@ -21,7 +21,7 @@ pub use self::{
 };
 use crate::quantity::Resources;
 
-/// The longest name of a blog, so that the names derived from it fit into labels of 63 characters.
+/// Longest name of a blog. Names derived from it then fit into labels of 63 characters.
 pub const NAME_LIMIT: usize = 40;
 
 /// A Flaskr blog and its MySQL database.
@@ -47,7 +47,7 @@ pub const NAME_LIMIT: usize = 40;
         name = "Ready",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether the replicas of the current spec serve."
+        description = "Whether the replicas of the current spec are ready."
     ),
     printcolumn(
         name = "Status",
@@ -59,7 +59,7 @@ pub const NAME_LIMIT: usize = 40;
         name = "Replicas",
         type_ = "integer",
         json_path = ".status.readyReplicas",
-        description = "Replicas that serve."
+        description = "Number of ready replicas."
     ),
     printcolumn(
         name = "Schema",
@@ -71,7 +71,7 @@ pub const NAME_LIMIT: usize = 40;
         name = "URL",
         type_ = "string",
         json_path = ".status.url",
-        description = "Where the blog answers."
+        description = "URL of the blog."
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
@@ -85,7 +85,7 @@ pub const NAME_LIMIT: usize = 40;
         name = "Message",
         type_ = "string",
         json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
-        description = "What is going on.",
+        description = "Message of the Ready condition.",
         priority = "1"
     ),
     validation = Rule::new(
@@ -99,13 +99,13 @@ pub const NAME_LIMIT: usize = 40;
 )]
 #[serde(rename_all = "camelCase")]
 pub struct FlaskBlogSpec {
-    /// How many copies of the blog serve side by side. 0 stops the blog and keeps its database.
+    /// Number of replicas of the blog. 0 stops the blog and keeps its database running.
     #[serde(default = "two_replicas")]
     #[schemars(range(min = 0, max = 50))]
     pub replicas: i32,
 
-    /// Image of the blog. Left out, it is the one that the operator's release brings; a blog keeps the one that it
-    /// was first given, so that upgrading the operator restarts no blog.
+    /// Image of the blog. Default: the image of the operator's release. A blog keeps its first default image, so that an
+    /// upgrade of the operator restarts no blog.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), regex(pattern = r"^\S+$"))]
     pub image: Option<String>,
@@ -121,66 +121,66 @@ pub struct FlaskBlogSpec {
         .message("title must be one line of text with at least one visible character, for example: Flaskr"))]
     pub title: String,
 
-    /// Whether visitors may register: `Open`, or `Closed`, which keeps the accounts that exist.
+    /// Whether visitors may register: `Open`, or `Closed`, which keeps the existing accounts.
     #[serde(default)]
     pub registration: Registration,
 
-    /// How bodies of posts are read: `Plain` shows them as they were written, line by line; `Markdown` formats them.
+    /// Format of posts: `Plain` shows them as they were written, line by line; `Markdown` formats them.
     #[serde(default)]
     pub markup: Markup,
 
-    /// How the blog is reached.
+    /// Service of the blog.
     #[serde(default)]
     pub service: Service,
 
-    /// A host name under which an ingress controller leads visitors to the blog.
+    /// Ingress of the blog, with its host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ingress: Option<Ingress>,
 
-    /// Who may connect to the pods.
+    /// NetworkPolicies of the pods.
     #[serde(default)]
     pub network_policy: NetworkPolicy,
 
-    /// What each replica may use. Left out: 25m CPU and 64Mi memory requested, at most 256Mi memory.
+    /// Compute resources of each replica. Default: requests of 25m CPU and 64Mi memory, a limit of 256Mi memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Where the blog's pods run and what they carry besides what the operator sets.
+    /// Placement, labels and annotations of the blog's pods, besides what the operator sets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 
-    /// As many replicas as the load asks for, instead of `replicas`. Needs a metrics server in the cluster.
+    /// Scales the replicas by CPU load, instead of `replicas`. Requires a metrics server in the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub autoscaling: Option<Autoscaling>,
 
-    /// The database that holds users and posts: `managed`, which is the default, or `external`.
+    /// Database of the users and posts: `managed`, which is the default, or `external`.
     #[serde(default)]
     pub database: Database,
 
-    /// How old passwords and keys become before the operator makes new ones. Left out: it does so only when asked by an
-    /// annotation.
+    /// Maximum age of passwords and keys before the operator rotates them. Default: rotation only on request, by an annotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
 
-    /// What Prometheus and Grafana are told of this blog. Left out: nothing.
+    /// Prometheus and Grafana integration. Default: disabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
 
-    /// What becomes of data and credentials when this FlaskBlog is deleted: `Retain` keeps the volume and the Secrets,
-    /// and a FlaskBlog of the same name takes them up again; `Delete` removes them.
+    /// What happens to data and credentials when this FlaskBlog is deleted. `Retain` keeps the volume and the Secrets, and a
+    /// new FlaskBlog of the same name uses them. `Delete` deletes them.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// The operator stops working on this blog: it changes nothing, makes nothing, removes nothing, and says so.
+    /// Pauses reconciliation. The operator changes, creates and deletes nothing for this blog, and sets the condition
+    /// `Suspended`.
     #[serde(default)]
     pub suspend: bool,
 
-    /// The blog sleeps: its replicas end, then its database; the data stays. `false` wakes it, the database first.
+    /// Hibernates the blog: the replicas stop, then the database. The data is kept. `false` resumes it, the database first.
     #[serde(default)]
     pub hibernate: bool,
 
-    /// Whether a change that restarts the blog or its database is carried out at once (`Immediate`) or waits for the
-    /// annotation `flaskblog.dev/approve` (`Manual`).
+    /// Whether a change that restarts the blog or its database is applied at once (`Immediate`) or waits for the annotation
+    /// `flaskblog.dev/approve` (`Manual`).
     #[serde(default)]
     pub rollout_policy: RolloutPolicy,
 }
@@ -206,7 +206,7 @@ pub enum ImagePullPolicy {
 }
 
 impl ImagePullPolicy {
-    /// As the pod spec spells it.
+    /// The spelling of the pod spec.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -220,14 +220,14 @@ impl ImagePullPolicy {
 /// Whether visitors may register.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Registration {
-    /// Everybody may.
+    /// Every visitor may register.
     #[default]
     Open,
-    /// Nobody may; existing accounts stay.
+    /// No registration; existing accounts stay.
     Closed,
 }
 
-/// How bodies of posts are read.
+/// Format of posts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Markup {
     /// As they were written, line by line.
@@ -237,27 +237,27 @@ pub enum Markup {
     Markdown,
 }
 
-/// When a change that restarts something is carried out.
+/// When a change that restarts pods is applied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum RolloutPolicy {
     /// At once.
     #[default]
     Immediate,
-    /// When a person approves it.
+    /// After a user's approval.
     Manual,
 }
 
-/// What becomes of data and credentials when the FlaskBlog is deleted.
+/// What happens to data and credentials when the FlaskBlog is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DeletionPolicy {
-    /// Keep them; a FlaskBlog of the same name takes them up again.
+    /// Keep them; a new FlaskBlog of the same name uses them.
     #[default]
     Retain,
     /// Delete them with the FlaskBlog.
     Delete,
 }
 
-/// Server-side apply leaves `null` of a map whose last entry is gone, so that means the same as an empty one.
+/// Deserializes `null` as an empty value, since server-side apply leaves `null` for a map without entries.
 pub(crate) fn null_is_empty<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,

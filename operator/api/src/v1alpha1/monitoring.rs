@@ -1,4 +1,4 @@
-//! What Prometheus and Grafana are told.
+//! Prometheus and Grafana integration.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +10,24 @@ use super::{
     pods::{FREE_LABELS_RULE, LABEL_KEYS_MESSAGE, LABEL_KEYS_RULE},
 };
 
-/// What Prometheus and Grafana are told of a blog. The first two need the Prometheus operator's resource definitions in the
-/// cluster; without them the blog runs all the same, and the condition `Monitored` says what is missing.
+/// Prometheus and Grafana integration of a blog. Metrics and alerts require the Prometheus operator's CRDs. Without them
+/// the blog runs all the same, and the condition `Monitored` names what is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Monitoring {
-    /// Prometheus collects the figures of every replica, and what MySQL says of itself. Makes a PodMonitor: the blog's
-    /// Service shows the blog and not its figures.
+    /// Prometheus collects the metrics of every replica, including MySQL's status. Creates a PodMonitor, since the blog's
+    /// Service doesn't expose the metrics.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub service_monitor: bool,
-    /// Prometheus alerts when the blog doesn't serve, fails, is slow, or its database or volume needs a hand. Makes a
-    /// PrometheusRule.
+    /// Prometheus alerts when the blog is unavailable, fails or is slow, or when its database or volume needs attention. Creates
+    /// a PrometheusRule.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub prometheus_rule: bool,
-    /// Grafana shows a dashboard of this blog. Makes a ConfigMap with the label `grafana_dashboard: "1"`, which Grafana's
-    /// sidecar looks for.
+    /// Grafana shows a dashboard of this blog. Creates a ConfigMap with the label `grafana_dashboard: "1"`, which Grafana's
+    /// sidecar selects.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub dashboard: bool,
-    /// Labels of these objects, where your Prometheus or Grafana looks only at objects with certain ones, for example
-    /// release: prometheus.
+    /// Labels of these objects, if your Prometheus or Grafana selects objects by labels, for example release: prometheus.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "super::pods::labels")]
     #[x_kube(validation = Rule::new(FREE_LABELS_RULE)

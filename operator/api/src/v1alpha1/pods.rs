@@ -1,4 +1,4 @@
-//! What the blog's pods look like and how many of them there are.
+//! Pods of the blog: placement, metadata and number.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,20 @@ use serde::{Deserialize, Serialize};
 use super::null_is_empty;
 use crate::bounded::{bounded, constrain_affinity};
 
-/// Where the blog's pods run and what they carry besides what the operator sets.
+/// Placement, labels and annotations of the blog's pods, besides what the operator sets.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodTemplate {
-    /// Only nodes with all of these labels.
+    /// Labels that a node must have.
     #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "labels")]
     #[x_kube(validation = Rule::new(LABEL_KEYS_RULE).message(LABEL_KEYS_MESSAGE))]
     pub node_selector: BTreeMap<String, String>,
-    /// Taints of nodes that the pods put up with.
+    /// Taints that the pods tolerate.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub tolerations: Vec<Toleration>,
-    /// Rules that attract pods to nodes or to other pods, or keep them apart, as in a pod's own spec.affinity. The spread
-    /// over nodes that the operator asks for stays.
+    /// Affinity of the pods, as in a pod's own spec.affinity. The operator's topology spread over nodes still applies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "affinity")]
     pub affinity: Option<Affinity>,
@@ -45,23 +44,23 @@ pub struct PodTemplate {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Labels that people may set: the operator finds its objects by those of the other kinds.
+/// Labels that users may set: the operator selects its objects by the other ones.
 pub(super) const FREE_LABELS_RULE: &str =
     "self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('flaskblog.dev/'))";
 
-/// Keys as the API server takes them
+/// Keys that the API server accepts
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>).
 pub(super) const LABEL_KEYS_RULE: &str = "self.all(key, size(key) <= 317 && key.matches(\
     '^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
 pub(super) const LABEL_KEYS_MESSAGE: &str = "keys have at most 63 letters, digits, '-', '_' and '.', begin and end with a \
     letter or digit, and may follow a DNS name and '/', for example example.org/team";
 
-/// Of annotations the prefix may have capital letters.
+/// In annotations the prefix may have capital letters.
 pub(super) const ANNOTATION_KEYS_RULE: &str = "self.all(key, size(key) <= 317 && key.matches(\
     '^([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
 pub(super) const ANNOTATION_KEYS_MESSAGE: &str = LABEL_KEYS_MESSAGE;
 
-/// A taint that the pods put up with.
+/// A taint that the pods tolerate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!has(self.value) || !has(self.operator) || self.operator != 'Exists'")
     .message("a toleration with operator Exists has no value; remove value or write operator: Equal"))]
@@ -71,7 +70,7 @@ pub(super) const ANNOTATION_KEYS_MESSAGE: &str = LABEL_KEYS_MESSAGE;
     .message("tolerationSeconds needs effect: NoExecute"))]
 #[serde(rename_all = "camelCase")]
 pub struct Toleration {
-    /// Key of the taint; none means every key.
+    /// Key of the taint. Default: every key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 317),
@@ -87,50 +86,50 @@ pub struct Toleration {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63), regex(pattern = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"))]
     pub value: Option<String>,
-    /// Effect of the taint; none means every effect.
+    /// Effect of the taint. Default: every effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<TaintEffect>,
-    /// How many seconds a pod stays on a node that gets the taint `NoExecute`; none means for ever.
+    /// Seconds for which a pod stays on a node that gets the taint `NoExecute`. Default: without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub toleration_seconds: Option<i64>,
 }
 
-/// How a toleration compares.
+/// Comparison of a toleration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TolerationOperator {
-    /// Key and value are the taint's.
+    /// Key and value are equal to the taint's.
     Equal,
     /// The key is the taint's.
     Exists,
 }
 
-/// What a taint does.
+/// Effect of a taint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum TaintEffect {
     /// No new pod.
     NoSchedule,
-    /// Rather no new pod.
+    /// No new pod, if possible.
     PreferNoSchedule,
     /// No pod.
     NoExecute,
 }
 
-/// As many replicas as the load asks for. The operator makes a HorizontalPodAutoscaler and lets go of the number of
-/// replicas; `spec.replicas` has no effect meanwhile. Needs a metrics server in the cluster.
+/// Scales the replicas by CPU load. Creates a HorizontalPodAutoscaler, which then controls the number of replicas;
+/// `spec.replicas` has no effect. Requires a metrics server in the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("self.minReplicas <= self.maxReplicas")
     .message("autoscaling.minReplicas must be at most maxReplicas"))]
 #[serde(rename_all = "camelCase")]
 pub struct Autoscaling {
-    /// Never fewer replicas than this.
+    /// Minimum number of replicas.
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 50))]
     pub min_replicas: i32,
-    /// Never more replicas than this.
+    /// Maximum number of replicas.
     #[schemars(range(min = 1, max = 50))]
     pub max_replicas: i32,
-    /// The average use of the requested CPU that more replicas are started above, in percent.
+    /// Target of the average CPU use, in percent of the request. More replicas are started above it.
     #[serde(default = "eighty", rename = "targetCPUUtilizationPercentage")]
     #[schemars(range(min = 1, max = 1000))]
     pub target_cpu_utilization_percentage: i32,
@@ -144,7 +143,7 @@ fn eighty() -> i32 {
     80
 }
 
-/// A map of texts, each within what Kubernetes itself allows for annotations in practice.
+/// Schema of a map of texts, each within the practical limits of annotations in Kubernetes.
 pub(super) fn texts(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({
         "type": "object", "nullable": true, "maxProperties": 32,
@@ -152,7 +151,7 @@ pub(super) fn texts(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A map of labels, as Kubernetes allows them.
+/// Schema of a map of labels.
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({
         "type": "object", "nullable": true, "maxProperties": 32,

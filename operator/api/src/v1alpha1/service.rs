@@ -1,4 +1,4 @@
-//! How a blog is reached.
+//! Service, Ingress and NetworkPolicies of a blog.
 
 use std::collections::BTreeMap;
 
@@ -11,21 +11,21 @@ use super::{
     pods::{ANNOTATION_KEYS_MESSAGE, ANNOTATION_KEYS_RULE},
 };
 
-/// How the blog is reached.
+/// Service of the blog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("!has(self.nodePort) || self.type != 'ClusterIP'")
     .message("service.nodePort needs service.type NodePort or LoadBalancer; set one of them or remove nodePort"))]
 #[serde(rename_all = "camelCase")]
 pub struct Service {
-    /// `NodePort` answers on a port of every node, `LoadBalancer` on an address of the cloud's, `ClusterIP` only inside
-    /// the cluster.
+    /// `NodePort` opens a port on every node, `LoadBalancer` requests an address from the cloud, `ClusterIP` is reachable only
+    /// inside the cluster.
     #[serde(rename = "type", default)]
     pub type_: ServiceType,
     /// Port of the Service inside the cluster.
     #[serde(default = "default_port")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: i32,
-    /// Port on every node, 30000 to 32767. Left out, the cluster picks one, and it stays.
+    /// Port on every node, 30000 to 32767. Default: the cluster assigns one, which then stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 30000, max = 32767))]
     pub node_port: Option<i32>,
@@ -44,7 +44,7 @@ impl Default for Service {
 /// Type of the Service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceType {
-    /// A port of every node.
+    /// A port on every node.
     #[default]
     NodePort,
     /// Only inside the cluster.
@@ -55,7 +55,7 @@ pub enum ServiceType {
 }
 
 impl ServiceType {
-    /// As the Service spec spells it.
+    /// The spelling of the Service spec.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +66,7 @@ impl ServiceType {
     }
 }
 
-/// A host name that an ingress controller serves the blog under.
+/// Ingress of the blog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ingress {
@@ -78,14 +78,14 @@ pub struct Ingress {
     #[x_kube(validation = Rule::new("!self.matches('^[0-9]+([.][0-9]+){3}$')")
         .message("ingress.host must be a name, not an address; write for example blog.example.org"))]
     pub host: String,
-    /// Class of the ingress controller. Left out, the cluster's default class.
+    /// Class of the ingress controller. Default: the cluster's default class.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     )]
     pub class_name: Option<String>,
-    /// Secret with certificate and key (`tls.crt`, `tls.key`). Left out, the blog is served without TLS.
+    /// Secret with certificate and key (`tls.crt`, `tls.key`). Default: the blog is served without TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(min = 1, max = 253),
@@ -102,7 +102,7 @@ pub struct Ingress {
 }
 
 impl Ingress {
-    /// The blog's address by this name.
+    /// URL of the blog with this host name.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.tls_secret_name.is_some() { "https" } else { "http" };
@@ -110,11 +110,12 @@ impl Ingress {
     }
 }
 
-/// Who may connect to the pods.
+/// NetworkPolicies of the pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkPolicy {
-    /// Only the blog reaches its MySQL, and only the blog's two ports are reached. `false` leaves that to others.
+    /// Restricts MySQL to connections from the blog, and the blog to connections to its two ports. `false` creates no
+    /// NetworkPolicies.
     #[serde(default = "yes")]
     pub enabled: bool,
 }

@@ -1,30 +1,30 @@
 # shellcheck shell=bash
-# Keeps in MySQL what only its administrator can set: root's own password, as the Secret has it; the certificate, when
-# another one lies in its place; and the blog's account, with its password, its rights and without a lock.
+# Maintains in MySQL what only its administrator can set: root's own password, as in the Secret, and the certificate, after its
+# file has changed. It also maintains the blog's account, with its password, its permissions and without a lock.
 #
-# It runs in MySQL's pod, since root can log in nowhere else. Files are compared without a process of their own. MySQL is
-# asked when one has changed, and every CHECK_SECONDS for the account's state: other administrators change that without a
-# file. A password is in no argument and in no line that it writes: statements go through standard input, the client's
-# password through a pipe. What can't be done now is tried again later: it never ends by itself.
+# It runs in MySQL's pod, since root can log in nowhere else. Files are compared without extra processes. MySQL is queried
+# when one has changed, and every CHECK_SECONDS for the account's state, since other administrators change that without a
+# file. No password is in an argument or in a log line: statements go through standard input, the client's password through a
+# pipe. What fails is retried later: the script never ends by itself.
 #
-# The blog changes its own password in a rotation (`blog-app/src/store/mysql_account.rs`). So the account counts as good while it
-# takes `password` or `previous-password`. A password that is set back retains the other one: these files may be older than
-# those of the replicas, which may need it. An attribute of the account notes that, and the other one ends later.
+# The blog changes its own password in a rotation (`blog-app/src/store/mysql_account.rs`). So the account is valid while it
+# accepts `password` or `previous-password`. Resetting its password retains the other one: these files may be older than those
+# of the replicas, which may need it. An attribute of the account records that, and the other one is discarded later.
 set -uf
 shopt -s extglob
 
 CREDENTIALS=/etc/mysql-credential-sync
 CERTIFICATE=/etc/mysql-tls/tls.crt
-# How often it looks, and how long it waits after a failure unless a file changes.
+# Interval of checks, and the delay after a failure unless a file changes.
 LOOK_SECONDS=${LOOK_SECONDS:-5}
 RETRY_SECONDS=${RETRY_SECONDS:-60}
-# How often MySQL is asked for the account, and how long its other password stays valid when one was set back: until a
-# kubelet has brought the Secret everywhere.
+# Interval of reading the account's state. Also how long its other password stays valid after a reset, until a kubelet has
+# updated the Secret everywhere.
 CHECK_SECONDS=${CHECK_SECONDS:-15}
 RETAINED_SECONDS=${RETAINED_SECONDS:-900}
-# In the account's attributes while its other password is retained.
+# Attribute of the account while its other password is retained.
 MARK=password_set_back
-# What failed last, for the readiness probe; it isn't there while nothing fails. It lies in memory: all else is read-only.
+# The last failure, for the readiness probe; missing while nothing fails. It is in memory: everything else is read-only.
 FAILURE=${FAILURE:-/dev/shm/credential-sync-failure}
 
 known=  # the password that MySQL took last
@@ -41,7 +41,7 @@ report() {
   TZ=UTC printf '%(%FT%TZ)T credential-sync: %s\n' -1 "$words"
 }
 
-# Into the variable, without line ends at the end; nothing if the file isn't there.
+# Reads the file into the variable, without trailing line ends; empty if the file is missing.
 read_file() { # VARIABLE FILE
   local content=
   if [[ -r $2 ]]; then IFS= read -rd '' content <"$2"; fi 2>/dev/null
@@ -65,26 +65,26 @@ option_file() { # USER PASSWORD
   option password "$2"
 }
 
-# Runs statements as root with that password. `answer` is what MySQL printed, which may hold a part of the statement.
+# Runs statements as root with that password. `answer` is MySQL's output, which may hold a part of the statement.
 as_root() { # PASSWORD STATEMENTS
   answer=$(printf "SET SESSION sql_mode = '';\n%s\n" "$2" |
     timeout 20 mysql --defaults-file=<(option_file root "$1") --protocol=socket --socket=/var/run/mysqld/mysqld.sock \
       --batch --skip-column-names 2>&1)
 }
 
-# Logs in as the blog does it: over TCP, encrypted.
+# Logs in as the blog does: over TCP, encrypted.
 as_account() { # PASSWORD
   answer=$(timeout 20 mysql --defaults-file=<(option_file "$username" "$1") --protocol=tcp --host=127.0.0.1 \
     --ssl-mode=REQUIRED --batch --execute 'DO 0' 2>&1)
 }
 
-# Whether MySQL refuses the account: wrong, expired or blocked, an unknown plugin, a certificate that the account must have.
-# A server that is full, away or without TLS proves nothing about the password.
+# Whether MySQL refuses the account: wrong, expired or blocked, an unknown plugin, a missing client certificate.
+# A server that is full, unavailable or without TLS proves nothing about the password.
 is_refused() {
   [[ $answer =~ ERROR\ (1045|1251|1524|1698|1820|1862|3118|3159|3955)\  ]]
 }
 
-# Of an error only its number.
+# Reports only the number of an error.
 failed_to() { # WHAT
   local number='no answer'
   if [[ $answer =~ ERROR\ [0-9]+\ \([0-9A-Z]+\) ]]; then number=${BASH_REMATCH[0]}; fi
@@ -92,10 +92,10 @@ failed_to() { # WHAT
   return 1
 }
 
-# Over TCP, on which the server of the first initialisation doesn't listen.
-answers() { timeout 10 mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=credential-sync --silent >/dev/null 2>&1; }
+# Over TCP, on which the temporary server of the first initialization doesn't listen.
+answers() { timeout 10 mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=keeper --silent >/dev/null 2>&1; }
 
-# Finds the password that MySQL takes now.
+# Finds the password that MySQL accepts now.
 log_in() {
   local password IFS=$'\n'
   # shellcheck disable=SC2086 # one a line
@@ -111,7 +111,7 @@ log_in() {
   return 1
 }
 
-# The one so far stays valid until the wanted one has proved itself.
+# The current password stays valid until a login with the wanted one has succeeded.
 change_password() {
   [[ $known == "$wanted" ]] && return
   as_root "$known" "ALTER USER 'root'@'localhost' IDENTIFIED BY $(quoted "$wanted") RETAIN CURRENT PASSWORD;" ||
@@ -121,7 +121,7 @@ change_password() {
   report 'root has its new password'
 }
 
-# Only what is missing is done, so a server that is as wanted is asked one question.
+# Changes only what differs, so an up-to-date server needs one query.
 end_previous() {
   as_root "$wanted" "SELECT COUNT(*) FROM mysql.user WHERE User = 'root' AND Host = 'localhost'
       AND JSON_CONTAINS_PATH(User_attributes, 'one', '\$.additional_password');" ||
@@ -139,8 +139,8 @@ load_certificate() {
   report 'the certificate is loaded'
 }
 
-# Six words: the account's state or `gone`, whether it is locked, has all rights on its database, may have two passwords,
-# whether the password that was retained when one was set back is due to end, and whether its database exists.
+# Six words: the account's state or `gone`, whether it is locked, has all permissions on its database, may have two passwords,
+# whether the password that was retained by a reset is due to be discarded, and whether its database exists.
 read_account() {
   local IFS=$'\t'
   as_root "$wanted" "SELECT IFNULL($state, 'gone'),
@@ -165,14 +165,14 @@ change_account() { # WHAT-FAILED STATEMENT REPORT
   changed=yes
 }
 
-# The names in the Secret may be wrong, or the database is gone: only a person can restore either.
+# The names in the Secret may be wrong, or the database is gone: only an administrator can restore either.
 has_database() {
   [[ ${account[5]} == 1 ]] && return
   report "MySQL has no database of the name in the Secret's key database; restore that key, or the database"
   return 1
 }
 
-# What the image's first initialisation and the init script give it.
+# The state that the image's first initialization and the init script create.
 keep_rights() {
   if [[ ${account[0]} == gone ]]; then
     # An account without a database would follow from a wrong Secret.
@@ -193,8 +193,8 @@ keep_rights() {
   fi
 }
 
-# The lock is the blog's own around a change. A state that is another one by now ends the statements with error 1242, and
-# is looked at in the next check.
+# The lock is the blog's own for a change. If the state has changed meanwhile, the statements end with error 1242, and the
+# next check reads it again.
 set_password() {
   local guard
   guard="DO GET_LOCK(CONCAT('blog-password-', LEFT(SHA2(CONCAT($user, '@%'), 256), 40)), 5);
@@ -202,14 +202,14 @@ set_password() {
   if ! as_root "$wanted" "$guard ALTER USER $user@'%' IDENTIFIED BY $(quoted "$password") RETAIN CURRENT PASSWORD
     REQUIRE NONE ATTRIBUTE '{\"$MARK\": true}';"; then
     [[ $answer != *'ERROR 1242 '* ]] || return 0
-    # An empty password can't be retained, nor one of another plugin.
+    # An empty password, or one of another plugin, can't be retained.
     as_root "$wanted" "ALTER USER $user@'%' IDENTIFIED WITH caching_sha2_password BY $(quoted "$password") REQUIRE NONE;" ||
       { failed_to "set the account's password back"; return; }
   fi
   report "MySQL refused the account the Secret's password: it is set again"
 }
 
-# Sets the password of the Secret if MySQL takes none of the two that count.
+# Resets the password to that of the Secret if MySQL accepts neither of the two valid ones.
 keep_password() {
   local now_proved=${account[0]}$'\n'$password$'\n'$previous
   [[ $now_proved != "$proved" ]] || return 0
@@ -223,7 +223,7 @@ keep_password() {
   proved=$now_proved
 }
 
-# Before that it is set as the first one: in a rotation it may have become the second one.
+# First it is set as the primary password: in a rotation it may have become the secondary one.
 end_retained() {
   [[ ${account[4]} == 1 && -z $previous ]] || return 0
   as_account "$password" || return 0
@@ -234,7 +234,7 @@ end_retained() {
 keep_account() {
   local user database row state account changed=
   user=$(quoted "$username")
-  # In a GRANT these two stand for any character.
+  # In a GRANT these two match any character.
   database=${schema//_/\\_}
   database=${database//%/\\%}
   row="FROM mysql.user WHERE User = $user AND Host = '%'"
@@ -271,7 +271,7 @@ look() {
   now=$wanted$'\n'$earlier$'\n'$certificate$'\n'$username$'\n'$schema$'\n'$password$'\n'$previous
   if [[ $now == "$kept" ]]; then
     [[ $SECONDS -ge $check ]] || return
-    # What keeps root out is found below.
+    # Why root was refused is determined below.
     as_root "$wanted" 'DO 0;' || kept=
   fi
   [[ $now == "$kept" || $now != "$failed" || $SECONDS -ge $retry ]] || return
@@ -286,7 +286,7 @@ look() {
 }
 
 trap 'exit 0' TERM INT
-# A pipe that nobody writes to: waiting for it ends at once by a signal, and takes no process as `sleep` does.
+# A pipe without a writer: a signal ends this wait at once, and it needs no process as `sleep` does.
 exec {never}<> <(:)
 while :; do
   look

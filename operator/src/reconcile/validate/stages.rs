@@ -1,4 +1,4 @@
-//! Hibernation and wake-up in order (no client required): replicas stop before their database, and start after it.
+//! Hibernating and resuming in order (no client required): replicas stop before their database, and start after it.
 
 use flaskblog_api::{Child, FlaskBlogSpec};
 use serde_json::Value;
