@@ -1,7 +1,8 @@
 # shellcheck shell=bash
-# What dev/metrics-server.sh, dev/traefik.sh and dev/prometheus.sh share: how a program of dev/tools.sh gets into the kind cluster.
+# Shared by dev/metrics-server.sh, dev/traefik.sh and dev/prometheus.sh: installs a program of dev/tools.sh in the kind cluster.
 #
-# The image is brought to the control plane only, where the manifests let it run and where no test drains the node. What is
+# The image is loaded only on the control plane, where the manifests schedule it and where no test drains the node. An existing
+# image is kept, so a second run is cheap.
 # there already is kept, so a second run is cheap.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -11,7 +12,7 @@ NODE=$CLUSTER-control-plane
 
 k() { kubectl --context "kind-$CLUSTER" --request-timeout 150s "$@"; }
 
-# Sets IMAGE to an image of the program that is on the control plane. kubectl and kind are on PATH from then on.
+# Sets IMAGE to an image of the program that is loaded on the control plane. Also puts kubectl and kind on PATH.
 bring_image() { # PROGRAM
   local program bin
   "$DEV_DIR/docker.sh"
@@ -19,7 +20,7 @@ bring_image() { # PROGRAM
   program=$(readlink -f "$bin/$1")
   bin=$("$DEV_DIR/tools.sh" --prefer-installed kind kubectl)
   PATH=$bin:$PATH
-  # The program's folder is named after all that it was built from, so the tag never stands for two contents.
+  # The program's folder is named by a hash of its inputs, so a tag never has two contents.
   IMAGE=flaskblog/$1:$(basename "$(dirname "$program")")
   with_lock images ensure_image "$program"
 }
@@ -47,7 +48,7 @@ END
   timeout 120 docker build --quiet --tag "$IMAGE" "$context"
 }
 
-# Applies the program's manifest, in which `image: IMAGE` stands for the image that was brought last.
+# Applies the program's manifest, replacing `image: IMAGE` by the image that was loaded last.
 apply_program() { # PROGRAM
   local manifest
   manifest=$(cache_dir)/$1.yaml
@@ -55,7 +56,7 @@ apply_program() { # PROGRAM
   logged "$1" k apply --filename "$manifest"
 }
 
-# The same, and waits until its Deployment, called as the program, runs.
+# The same, and waits for the rollout of its Deployment, which has the program's name.
 install_program() { # PROGRAM NAMESPACE
   apply_program "$1"
   logged "$1" k rollout status "deployment/$1" --namespace "$2" --timeout 120s

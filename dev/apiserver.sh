@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs a command against a real kube-apiserver and etcd of its own, without any node, and ends both afterwards.
+# Runs a command against its own real kube-apiserver and etcd, without any node, and ends both afterwards.
 # Usage: dev/apiserver.sh COMMAND [ARGUMENT…]
 #
-# The command finds the server through API_TEST_KUBECONFIG (an administrator's; never the user's own kubeconfig) and the
-# programs through KUBE_BIN_DIR, and the resource definitions that a cluster may lack in OPTIONAL_CRDS. Data lies in a temporary
-# directory; both servers listen on loopback only.
+# The command finds the server through API_TEST_KUBECONFIG (an administrator's; never the user's own kubeconfig), the programs
+# through KUBE_BIN_DIR, and the CRDs that a cluster may lack through OPTIONAL_CRDS. The data is in a temporary directory; both
+# servers listen on loopback only.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 [[ $# -gt 0 ]] || die "No command was given; see dev/apiserver.sh --help."
@@ -66,7 +66,7 @@ wait_until_ready() {
   die "The test API server did not become ready within 60 s; the ends of its logs are above."
 }
 
-# Two runs at once would find the same ports free.
+# Two concurrent runs would find the same ports free.
 mkdir -p "$(cache_dir)/locks"
 exec 9>"$(cache_dir)/locks/apiserver"
 flock -w 300 9 || die "Another run has been starting a test API server for five minutes; end it and try again."

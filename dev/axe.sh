@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Prints the path of axe-core, the checker of accessibility, for the browser tests.
+# Prints the path of axe-core, an accessibility checker, for the browser tests.
 # Usage: dev/axe.sh
 #
-# Taken once from the npm registry, at a fixed version, and kept in the cache; it is one file of JavaScript.
+# Fetched once from the npm registry, at a fixed version, and kept in the cache; it is one file of JavaScript.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 

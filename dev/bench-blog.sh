@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures the blog beside Flaskr on gunicorn, nginx and a bare axum handler, and prints a table of ratios as Markdown.
+# Measures the blog, Flaskr on gunicorn, nginx and a bare axum handler, and prints a table of ratios as Markdown.
 # Usage: dev/bench-blog.sh
 #
-# All of them run on this machine and are loaded over loopback in turn, several rounds interleaved; Flaskr is the one of
-# Flask's own source distribution, on the same MySQL as the blog. It takes about seven minutes.
+# All of them run on this machine and receive load over loopback, in several interleaved rounds. Flaskr comes from Flask's own
+# source distribution, on the same MySQL as the blog. It takes about seven minutes.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
@@ -31,7 +31,7 @@ build_programs() {
   local target
   cd "$ROOT_DIR"
   target=$(rustc -vV | sed -n 's/^host: //p')
-  # As the image's: dev/images.sh builds the same, so nothing is compiled twice.
+  # With the flags of dev/images.sh, so nothing is compiled twice.
   RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target "$target" -p blog-app -p operator
   RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --release --target "$target" -p e2e --example bench_blog --example bare_axum
 }
@@ -42,7 +42,7 @@ use_cargo_target
 step "Building"
 logged bench-build build_programs
 FLASKR=$(artefact flaskr "$(input_hash dev/bench dev/bench-blog.sh)" build_flaskr)
-# Scripts in a virtual environment name the place where it was made, which has moved since.
+# Scripts in a virtual environment contain the directory of its creation, which has moved since.
 python3 -m venv --upgrade "$FLASKR/venv" >/dev/null
 sed -i "1s|.*|#!$FLASKR/venv/bin/python3|" "$FLASKR/venv/bin/gunicorn"
 BENCH_MYSQL_URL=$("$DEV_DIR/mysql-test.sh" start)

@@ -13,7 +13,7 @@ trap 'rm -rf "$WORK"' EXIT
 
 k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
 
-# kubeconform wants one JSON schema a kind; the API server publishes them together.
+# kubeconform needs one JSON schema per kind; the API server publishes them together.
 fetch_schemas() {
   k apply --server-side --filename "$ROOT_DIR/crds/" >/dev/null
   k apply --server-side --filename "$OPTIONAL_CRDS" >/dev/null
@@ -24,7 +24,7 @@ fetch_schemas() {
     jq -e '.definitions | keys | (any(test("FlaskBlog$")) and any(test("PrometheusRule$")) and any(test("ServiceMonitor$")))' "$WORK/openapi.json" >/dev/null && break
     sleep 0.5
   done
-  # A quantity or a port may be a number or a text; in the published schema the first is called a string.
+  # A quantity or a port may be a number or a string; the published schema declares a quantity as a string.
   jq '{definitions: (.definitions
         | .["io.k8s.apimachinery.pkg.api.resource.Quantity"] = {"type": ["string", "number"]}
         | .["io.k8s.apimachinery.pkg.util.intstr.IntOrString"] = {"type": ["string", "integer"]}
@@ -49,7 +49,7 @@ check_rendering() { # HELM CHART NAME [OPTION…]
   passed "$helm template charts/$chart ($name): $(cat "$WORK/report")"
 }
 
-# What must be refused shows that the check can fail.
+# Invalid values must be refused, which proves that the check can fail.
 check_refused() { # HELM CHART OPTION…
   local helm=$1 chart=$2
   shift 2
@@ -62,16 +62,16 @@ check_refused() { # HELM CHART OPTION…
 check_schema_can_fail() {
   printf 'apiVersion: flaskblog.dev/v1alpha1\nkind: FlaskBlog\nmetadata: {name: x}\nspec: {replica: 2}\n' >"$WORK/wrong.yaml"
   if "$BIN/kubeconform" -strict -schema-location "$WORK/{{.ResourceKind}}{{.KindSuffix}}.json" "$WORK/wrong.yaml" >/dev/null; then
-    die "kubeconform accepted a FlaskBlog with an unknown field, so its other answers mean nothing."
+    die "kubeconform accepted a FlaskBlog with an unknown field, so its other results mean nothing."
   fi
   passed "kubeconform refuses an unknown field"
 }
 
-# A real API server takes them, its defaults and admission included; $WORK/report has a line for each object.
+# Sends the objects to a real API server, with its defaults and admission; $WORK/report has a line for each object.
 ask_server() { # NAMESPACE FILE WHAT
   k create namespace "$1" --dry-run=client --output yaml | k apply --filename - >/dev/null 2>&1
   k apply --server-side --dry-run=server --validate=strict --filename "$2" >"$WORK/report" ||
-    die "The API server refuses $3; it says why above."
+    die "The API server refuses $3; its message is above."
 }
 
 check_overlay() { # NAME
@@ -82,7 +82,7 @@ check_overlay() { # NAME
   passed "kubectl apply -k deploy/kustomize/overlays/$1: $(wc -l <"$WORK/report") objects"
 }
 
-# Alerts lead to where the runbooks are published, and to a page that there is.
+# Alerts link to the place where the runbooks are published, and to an existing page.
 check_runbooks() {
   local page pages
   pages=$("$BIN/helm" template release "$ROOT_DIR/charts/operator" --set monitoring.prometheusRule=true \
@@ -94,13 +94,13 @@ check_runbooks() {
   passed "charts/operator: every alert leads to a runbook"
 }
 
-# What was rendered last.
+# The objects that were rendered last.
 check_server_side() { # HELM CHART NAME
   ask_server press "$WORK/rendered.yaml" "what $1 renders of charts/$2 ($3)"
   passed "the API server takes what $1 renders of charts/$2 ($3): $(wc -l <"$WORK/report") objects"
 }
 
-# The namespace's Pod Security level is enforced by the API server for pods only, so a pod of each workload is asked for.
+# The API server enforces a namespace's Pod Security level only on pods, so this requests a pod of each workload.
 check_pod_security() { # HELM
   local level
   "$BIN/$1" template logging "$ROOT_DIR/charts/logging" --namespace press >"$WORK/rendered.yaml"
@@ -115,12 +115,12 @@ check_pod_security() { # HELM
   done
   passed "$1: the pods of Elasticsearch, Kibana and the setup fit the Pod Security level restricted"
   if jq '.[] | select(.metadata.name == "logging-fluentd")' "$WORK/pods.json" | k create --dry-run=server --filename - >/dev/null 2>&1; then
-    die "The pod of fluentd fits the level restricted, so the docs are wrong about it."
+    die "The pod of fluentd fits the level restricted, so the docs are wrong."
   fi
   k label namespace press --overwrite pod-security.kubernetes.io/enforce=privileged >/dev/null
   jq '.[] | select(.metadata.name == "logging-fluentd")' "$WORK/pods.json" | k create --dry-run=server --filename - >/dev/null ||
     die "The API server refuses the pod of fluentd in a namespace for privileged pods."
-  passed "$1: that of fluentd needs the level privileged, as its notes say, and is taken with it"
+  passed "$1: that of fluentd needs the level privileged, as documented, and is accepted with it"
   k label namespace press pod-security.kubernetes.io/enforce- >/dev/null
 }
 

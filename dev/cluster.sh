@@ -2,10 +2,10 @@
 # Makes sure that the kind cluster of kind-example-config.yaml runs, and that kubectl's context points at it.
 # Usage: dev/cluster.sh
 #
-# A healthy cluster is kept. One whose containers were stopped (a restarted Docker daemon) is started again. One whose
-# making was interrupted is deleted and made anew; one that was whole before and doesn't come back is left alone, since it
-# holds the posts (in CI, where nobody's posts are, it is made anew too). With a registry this is `kind create cluster --config
-# kind-example-config.yaml` and nothing else; without one, the same with a node image that is built here.
+# A healthy cluster is kept. One whose containers were stopped (a restarted Docker daemon) is started. One whose creation was
+# interrupted is deleted and recreated. One that was complete before and doesn't become ready is left unchanged, since it holds
+# the posts (in CI it is recreated too). With a registry this runs only `kind create cluster --config kind-example-config.yaml`.
+# Without one it does the same with a node image that is built here.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
@@ -22,7 +22,7 @@ containers() { docker ps --all --quiet --filter "label=io.x-k8s.kind.cluster=$NA
 
 all_running() { (($(containers --filter status=running | wc -l) == EXPECTED_NODES)); }
 
-# Complete: every node ready, and the last thing that kind installs (the default StorageClass) is there.
+# Complete: every node is ready, and the last object that kind installs (the default StorageClass) exists.
 complete() {
   local ready
   kubectl_here get --raw /readyz >/dev/null 2>&1 || return 1
@@ -38,9 +38,9 @@ complete_within() { # SECONDS
   done
 }
 
-# Returns 0 if the cluster that exists can be used.
+# Returns 0 if the existing cluster can be used.
 revive() {
-  # Written again each time: its port changes when the containers were restarted, and another tool may have removed it.
+  # Written each time: its port changes when the containers are restarted, and another tool may have removed it.
   kind export kubeconfig --name "$NAME" >/dev/null 2>&1 || true
   if all_running && complete; then return; fi
   if (($(containers | wc -l) != EXPECTED_NODES)); then return 1; fi
@@ -50,14 +50,14 @@ revive() {
     kind export kubeconfig --name "$NAME" >/dev/null 2>&1 || true
   fi
   step "Waiting for the nodes of the cluster"
-  # The API server may need a while to notice that nodes are away; that they are ready counts only after that.
+  # The API server may need a while to detect absent nodes; their readiness counts only after that.
   complete_within 180
 }
 
 check_ports() {
   local port
   while read -r port; do
-    if port_in_use "$port"; then die "Port $port of this machine is taken by another program, and the blog is to answer there; end that program and try again."; fi
+    if port_in_use "$port"; then die "Port $port of this machine is taken by another program, but the blog needs it; end that program and try again."; fi
   done < <(awk '$1 == "hostPort:" {print $2}' "$CONFIG")
 }
 
@@ -71,8 +71,8 @@ create() {
   fi
   image=$("$DEV_DIR/node-image.sh")
   config=$(cache_dir)/kind-config.yaml
-  # Where CAP_SYS_RESOURCE is missing the kubelet can't lower its own score for the kernel's memory killer and would end;
-  # with this gate it only says so.
+  # Without CAP_SYS_RESOURCE the kubelet can't lower its own OOM score and would exit; with this feature gate it only logs a
+  # warning.
   { cat "$CONFIG"; printf 'featureGates:\n  KubeletInUserNamespace: true\n'; } >"$config"
   step "Creating the cluster"
   logged kind-create kind create cluster --config "$config" --image "$image" --wait 180s
@@ -81,11 +81,11 @@ create() {
 ensure_cluster() {
   if [[ -n $(containers) ]]; then
     if [[ ! -e $BEING_MADE ]] && revive; then
-      step "The cluster $NAME runs"
+      step "The cluster $NAME is running"
       return
     fi
     [[ -e $BEING_MADE || ${CI:-} == true ]] ||
-      die "The cluster $NAME exists, but its nodes don't become ready; kubectl --context kind-$NAME get nodes may say why. It was left alone, since it holds the posts: make down removes it with them, then make up makes a new one."
+      die "The cluster $NAME exists, but its nodes don't become ready; kubectl --context kind-$NAME get nodes may show the reason. It was left unchanged, since it holds the posts: make down removes it with them, then make up creates a new one."
     step "The cluster $NAME is incomplete; deleting it"
     logged kind-delete kind delete cluster --name "$NAME"
   fi
@@ -95,6 +95,6 @@ ensure_cluster() {
   rm -f "$BEING_MADE"
 }
 
-# There from the beginning of the making to its end, so that an interrupted one is known as such.
+# Exists during the whole creation, which marks an interrupted one.
 BEING_MADE=$(cache_dir)/cluster-being-made
 with_lock cluster ensure_cluster

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker daemon answers.
+# Makes sure that a Docker daemon is running.
 # Usage: dev/docker.sh
 #
-# Where one answers already, nothing is done. On a machine without one, as root and with apt (a sandbox, a CI machine), it
-# is installed from the distribution and started. Anybody else is asked first, or told in one sentence what is missing.
+# A running daemon is used. As root on a machine with apt (a sandbox, a CI machine), Docker is installed from the distribution
+# and started. Other users are prompted first, or the error names what is missing.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
@@ -11,7 +11,7 @@ WRAPPER=/usr/local/sbin/flaskblog-runc
 
 docker_answers() { timeout 20 docker info >/dev/null 2>&1; }
 
-# Lets a user who isn't root decide; only the part that needs root runs as root.
+# Prompts a user without root permissions; only the part that needs root runs as root.
 ask_for_root() {
   local answer
   if ! [[ -t 0 && -t 2 ]] || ! have sudo; then
@@ -19,7 +19,7 @@ ask_for_root() {
   fi
   read -r -p "No Docker daemon answers. Start it with sudo, installing it first if it is missing? [y/N] " answer
   [[ $answer == [yY]* ]] || die "Without a Docker daemon there is no cluster; start one and try again."
-  # Ours before root's: what root makes there we couldn't write to later.
+  # Created by this user before root's part runs: this user could not write to root's directories later.
   mkdir -p "$(cache_dir)"/{logs,locks}
   sudo FLASKBLOG_CACHE="$(cache_dir)" FLASKBLOG_STARTED="$FLASKBLOG_STARTED" "$DEV_DIR/docker.sh"
   docker_answers || die "The daemon runs, but $(id -un) may not use it; add yourself to the group docker, log in again and try again."
@@ -34,7 +34,7 @@ install_packages() {
   have ip || missing+=(iproute2)
   have jq || missing+=(jq)
   ((${#missing[@]})) || return 0
-  have apt-get || die "Docker is not installed and there is no apt here to install it; install Docker and try again."
+  have apt-get || die "Docker is not installed and this machine has no apt to install it; install Docker and try again."
   step "Installing ${missing[*]}"
   logged apt-docker apt_install "${missing[@]}"
 }
@@ -74,7 +74,7 @@ start_daemon() {
   remove_stale_pid_file /var/run/docker/containerd/containerd.pid containerd
   mkdir -p "$(cache_dir)/logs"
   log=$(cache_dir)/logs/dockerd.log
-  # A session of its own: the daemon outlives this script and whatever ends its process group.
+  # Its own session: the daemon outlives this script and a kill of its process group.
   setsid dockerd >>"$log" 2>&1 </dev/null &
   for ((attempt = 0; attempt < 120; attempt++)); do
     docker_answers && return

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Tries every fault of every object of a blog in every state on the kind cluster, and prints how each ends.
+# Tries every fault of every object of a blog in every state on the kind cluster, and prints each result.
 # Usage: dev/faults.sh [OBJECT [FAULT [STATE]]]
 #
 #   OBJECT  a part of an object's name: DatabaseSecret, App, Claim …          (all)
 #   FAULT   Deleted BeingDeleted Emptied Garbage Immutable OwnedByAnother Contested  (all)
 #   STATE   Running Hibernated Suspended RollingOut  (all)
 #
-# The blogs are ones of its own, in namespaces that begin with `faults-`; other blogs are left alone. All of it takes two
-# hours; `make test` runs a sample. A fault that ends neither healed nor named fails, and so does `Ready` during an outage.
+# The tests use their own blogs, in namespaces that begin with `faults-`; other blogs are left unchanged. All faults take two
+# hours; `make test` runs a sample. A fault that is neither repaired nor reported fails, and so does `Ready` during an outage.
 #
 # Examples:
 #   dev/faults.sh                       all
@@ -16,7 +16,7 @@
 #   dev/faults.sh '' '' Hibernated      one state
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
-(($# <= 3)) || die "At most an object, a fault and a state are taken; see dev/faults.sh --help."
+(($# <= 3)) || die "At most an object, a fault and a state are accepted; see dev/faults.sh --help."
 
 cd "$ROOT_DIR"
 use_cargo_target

@@ -2,16 +2,15 @@
 # Builds the blog's and the operator's images from the local sources.
 # Usage: dev/images.sh [--load]
 #
-# Static binaries on an empty image, built by this machine's own Rust, so no registry is needed (with one, `docker build -f
-# blog-app/Dockerfile .` gives the same). Nothing is built if no source changed. --load also brings them and the database's
-# image to the nodes of the cluster that don't have them yet, and prints the name of each image that was brought.
+# Static binaries on an empty image, built by this machine's own Rust, so no registry is needed. With a registry, `docker build
+# -f blog-app/Dockerfile .` gives the same. Nothing is built if no source changed. --load also loads them and the database's
+# image on the cluster's nodes that lack them, and prints the name of each image that was loaded.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
 CLUSTER=$(awk '$1 == "name:" {print $2; exit}' "$ROOT_DIR/kind-example-config.yaml")
-# A blog comes to every node that runs one of its replicas; the operator, which also has a client for Kubernetes and makes
-# certificates, comes to one node.
-# The design allows 20 MiB; these limits notice growth.
+# The blog's image is loaded on every node that runs one of its replicas. The operator's, which also has a Kubernetes client
+# and creates certificates, is loaded on one node. The design allows 20 MiB; these limits detect growth.
 MAX_MIB_BLOG=17
 MAX_MIB_OPERATOR=17
 
@@ -37,11 +36,11 @@ build_image() { # PROGRAM DEFAULT-COMMAND
   # shellcheck disable=SC2064 # this directory, now
   trap "rm -rf ${context@Q}" RETURN
   install -D -m 0755 "$CARGO_TARGET_DIR/$TARGET/release/$1" "$context/files/$1"
-  # The blog trusts the certificates that its settings name; only the operator reads those of the system.
+  # The blog trusts the certificates that its settings name; only the operator reads the system's.
   if [[ $1 == operator ]]; then install -D -m 0644 "$(certificates)" "$context/files/etc/ssl/certs/ca-certificates.crt"; fi
-  # For health checks that call curl, as the original's does; the program answers them itself.
+  # For health checks that call curl, as the original's does; the program itself implements them.
   if [[ $1 == blog-app ]]; then mkdir "$context/files/bin" && ln -s /blog-app "$context/files/bin/curl" && ln -s /blog-app "$context/files/bin/sh"; fi
-  # The same file times give the same layer, and so the same image, for the same content.
+  # Equal file times give equal layers, and so equal images, for equal content.
   find "$context/files" -exec touch --no-dereference --date=@0 {} +
   local health=
   if [[ $1 == blog-app ]]; then health='HEALTHCHECK --interval=5s --timeout=5s --start-period=30s CMD ["/blog-app", "check-ready"]'; fi
@@ -60,7 +59,7 @@ check_size() { # IMAGE
   local size limit=$MAX_MIB_BLOG
   [[ $1 != */operator:* ]] || limit=$MAX_MIB_OPERATOR
   size=$(docker image inspect --format '{{.Size}}' "$1")
-  ((size <= limit * 1024 * 1024)) || die "The image $1 has $((size / 1024)) KiB, more than the $limit MiB that are allowed; look for what made the binary grow."
+  ((size <= limit * 1024 * 1024)) || die "The image $1 has $((size / 1024)) KiB, more than the $limit MiB that are allowed; find what made the binary grow."
   step "$1 has $((size / 1024)) KiB"
 }
 
@@ -87,7 +86,7 @@ build() {
   inputs_and_id "$operator" >"$(stamp "$operator")"
 }
 
-# The nodes whose containerd doesn't know IMAGE under exactly the content that Docker has.
+# The nodes whose containerd lacks IMAGE with exactly the content that Docker has.
 nodes_without() { # IMAGE
   local image=$1 name=$1 id node
   [[ $name == */* ]] || name=library/$name
@@ -111,15 +110,15 @@ load() { # IMAGE
 
 "$DEV_DIR/docker.sh"
 VERSION=$(workspace_version)
-# Tests and examples are not in the images.
+# The images contain no tests or examples.
 KEY=$(input_hash Cargo.toml Cargo.lock operator/{Cargo.toml,api,src} blog-app/{Cargo.toml,migrations,src,static,templates} dev/images.sh)
 with_lock images build
 if [[ ${1:-} == --load ]]; then
   BIN=$("$DEV_DIR/tools.sh" --prefer-installed kind)
   PATH=$BIN:$PATH
-  [[ -n $(kind get nodes --name "$CLUSTER" 2>/dev/null) ]] || die "There is no cluster to load the images into; run make up."
+  [[ -n $(kind get nodes --name "$CLUSTER" 2>/dev/null) ]] || die "No cluster exists to load the images into; run make up."
   load "flaskblog/blog-app:$VERSION"
   load "flaskblog/operator:$VERSION"
-  # Only an image that was built here; the published one each node pulls by itself.
+  # Only an image that was built here; each node pulls the published one itself.
   if [[ -n $(docker images --quiet --filter reference=mysql:9.7 --filter label=dev.flaskblog.inputs) ]]; then load mysql:9.7; fi
 fi

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Helpers that every script in dev/ sources: steps with elapsed time, errors in one sentence, the cache, locks.
+# Helpers that every script in dev/ sources: steps with elapsed time, error messages, the cache, locks.
 #
 # Two rules keep the scripts composable:
-#   * stdout carries results only (a path, a URL), so everything meant for a person goes to stderr;
-#   * what is built is kept under a hash of what it is built from and appears there by one rename, so an interrupted
-#     build leaves nothing that looks finished, and a warm run only compares names.
-# `set -e` does nothing inside a function that is called as a condition (`if f`, `f || …`). So never call `logged`,
+#   * stdout carries only results (a path, a URL), so messages for users go to stderr;
+#   * a build is kept under a hash of its inputs and appears there by one rename. An interrupted build therefore leaves
+#     nothing that appears complete, and a warm run only compares names.
+# `set -e` has no effect inside a function that is called as a condition (`if f`, `f || …`). So never call `logged`,
 # `with_lock` or `artefact` as a condition.
 set -euo pipefail
 
@@ -15,7 +15,7 @@ ROOT_DIR=$(dirname "$DEV_DIR")
 # Scripts call each other; the first one sets the clock that all of them print.
 export FLASKBLOG_STARTED=${FLASKBLOG_STARTED:-$(date +%s)}
 
-# The header comment of a script is its help text. Answers --help and ends the script.
+# The header comment of a script is its help text. Prints it for --help and exits.
 help_if_asked() {
   local arg
   for arg in "$@"; do
@@ -34,7 +34,7 @@ step() {
   printf '%s %s\n' "$(colour 2 "$(printf '[%2d:%02d]' $((elapsed / 60)) $((elapsed % 60)))")" "$*" >&2
 }
 
-# One sentence: what failed and what to do about it.
+# Prints one sentence: what failed and the remedy.
 die() {
   printf '%s %s\n' "$(colour '1;31' 'error:')" "$*" >&2
   exit 1
@@ -53,13 +53,13 @@ at_least() { # VERSION MINIMUM
   [[ -n $1 && $(printf '%s\n' "$2" "${1#v}" | sort -V | head -n 1) == "$2" ]]
 }
 
-# As root, on a machine with apt.
+# Needs root, on a machine with apt.
 apt_install() {
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
-# Files of an npm package, without their folders. Use it as the builder of an artefact, after require_npm.
+# Fetches files of an npm package, without their folders. It is the builder of an artefact, after require_npm.
 npm_files() { # PACKAGE@VERSION FILE… DIRECTORY
   cd "${*: -1}"
   npm pack --silent "$1"
@@ -74,7 +74,7 @@ require_npm() { # WHAT-FOR
   logged apt-npm apt_install npm
 }
 
-# Rust builds the images and the tests; the version is the one that Cargo.toml asks for.
+# Rust builds the images and the tests; the minimum version is that of Cargo.toml.
 require_rust() {
   local oldest found
   oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$ROOT_DIR/Cargo.toml")
@@ -83,8 +83,8 @@ require_rust() {
   at_least "$found" "$oldest" || die "This machine's Rust $found is too old, $oldest or newer is needed; run rustup update (https://rustup.rs) and try again."
 }
 
-# Cargo names packages by their place in the workspace, so in a directory that several clones share it takes what another one
-# has built for its own, if that is newer than the sources. So that is forgotten first.
+# Cargo identifies packages by their path in the workspace. In a directory that several clones share it uses another clone's
+# build if that is newer than the sources. So such builds are deleted first.
 use_cargo_target() { # exports CARGO_TARGET_DIR
   local marker
   export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$(cache_dir)/cargo-target}
@@ -113,7 +113,7 @@ tracked_files() { # PATH
   fi
 }
 
-# Hash of the contents of files and directories (with their names, relative to the project, so that every clone agrees).
+# Hash of the contents and names of files and directories. Names are relative to the project, so every clone has the same hash.
 # Files that git ignores don't count.
 input_hash() {
   (
@@ -121,13 +121,13 @@ input_hash() {
     local path
     for path in "$@"; do
       path=${path#"$ROOT_DIR"/}
-      [[ -e $path ]] || die "$path is missing, so nothing can be built from it; restore it with git."
+      [[ -e $path ]] || die "$path is missing, so the build can't start; restore it with git."
       tracked_files "$path"
     done | LC_ALL=C sort -zu | xargs -0 sha256sum | sha256sum | cut -c1-12
   )
 }
 
-# logged NAME COMMAND…: output goes to a log file; the end of it is shown if the command fails.
+# logged NAME COMMAND…: writes output to a log file; prints the end of it if the command fails.
 logged() {
   local name=$1 log status=0
   shift
@@ -142,8 +142,8 @@ logged() {
   die "$name failed (exit code $status); its last lines are above, all of them in $log."
 }
 
-# with_lock NAME COMMAND…: one at a time on this machine. The descriptor is closed for the command, so that a daemon
-# which it starts doesn't hold the lock for ever.
+# with_lock NAME COMMAND…: runs one at a time on this machine. The descriptor is closed for the command, so that a daemon
+# which it starts doesn't hold the lock without end.
 with_lock() {
   local name=$1 file
   shift
@@ -158,8 +158,8 @@ with_lock() {
   ) 9>"$file"
 }
 
-# artefact NAME KEY BUILDER…: prints the directory holding NAME as built from KEY. `BUILDER… DIRECTORY` fills an empty
-# directory; it is called only if there is none for that key.
+# artefact NAME KEY BUILDER…: prints the directory with NAME as built from KEY. `BUILDER… DIRECTORY` fills an empty
+# directory; it is called only if the directory for that key doesn't exist.
 artefact() {
   local name=$1 key=$2 dest
   shift 2
@@ -185,8 +185,8 @@ require_programs
 
 port_in_use() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# The first of a hundred ports that nobody listens on. Start below those that the kernel gives to outgoing connections: one
-# of these may hold a port that nobody listens on.
+# The first free port of a hundred. Start below the range of the kernel's outgoing connections: one of these may hold a port
+# without listening on it.
 free_port() { # FROM WHAT
   local port
   for ((port = $1; port < $1 + 100; port++)); do
@@ -196,7 +196,7 @@ free_port() { # FROM WHAT
 }
 
 PASSED=0
-# One line for each check that a script makes; it ends with their number in $PASSED.
+# Prints one line per check; the script ends with their number in $PASSED.
 passed() {
   PASSED=$((PASSED + 1))
   echo "ok  $*"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the configuration that charts/logging gives to fluentd on real log files, with pods on a real API server, and looks for
-# what arrives. Run it as: dev/apiserver.sh dev/logging-check.sh
+# Runs fluentd's configuration of charts/logging on real log files, with pods on a real API server, and checks what arrives.
+# Run it as: dev/apiserver.sh dev/logging-check.sh
 # Usage: dev/logging-check.sh
 #
-# The lines are those of this project's own programs and of MySQL, in files as containerd writes them. A search server that
-# speaks Elasticsearch's bulk protocol takes them (VictoriaLogs, built by dev/tools.sh), and then one that keeps them as
-# Elasticsearch does (OpenSearch, fetched by dev/opensearch.sh). FLUENTD names a fluentd with the chart's
-# plugins, and one on PATH is used too; without one, dev/logging/fluentd.rb stands in and obeys the same configuration.
+# The lines are those of this project's own programs and of MySQL, in files as containerd writes them. They are sent to a search
+# server with Elasticsearch's bulk protocol (VictoriaLogs, built by dev/tools.sh). Then they are sent to one that stores them as
+# Elasticsearch does (OpenSearch, fetched by dev/opensearch.sh). FLUENTD selects a fluentd with the chart's plugins, else one on
+# PATH is used. Without either, dev/logging/fluentd.rb interprets the same configuration.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEV_DIR/logging/parts.sh"
 . "$DEV_DIR/logging/setup.sh"
@@ -82,11 +82,11 @@ check_whose() {
   find_one 'message:="who am I"'
   equal "$FOUND" .source unknown
   passed "lines of a pod that the API server doesn't know are kept"
-  (($(count 'message:="somebody else speaks"') == 0)) || die "A stranger's line has arrived, though allPods is false."
+  (($(count 'message:="another program writes"') == 0)) || die "A line of another program has arrived, though allPods is false."
   passed "lines of other pods aren't"
 }
 
-# More than a chunk, while nothing answers and fluentd itself is ended too.
+# More than a chunk, while the search server is down and fluentd itself is ended too.
 check_away() {
   local number
   stop search

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A throw-away MySQL for tests: data in memory, on a port of this machine's loopback only.
+# A temporary MySQL for tests: data in memory, on a port of this machine's loopback only.
 # Usage: dev/mysql-test.sh start   starts it if it doesn't run, waits until it accepts connections, prints its URL
-#        dev/mysql-test.sh ca      prints the certificate (PEM) of the authority that has issued its own
+#        dev/mysql-test.sh ca      prints the certificate (PEM) of the CA that has issued its own
 #        dev/mysql-test.sh stop    removes it with all its data
 #
-# `start` prints mysql://root:PASSWORD@127.0.0.1:PORT (no database: each test makes its own) and nothing else on stdout.
+# `start` prints only mysql://root:PASSWORD@127.0.0.1:PORT on stdout (no database: each test creates its own).
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
@@ -15,9 +15,9 @@ new_password() {
   (umask 077 && head -c 18 /dev/urandom | base64 | tr '+/' '-_' >"$PASSWORD_FILE")
 }
 
-# The password goes in as an environment variable that docker reads from ours: not on a command line. Durability is
-# switched off, since the data lives in memory anyway. On the machine's own loopback, since Docker's proxy for published
-# ports takes as much processor time as a small query.
+# Docker reads the password from this script's environment, so it is on no command line. Durability is switched off, since the
+# data is in memory anyway. It uses the machine's own loopback, since Docker's proxy for published ports takes as much CPU
+# time as a small query.
 run_container() {
   local port
   new_password
@@ -48,7 +48,7 @@ start() {
   "$DEV_DIR/docker.sh"
   "$DEV_DIR/mysql-image.sh"
   if [[ $(docker inspect --format '{{.State.Running}}' "$NAME" 2>/dev/null) != true || ! -s $PASSWORD_FILE || ! -s $PORT_FILE ]]; then
-    docker rm --force --volumes "$NAME" >/dev/null 2>&1 || true # stopped with its daemon: its data were in memory
+    docker rm --force --volumes "$NAME" >/dev/null 2>&1 || true # stopped with its daemon: its data was in memory
     step "Starting the test database"
     logged mysql-test run_container
   fi

@@ -2,7 +2,7 @@
 # Prints the directory with OpenSearch's libraries, for dev/logging-check.sh.
 # Usage: dev/opensearch.sh
 #
-# Taken once from Maven Central, at the versions and with the sums in dev/logging/opensearch, and kept in the cache. It needs a JDK.
+# Fetched once from Maven Central, with pinned versions and checksums of dev/logging/opensearch, and kept in the cache. It needs a JDK.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Draws the panels of the dashboards as they were while the test of the panels ran: with readers, and a MySQL that is killed.
-# Usage: dev/panels.sh [FOLDER]        docs/pictures if none is named
+# Draws the panels of the dashboards with data of the panels' test: with readers, and a MySQL that is killed.
+# Usage: dev/panels.sh [FOLDER]        default: docs/pictures
 #
-# The places, queries and legends are those of the dashboards, the figures a real Prometheus' answers; uPlot, which Grafana draws
-# with too, makes the lines, and Chromium the picture. It takes four minutes, most of them the test's own.
+# Layout, queries and legends are those of the dashboards, the values a real Prometheus' results. uPlot, which Grafana also
+# uses, draws the lines, and Chromium the picture. It takes four minutes, most of them for the test.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
 FOLDER=${1:-$ROOT_DIR/docs/pictures}
 UPLOT=1.6.32
 
-# The placeholders are comments, so that the page is a valid one without them.
+# The placeholders are comments, so that the page is valid without data too.
 page() { # DATA
   awk -v style="$PARTS/uPlot.min.css" -v code="$PARTS/uPlot.iife.min.js" -v data="$1" '
     function put(mark, file,    at, line) {
@@ -26,11 +26,11 @@ page() { # DATA
 }
 
 picture() { # NAME HEIGHT
-  [[ -s $WORK/$1.json ]] || die "The test has written no figures for $1."
+  [[ -s $WORK/$1.json ]] || die "The test has written no data for $1."
   page "$WORK/$1.json" >"$WORK/$1.html"
   timeout 60 chromium --headless=new --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir="$WORK/profile" --window-size="1200,$2" \
     --screenshot="$WORK/$1.png" "file://$WORK/$1.html" >"$WORK/chromium.log" 2>&1 || die "Chromium failed: $(tail "$WORK/chromium.log")"
-  [[ -s $WORK/$1.png ]] || die "Chromium made no picture of $1; look at $DEV_DIR/panels/page.html."
+  [[ -s $WORK/$1.png ]] || die "Chromium made no picture of $1; check $DEV_DIR/panels/page.html."
   mv "$WORK/$1.png" "$FOLDER/panels-$1.png"
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs a real Prometheus beside an operator, two replicas of the blog and a MySQL, without a cluster: whether every panel of the
-# dashboards has figures, and whether an alert comes when MySQL is killed and goes when it is back.
+# Runs a real Prometheus with an operator, two replicas of the blog and a MySQL, without a cluster. It checks that every panel
+# of the dashboards has data, and that an alert fires when MySQL is killed and resolves when it is back.
 # Usage: dev/prometheus-test.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Installs the Prometheus operator and a Prometheus in the kind cluster, which the test of monitoring needs, and waits until
-# it serves.
+# it is ready.
 # Usage: dev/prometheus.sh
 #
-# All three programs are built by dev/tools.sh; definitions and rights of the Prometheus operator are its release's own.
+# dev/tools.sh builds all three programs; the Prometheus operator's CRDs and permissions are those of its release.
 . "$(dirname "${BASH_SOURCE[0]}")/addons.sh"
 help_if_asked "$@"
 
 MODULE=github.com/prometheus-operator/prometheus-operator
 
-# The release's manifests, in a namespace of their own and with our images, on the control plane.
+# The release's manifests, in their own namespace and with images built here, on the control plane.
 operator_manifests() { # SOURCE
   local file
   for file in "$1"/example/rbac/prometheus-operator/prometheus-operator-{service-account,cluster-role,cluster-role-binding,deployment}.yaml; do
@@ -40,5 +40,5 @@ bring_image prometheus
 step "Installing Prometheus"
 apply_program prometheus
 within_a_minute is_made ||
-  die "The Prometheus operator makes no Prometheus; see kubectl --context kind-$CLUSTER logs -n monitoring deploy/prometheus-operator."
+  die "The Prometheus operator creates no Prometheus; see kubectl --context kind-$CLUSTER logs -n monitoring deploy/prometheus-operator."
 logged prometheus k rollout status statefulset/prometheus-tests --namespace monitoring --timeout 180s

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Says whether a container registry is reachable, and pulls an image if one is.
+# Checks whether a container registry is reachable, and pulls an image from it.
 # Usage: dev/registry.sh [IMAGE]         exit code 0: reachable, and Docker has the image
 #
-# The answer "not reachable" is remembered for fifteen minutes, so that one run of `make up` waits for a timeout once.
-# FLASKBLOG_REGISTRY=no skips the question: everything is then built locally.
+# The result "not reachable" is cached for fifteen minutes, so that one run of `make up` waits for a timeout once.
+# FLASKBLOG_REGISTRY=no skips the check: everything is then built locally.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
 unreachable=$(cache_dir)/registry-unreachable
 
-# A pull of a tag that surely doesn't exist answers fast where a registry is reachable ("not found"); where none is, it
-# ends with a network error or not at all.
+# Pulling a nonexistent tag returns fast if a registry is reachable ("not found"). Otherwise it ends with a network error, or
+# not at all.
 reachable() {
   local answer
   [[ -z $(find "$unreachable" -mmin -15 2>/dev/null) ]] || return 1
@@ -19,7 +19,7 @@ reachable() {
     *"not found"* | *"manifest unknown"* | *denied* | *toomanyrequests*) return 0 ;;
   esac
   touch "$unreachable"
-  step "No container registry answers, so images are built on this machine"
+  step "No container registry is reachable, so images are built on this machine"
   return 1
 }
 

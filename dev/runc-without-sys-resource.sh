@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # An OCI runtime for sandboxes whose bounding set lacks CAP_SYS_RESOURCE. There runc can't grant that capability, so every
 # privileged container (kind's nodes are privileged) fails with "unable to apply caps: operation not permitted". This
-# wrapper removes the capability from what the container or the exec asks for, then becomes runc.
-# dev/docker.sh installs it, and only where the capability is missing.
+# wrapper removes the capability from the request of the container or the exec, then becomes runc.
+# dev/docker.sh installs it, only if the capability is missing.
 set -euo pipefail
 
 strip() { # FILE JQ-PATH

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Takes pictures of every page of the blog, in light, in dark and on a phone.
-# Usage: dev/screenshots.sh [FOLDER]        docs/pictures if none is named
+# Takes screenshots of every page of the blog, in light, in dark and on a phone.
+# Usage: dev/screenshots.sh [FOLDER]        default: docs/pictures
 #
-# Starts a blog of its own on an embedded database, fills it, and ends it afterwards.
+# Starts its own blog on an embedded database, fills it, and ends it afterwards.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 

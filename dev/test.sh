@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# All tests, the least powerful first, each tier with its number of tests. `make test` runs this.
-# Usage: dev/test.sh [TIER…]      quick api mysql charts logging cluster; all of them if none is named
+# Runs all tests, the least powerful first, and counts the tests of each tier. `make test` runs this.
+# Usage: dev/test.sh [TIER…]      quick api mysql charts logging cluster (default: all)
 #
-#   quick    format, lints, unit and snapshot tests, the house's rules, the fake API server, the blog on SQLite
+#   quick    format, lints, unit and snapshot tests, the repository's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
 #   mysql    the blog, and the container credential-sync in MySQL's pod, against a real MySQL; both dashboards with a real Prometheus
 #   charts   the charts with Helm 3 and Helm 4 against the API server's schemas; the alerts with promtool
@@ -18,16 +18,16 @@ LOGS=$(cache_dir)/logs
 SUMMARY=()
 mkdir -p "$LOGS"
 cd "$ROOT_DIR"
-# Clones share what they built.
+# Clones share their builds.
 use_cargo_target
 
-# Adds up the numbers before a word in the closing lines of test runners; none is 0.
+# Adds up the numbers before a word in the last lines of test runners; no match is 0.
 sum_of() { # WORD LOG
   awk -v word="$1" '{for (i = 2; i <= NF; i++) if ($i ~ "^" word "[,;]?$" && $(i - 1) ~ /^[0-9]+$/) sum += $(i - 1)} END {print sum + 0}' "$2"
 }
 
-# Runs a tier, shows its output, and counts what its test runners report. The tier is a process of its own, since bash
-# forgets `set -e` in a function whose result is asked for.
+# Runs a tier, shows its output, and counts what its test runners report. The tier is a separate process, since bash
+# ignores `set -e` in a function whose status is tested.
 tier() { # NAME
   local name=$1 log=$LOGS/test-$1.log started=$SECONDS passed skipped
   step "Tests: $name"
@@ -48,7 +48,7 @@ quick() {
 
 api() {
   local target
-  # Each with a server of its own: the second one's lacks kinds that the first one's has.
+  # Each with its own server: the second one's lacks kinds that the first one's has.
   for target in apiserver late_kinds; do
     "$DEV_DIR/apiserver.sh" cargo test --package operator --features apiserver-tests --test "$target" --quiet
   done
@@ -76,7 +76,7 @@ logging() {
   "$DEV_DIR/apiserver.sh" "$DEV_DIR/logging-check.sh"
 }
 
-# Docker restarts containers of an aborted run, and with them their ports and names are taken.
+# Docker restarts containers of an aborted run, which then hold its ports and names.
 remove_aborted() {
   docker ps --all --quiet --filter name=^e2e- | xargs -r docker rm --force --volumes >/dev/null
   docker network ls --quiet --filter name=^e2e- | xargs -r docker network rm >/dev/null
@@ -105,9 +105,9 @@ fi
 wanted=("$@")
 ((${#wanted[@]} > 0)) || wanted=("${TIERS[@]}")
 for name in "${wanted[@]}"; do
-  [[ " ${TIERS[*]} " == *" $name "* ]] || die "There is no tier $name; there are: ${TIERS[*]}."
+  [[ " ${TIERS[*]} " == *" $name "* ]] || die "Unknown tier $name; the tiers are: ${TIERS[*]}."
   tier "$name"
 done
-step "Tests that ran, by tier"
+step "Passed tests by tier"
 printf '%s\n' "${SUMMARY[@]}"
 echo "$TOTAL passed, 0 failed"

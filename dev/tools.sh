@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Builds the programs that the local cluster and the tests need, and prints the directory that holds them.
-# Usage: dev/tools.sh [--prefer-installed] [NAME…]        all of them if none is named
+# Builds the programs that the local cluster and the tests need, and prints their directory.
+# Usage: dev/tools.sh [--prefer-installed] [NAME…]        default: all of them
 #
-# Every version is pinned by a go.mod and go.sum here (dev/kubernetes, dev/go-tools/*), so a build needs nothing but Go and
-# a module proxy, and gives the same programs everywhere. Built once per version, then kept in the cache.
-# --prefer-installed takes kind, helm and kubectl from PATH where they are there and recent enough.
+# Every version is pinned by a go.mod and go.sum here (dev/kubernetes, dev/go-tools/*). A build therefore needs only Go and a
+# module proxy, and gives the same programs everywhere. Each version is built once and kept in the cache.
+# --prefer-installed uses kind, helm and kubectl from PATH if they exist and are recent enough.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
-# One line per group that is built in one go: group, module directory, PROGRAM=PACKAGE…
-# The API tests need an API server, etcd and kubectl only, so those don't wait for the rest of Kubernetes.
+# One line per group that is built together: group, module directory, PROGRAM=PACKAGE…
+# The API tests need only an API server, etcd and kubectl, so those don't wait for the rest of Kubernetes.
 groups() {
   local k=k8s.io/kubernetes/cmd c=github.com/containerd/containerd/v2/cmd
   local p=github.com/prometheus/prometheus/cmd o=github.com/prometheus-operator/prometheus-operator/cmd
@@ -42,7 +42,7 @@ module_version() { # DIRECTORY MODULE
   awk -v module="$2" '{sub(/^require /, ""); sub(/^\t/, "")} $1 == module && $2 ~ /^v/ {print $2; exit}' "$DEV_DIR/$1/go.mod"
 }
 
-# Linker flags: programs that don't know their version otherwise are told (kubeadm compares it, helm prints it).
+# Linker flags that set the version of programs (kubeadm compares it, helm prints it).
 ldflags() { # MODULE-DIRECTORY
   local flags='-s -w' version p=k8s.io/component-base/version
   case $1 in
@@ -67,14 +67,14 @@ ldflags() { # MODULE-DIRECTORY
   printf '%s\n' "$flags"
 }
 
-# Snapshotters that containerd doesn't need here, and clouds that Prometheus needn't find its targets in.
+# Omits snapshotters that containerd doesn't need here, and service discovery that Prometheus doesn't need.
 TAGS='no_btrfs no_devmapper no_zfs no_aufs remove_all_sd enable_kubernetes_sd'
 
 build_group() { # MODULE-DIRECTORY PROGRAM=PACKAGE… DESTINATION
   local module=$1 destination=${*: -1} pair flags
   flags=$(ldflags "$module")
   cd "$DEV_DIR/$module"
-  # GOFLAGS as it should be: a user's own must not loosen the lock file.
+  # A fixed GOFLAGS: a user's own must not loosen the lock file.
   export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOWORK=off
   local packages=("${@:2:$#-2}")
   go build -trimpath -buildvcs=false -tags "$TAGS" -ldflags "$flags" \
@@ -87,11 +87,11 @@ build_group() { # MODULE-DIRECTORY PROGRAM=PACKAGE… DESTINATION
   done
 }
 
-ensure() { # NAME…: builds what is missing and links it into $BIN
+ensure() { # NAME…: builds missing programs and links them into $BIN
   local name line group module pairs key directory
   for name in "$@"; do
     line=$(group_line "$name")
-    [[ -n $line ]] || die "dev/tools.sh knows no program called $name; see dev/tools.sh --help."
+    [[ -n $line ]] || die "dev/tools.sh has no program $name; see dev/tools.sh --help."
     read -r group module pairs <<<"$line"
     key=$(printf '%s\n' "$line" "$(input_hash "dev/$module")" "$(ldflags "$module")" | sha256sum | cut -c1-12)
     directory=$(cache_dir)/artefacts/$group/$key
@@ -107,9 +107,9 @@ ensure() { # NAME…: builds what is missing and links it into $BIN
   done
 }
 
-OLDEST_GO=1.26 # what the go.mod files here ask for; GOTOOLCHAIN=local keeps Go from fetching another one
+OLDEST_GO=1.26 # the version of the go.mod files here; GOTOOLCHAIN=local keeps Go from fetching another one
 
-# Recent enough: kind that makes Kubernetes 1.34 nodes, helm 3.14 or 4, kubectl 1.33.
+# Recent enough: a kind that creates Kubernetes 1.34 nodes, helm 3.14 or 4, kubectl 1.33.
 installed() { # NAME
   local version
   have "$1" || return 1
@@ -123,7 +123,7 @@ installed() { # NAME
 
 main() {
   local wanted=() build=() name
-  # Only what the machine itself has counts as installed, not what an earlier run of this script put in front of PATH.
+  # Only the machine's own programs count as installed, not those that an earlier run of this script put in front of PATH.
   PATH=$(tr : '\n' <<<"$PATH" | grep -vF "$(cache_dir)/bin/" | paste -sd :)
   BIN=$(cache_dir)/bin/$(input_hash dev/kubernetes dev/go-tools dev/tools.sh)
   if [[ ${1:-} == --prefer-installed ]]; then

@@ -2,8 +2,8 @@
 # Installs Traefik in the kind cluster, as a real ingress controller for `ingress` and for routes of the Gateway API.
 # Usage: dev/traefik.sh
 #
-# The program is built by dev/tools.sh, its manifests are in dev/traefik. It answers on ports 80 and 443 of the control
-# plane's address, as visitors of a real cluster would come. The kinds of the Gateway API are those of the module that this
+# dev/tools.sh builds the program, its manifests are in dev/traefik. It listens on ports 80 and 443 of the control plane's
+# address, as an ingress controller of a real cluster does. The kinds of the Gateway API are those of the module that this
 # Traefik was built with.
 . "$(dirname "${BASH_SOURCE[0]}")/addons.sh"
 help_if_asked "$@"
@@ -11,11 +11,11 @@ help_if_asked "$@"
 gateway_api() { # prints the directory of its CustomResourceDefinitions
   local module
   module=$(cd "$DEV_DIR/go-tools/traefik" && GOTOOLCHAIN=local GOFLAGS=-mod=readonly GOWORK=off go mod download -json sigs.k8s.io/gateway-api) ||
-    die "The module of the Gateway API can't be had: $module"
+    die "The module of the Gateway API can't be fetched: $module"
   printf '%s/config/crd/standard\n' "$(awk -F'"' '$2 == "Dir" {print $4}' <<<"$module")"
 }
 
-# A host that nobody has asked for; only Traefik answers so.
+# A host without a route; only Traefik answers with 404.
 answers() {
   local address
   address=$(k get node "$NODE" --output 'jsonpath={.status.addresses[?(@.type=="InternalIP")].address}')
@@ -25,7 +25,7 @@ answers() {
 bring_image traefik
 step "Installing Traefik"
 crds=$(gateway_api)
-# By the server, since the larger ones don't fit into kubectl's own annotation.
+# Server-side, since the larger ones exceed the limit of kubectl's annotation.
 logged traefik k apply --server-side --force-conflicts --filename "$crds"
 install_program traefik traefik
 within_a_minute answers ||

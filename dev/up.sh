@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# From nothing to a blog in the browser. `make up` runs this.
+# Creates a cluster with a blog from scratch. `make up` runs this.
 # Usage: dev/up.sh
 #
 # Docker, tools, a three-node kind cluster, images, the operator by its Helm chart, the FlaskBlog of blog.yaml. Every step
-# looks first whether it is done already, so running it again after an interruption, or for a changed source, is cheap.
+# first checks whether it is done already, so running it again after an interruption or a change is cheap.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"
 
@@ -15,7 +15,7 @@ URL=http://localhost:$PORT
 
 k() { kubectl --context "$CONTEXT" "$@"; }
 
-# What somebody would look at first. Called before `die`, so nothing in it may fail.
+# Prints the state for a first diagnosis. It runs before `die`, so nothing in it may fail.
 show_state() { # NAMESPACE
   {
     echo
@@ -35,12 +35,12 @@ install_operator() {
     --namespace "$OPERATOR_NAMESPACE" --create-namespace --wait --timeout 3m >"$log" 2>&1; then
     tail -n 15 "$log" >&2
     show_state "$OPERATOR_NAMESPACE"
-    die "The operator was not installed; helm's message is above, and kubectl --context $CONTEXT logs -n $OPERATOR_NAMESPACE deploy --all-containers tells more."
+    die "The operator was not installed; helm's message is above, and kubectl --context $CONTEXT logs -n $OPERATOR_NAMESPACE deploy --all-containers shows more."
   fi
 }
 
-# The version in a tag stays while its content changes during development, so pods that run the old content are replaced.
-# Not waited for here: helm and the wait for the blog do that.
+# A tag stays the same while its content changes during development, so pods with the old content are replaced.
+# This doesn't wait for them: helm and the wait for the blog do that.
 restart_pods_of() { # IMAGE
   local namespace name images
   while read -r namespace name images; do
@@ -56,7 +56,7 @@ apply_blog() {
   k apply --namespace default --filename "$ROOT_DIR/blog.yaml" >/dev/null
   if ! k wait --namespace default --for=condition=Ready fb/blog --timeout=5m >/dev/null; then
     show_state default
-    die "The blog did not become ready within five minutes; kubectl --context $CONTEXT describe fb blog says what it waits for."
+    die "The blog did not become ready within five minutes; kubectl --context $CONTEXT describe fb blog shows the reason."
   fi
 }
 

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# A blog with its MySQL by Docker alone: a network, a database, the schema, the blog.
+# Deploys a blog with its MySQL by Docker alone: a network, a database, the schema, the blog.
 # Usage: deploy/docker/deploy.sh [OPTION…]
 #
 #   --network NAME        the network, and the name of this deployment (flask-blog)
 #   --mysql IMAGE         image of MySQL (mysql:9.7)
 #   --blog IMAGE          image of the blog (flaskblog/blog-app:0.1.0); --flask is the same
 #   --build               build the blog's image from the sources first
-#   --port PORT           where the blog is reached on this machine (5000)
-#   --password-file FILE  root's password for a new database; without it a random one is made
-#   --prune               remove containers and network; volume and passwords stay, and the next run goes on with them
-#   --prune --data        remove those too
+#   --port PORT           port of the blog on this machine (5000)
+#   --password-file FILE  root's password for a new database (default: a random one)
+#   --prune               remove containers and network; volume and passwords stay, and the next run uses them
+#   --prune --data        also remove volume and passwords
 #
 # Examples:
 #   deploy/docker/deploy.sh
 #   deploy/docker/deploy.sh --network press --port 8080
 #   deploy/docker/deploy.sh --network press --prune
 #
-# Run it again after a change: what runs is replaced, the data stay. Passwords are made once and lie in files that only you
-# can reach, in ~/.local/share/flaskblog/NAME; none of them is ever on a command line or in the settings of a container.
+# Run it again after a change: it replaces the containers and keeps the data. Passwords are created once, in files that only
+# you can reach, in ~/.local/share/flaskblog/NAME. No password is on a command line or in a container's settings.
 set -euo pipefail
 
 NETWORK=flask-blog
@@ -82,7 +82,7 @@ set_option() {
 
 exists() { docker "$1" inspect "$2" >/dev/null 2>&1; } # KIND NAME
 
-# Whether it is this deployment's: nothing of anybody else is ever replaced or removed.
+# Whether the object belongs to this deployment. Nothing else is ever replaced or removed.
 ours() { # KIND NAME
   local path=.Labels
   [[ $1 != container ]] || path=.Config.Labels
@@ -91,17 +91,17 @@ ours() { # KIND NAME
 
 check_free() { # KIND NAME
   ! exists "$1" "$2" || ours "$1" "$2" ||
-    die "There is a $1 $2 that this deployment didn't make; remove or rename it, or choose another --network."
+    die "The $1 $2 exists but this deployment didn't make it; remove or rename it, or choose another --network."
 }
 
 random() { LC_ALL=C tr -dc A-Za-z0-9 < <(head -c 4096 /dev/urandom) | head -c 40; }
 
-# Files may be read by whoever reaches them, since the programs in the containers have users of their own; the directory
-# above lets only its owner through.
+# The files are readable by all, since the programs in the containers have their own users. The directory above them is
+# accessible only to its owner.
 make_secrets() {
   local name
   if exists volume "$VOLUME" && [[ ! -s $SECRETS/root-password ]]; then
-    die "The volume $VOLUME is there, but its passwords aren't in $SECRETS; bring those back, or give up the data with --prune --data."
+    die "The volume $VOLUME exists, but its passwords aren't in $SECRETS; restore them, or delete the data with --prune --data."
   fi
   install -d -m 0700 "$SECRETS"
   for name in root-password password session-key; do
@@ -109,7 +109,7 @@ make_secrets() {
     chmod 0644 "$SECRETS/$name"
   done
   if [[ -n $PASSWORD_SOURCE ]] && ! exists volume "$VOLUME"; then
-    [[ -s $PASSWORD_SOURCE ]] || die "There is no password in $PASSWORD_SOURCE."
+    [[ -s $PASSWORD_SOURCE ]] || die "The file $PASSWORD_SOURCE is empty."
     cat "$PASSWORD_SOURCE" >"$SECRETS/root-password"
   fi
 }
@@ -149,7 +149,7 @@ wait_healthy() { # CONTAINER
   die "$1 did not become healthy; the end of its log is above."
 }
 
-# Ours alone, and in good order, so that MySQL starts without a recovery.
+# Only containers of this deployment, with a clean shutdown, so that MySQL starts without a recovery.
 remove() { # CONTAINER
   if exists container "$1" && ours container "$1"; then
     docker stop --time 60 "$1" >/dev/null
@@ -172,7 +172,7 @@ deploy() {
   remove "$MYSQL"
   run_mysql
   wait_healthy "$MYSQL"
-  say "Bringing the schema up to date"
+  say "Migrating the schema"
   blog --rm -- migrate
   say "Starting the blog ($BLOG)"
   check_free container "$BLOG"
@@ -187,7 +187,7 @@ prune() {
   remove "$MYSQL"
   if exists network "$NETWORK" && ours network "$NETWORK"; then docker network rm "$NETWORK" >/dev/null; fi
   if ! $WITH_DATA; then
-    say "Removed containers and network; the data are in the volume $VOLUME, the passwords in $SECRETS"
+    say "Removed containers and network; the data is in the volume $VOLUME, the passwords in $SECRETS"
     return
   fi
   if exists volume "$VOLUME" && ours volume "$VOLUME"; then docker volume rm "$VOLUME" >/dev/null; fi
@@ -198,7 +198,7 @@ prune() {
 read_options "$@"
 command -v docker >/dev/null || die "This needs Docker (https://docs.docker.com/engine/install)."
 docker info >/dev/null 2>&1 || die "No Docker daemon answers; start it and try again."
-# The original's names, for the deployment that is called as the original's.
+# The original's names, for the deployment with the original's name.
 MYSQL=mysql-flaskr
 BLOG=flask-app
 VOLUME=mysql-data

@@ -56,7 +56,7 @@ def close_db(e=None):
 
 @click.command("init-db")
 def init_db_command():
-    click.echo("The benchmark makes the tables itself.")
+    click.echo("The benchmark creates the tables itself.")
 
 
 def init_app(app):

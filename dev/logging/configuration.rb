@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
-# fluentd's configuration: <elements>, each with settings "name value" and elements of its own.
+# Parses fluentd's configuration: <elements>, each with settings "name value" and nested elements.
 module Configuration
-  # One element. Whoever uses it takes each setting; one that is left over is an error.
+  # One element. Its user takes each setting; a setting that is left over is an error.
   class Element
     attr_reader :name, :argument, :children
 
@@ -21,7 +21,7 @@ module Configuration
 
     def take(name, default = nil) = @settings.delete(name) || default
 
-    # What the stand-in does in any case.
+    # Settings that the stand-in implements in any case.
     def expect(wanted)
       wanted.each { |name, value| (found = take(name)) == value or raise "#{self}: #{name} is #{found.inspect}, only #{value.inspect} is known" }
     end
@@ -52,7 +52,7 @@ module Configuration
     end
   end
 
-  # A text in quotes may be empty; outside of quotes " #" would begin a comment.
+  # A quoted text may be empty; outside quotes " #" would begin a comment.
   def self.unquoted(value)
     return value[1..-2] if value.match?(/\A".*"\z/)
     raise "a comment begins in: #{value}" if value.include?(" #")

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2153,SC2154 # dev/logging-check.sh sources this and sets the names in capitals
-# The same lines in OpenSearch, a fork of Elasticsearch 7.10 that keeps, types and finds documents as it does: whether the index
-# template is one, what it makes of the documents, and whether everything that the dashboard and the page ask for is found.
+# The same lines in OpenSearch, a fork of Elasticsearch 7.10 that stores, types and finds documents as it does. It checks that
+# the index template is valid, its effect on documents, and that the queries of the dashboard and the page return results.
 
 start_engine() {
   local libraries
@@ -18,14 +18,14 @@ engine() { # METHOD PATH [BODY]
     ${3:+--data-binary "$3"} "http://127.0.0.1:$ENGINE_PORT$2"
 }
 
-# What isn't in OpenSearch: lifecycles, two settings that came later, and another name for a type.
+# Adapts what OpenSearch lacks: lifecycles, two later settings, and another name for a type.
 as_opensearch_says_it() {
   jq 'del(.allow_auto_create, .template.settings["index.lifecycle.name"],
       .template.settings["index.mapping.total_fields.ignore_dynamic_beyond_limit"]) |
     walk(if type == "object" and .type == "flattened" then {type: "flat_object"} else . end)' "$WORK/setup/template.json"
 }
 
-# Kibana's language as far as the chart and the page use it, in that of the engine.
+# Translates the part of Kibana's query language that the chart and the page use.
 as_lucene() { # KQL
   sed -E 's/ and / AND /g; s/ or / OR /g; s/\bnot /NOT /g; s/([a-z_.]+) ([<>]=?) ([0-9]+)/\1:\2\3/g' <<<"$1"
 }
@@ -41,7 +41,7 @@ engine_count() { engine_search "$1" | jq .hits.total.value; } # LUCENE
 
 engine_has() { [[ $(engine_count "$2" 2>/dev/null) == "$1" ]]; } # NUMBER LUCENE
 
-# Everything was read, and nothing waits in a buffer.
+# Everything was read, and no buffer holds anything.
 all_is_sent() {
   local file
   for file in "$LOGS"/*.log; do read_whole "$(basename "$file")" 2>/dev/null || return; done
@@ -53,7 +53,7 @@ send_all() { # as if nothing had been read yet
   rm -rf "$WORK/state"
   mkdir "$WORK/state"
   start_fluentd --set "elasticsearch.port=$ENGINE_PORT" --set elasticsearch.path=
-  within 60 all_is_sent || die "fluentd doesn't end to send; its log: $(tail "$WORK/fluentd.log") and the engine's: $(tail "$WORK/engine.log")"
+  within 60 all_is_sent || die "fluentd hasn't sent everything; its log: $(tail "$WORK/fluentd.log") and the engine's: $(tail "$WORK/engine.log")"
 }
 
 check_template() {
@@ -73,13 +73,13 @@ check_documents() {
   engine_has "$(wc -l <"$WORK/operator.log")" 'source:operator' || die "Lines of the operator are missing: $(engine_count source:operator) of $(wc -l <"$WORK/operator.log")."
   passed "all lines of the operator are there, those for debugging included"
   send_all
-  # A line that isn't in the runtime's format has the time at which it was read, and by that another id.
-  [[ $(engine_count '*') == $((all + 1)) ]] || die "Lines that were sent twice are there twice: $(engine_count '*') instead of $((all + 1))."
-  engine_has 2 'message:"broken by the runtime"' || die "Some other line than that without a time is there twice."
+  # A line that isn't in the runtime's format gets the time at which it was read, and so another id.
+  [[ $(engine_count '*') == $((all + 1)) ]] || die "Lines that were sent twice are stored twice: $(engine_count '*') instead of $((all + 1))."
+  engine_has 2 'message:"broken by the runtime"' || die "A line other than the one without a time is stored twice."
   passed "sent all again, it still has each once, but for the one line that has no time"
 }
 
-# Fields and their types as they are in an index, those of objects under their whole name.
+# Fields and their types in an index, those of objects with their full path.
 mapped() {
   engine GET /fluentd/_mapping | jq -r '.[].mappings.properties | def names($prefix): to_entries[] | ($prefix + .key) as $name |
     if .value.properties then .value.properties | names($name + ".") else "\($name) \(.value.type)" end; names("")' | sort -u
@@ -89,11 +89,11 @@ check_types() {
   local others odd
   mapped >"$WORK/mapped"
   others=$(awk 'NR == FNR {named[$1]; next} !($1 in named)' "$WORK/template-fields" "$WORK/mapped")
-  grep -q -x 'since keyword' <<<"$others" || die "An unknown field that looks like a date isn't a keyword: $others"
+  grep -q -x 'since keyword' <<<"$others" || die "An unknown field with a date isn't a keyword: $others"
   odd=$(grep -v -E ' (keyword|long|float|boolean)$' <<<"$others" || true)
   [[ -z $odd ]] || die "The index template should name a type for: $odd"
   passed "the other fields of documents are words and numbers: $(cut -d' ' -f1 <<<"$others" | paste -sd ' ')"
-  engine_has 1 'request_id:"odd-1" AND _ignored:status AND _ignored:client AND _ignored:latency_ms' || die "The line with a status that is no number isn't there: $(engine_search 'request_id:"odd-1"')"
+  engine_has 1 'request_id:"odd-1" AND _ignored:status AND _ignored:client AND _ignored:latency_ms' || die "The line with a status that is no number is missing: $(engine_search 'request_id:"odd-1"')"
   engine_has 1 '_exists_:_ignored' || die "More than that is ignored: $(engine_search '_exists_:_ignored' | jq -c .hits.hits)"
   passed "a line with a status, a client and a time that are none is kept, without being found by them, and no other lacks any"
   engine_has 1 'request_id:"failed-1" AND client:"10.0.0.0/8" AND latency_ms:[2 TO 3] AND @timestamp:["2026-01-01T00:00:04.000000001Z" TO "2026-01-01T00:00:04.000000003Z"]' ||
@@ -101,7 +101,7 @@ check_types() {
   passed "addresses are found by their network, durations and times by their range, to the nanosecond"
 }
 
-# One aggregation of Kibana's, the bucket around the metric, as the engine is asked for it.
+# One aggregation of Kibana, the bucket around the metric, as a query of the engine.
 aggregations() { # VISUALIZATION
   jq '.attributes.visState | fromjson | .aggs | (map(select(.schema == "metric"))[0]) as $metric |
     (if $metric.type == "count" then {} else {metric: {($metric.type): {field: $metric.params.field}}} end) as $inner |
@@ -119,14 +119,14 @@ check_dashboard() {
     else
       found=$(engine_count "$query")
     fi
-    ((found > 0)) || die "$(jq -r .id <<<"$object") shows nothing; it asks for $query"
+    ((found > 0)) || die "$(jq -r .id <<<"$object") shows nothing; its query is $query"
     number=$((number + 1))
   done < <(jq -c 'select(.type == "visualization" or .type == "search")' "$WORK/setup/dashboard.ndjson")
   ((number == 6)) || die "$number panels were found in the dashboard instead of 6."
   passed "each of the $number panels of the dashboard shows something"
 }
 
-# What docs/logging.md and the notes of the charts say to write in Kibana's field.
+# The queries that docs/logging.md and the notes of the charts recommend for Kibana.
 searches() {
   sed -n '/^| to find/,/^$/s/^| [^|]* | `\([^`]*\)`.*/\1/p' "$ROOT_DIR/docs/logging.md"
   sed -n '/Try in the search field/,/{{/s/^     //p' "$ROOT_DIR/charts/logging/templates/NOTES.txt"
@@ -137,7 +137,7 @@ check_searches() {
   local query number=0
   while read -r query; do
     query=$(sed 's/flaskblog: blog/flaskblog: diary/; s/{{ $name }}/diary/; s/{{ $ns }}/press/; s/"…"\|"THE ID.*"/"check-1"/' <<<"$query")
-    (($(engine_count "$(as_lucene "$query")") > 0)) || die "It is said to search for $query, and nothing is found."
+    (($(engine_count "$(as_lucene "$query")") > 0)) || die "The documented query $query returns nothing."
     number=$((number + 1))
   done < <(searches)
   ((number == 9)) || die "$number searches were found in the page and the notes instead of 9."

@@ -1,8 +1,8 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# Stands in for fluentd where none is installed: runs a configuration with the plugins that charts/logging uses, with Ruby's own
-# patterns, JSON and times, which are fluentd's. What it doesn't know it refuses, so no setting is passed over in silence.
+# Stands in for fluentd if none is installed. It runs a configuration with the plugins that charts/logging uses, with Ruby's own
+# patterns, JSON and times, which are fluentd's. It refuses unknown settings, so none is silently ignored.
 # Usage: dev/logging/fluentd.rb --config FILE | --version
 require "digest"
 require "fileutils"
@@ -29,7 +29,7 @@ class Label
   def parts = [*@filters, @output]
 end
 
-# Reads, lets the labels work, sends, until it is told to end.
+# Reads, runs the labels and sends, until a signal ends it.
 class Engine
   def initialize(elements)
     @labels = {}

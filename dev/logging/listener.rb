@@ -1,8 +1,8 @@
 #!/usr/bin/env ruby
 # frozen_string_literal: true
 
-# Plays Elasticsearch and Kibana for the chart's setup: refuses the first requests, as while they start, then takes all. Each
-# request is told as one JSON line.
+# Stands in for Elasticsearch and Kibana in the chart's setup. It refuses the first requests, as the real ones do while they
+# start, then accepts all. Each request is printed as one JSON line.
 # Usage: dev/logging/listener.rb PORT NUMBER-OF-REFUSALS
 require "json"
 require "socket"
@@ -12,7 +12,7 @@ server = TCPServer.new("127.0.0.1", ARGV[0].to_i)
 $stdout.sync = true
 loop do
   client = server.accept
-  first = client.gets or next # only looked whether somebody listens
+  first = client.gets or next # only checked for a listener
   method, path = first.split
   headers = {}
   while (line = client.gets.chomp) != ""

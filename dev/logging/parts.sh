@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2153 # dev/logging-check.sh sources this and sets the names in capitals
-# What dev/logging-check.sh is made of: log files, the programs around fluentd, and questions to the search server.
+# Parts of dev/logging-check.sh: log files, the programs around fluentd, and queries to the search server.
 
 k() { "$BIN/kubectl" --kubeconfig "$API_TEST_KUBECONFIG" "$@"; }
 
@@ -45,9 +45,9 @@ file_of() { # NAMESPACE POD CONTAINER
   printf '%s_%s_%s-%s.log\n' "$2" "$1" "$3" "$(sha256sum <<<"$1/$2/$3" | cut -c1-64)"
 }
 
-# The pods are on no node, so nothing has to run; their labels are those that the operator gives.
+# The pods have no node, so nothing runs; their labels are those that the operator sets.
 write_api_objects() {
-  step "Making pods"
+  step "Creating pods"
   local rendered=$WORK/rendered.yaml
   printf 'apiVersion: flaskblog.dev/v1alpha1\nkind: FlaskBlog\nmetadata: {name: diary, namespace: press}\nspec: {}\n' >"$WORK/blog.yaml"
   build_programs
@@ -111,7 +111,7 @@ write_lines() {
   cri stderr <"$WORK/operator.log" >"$LOGS/$(file_of flaskblog-system operator-1 operator)"
   cri stderr <"$WORK/mysql.log" >"$LOGS/$(file_of press diary-mysql-0 mysql)"
   printf '2026-01-01T00:00:02Z credential-sync: root has its new password\n' | cri stdout >"$LOGS/$(file_of press diary-mysql-0 credential-sync)"
-  printf '%s\n' 'somebody else speaks' '{"level":"loud","status":"fine"}' | cri stdout >"$LOGS/$(file_of press stranger-1 web)"
+  printf '%s\n' 'another program writes' '{"level":"loud","status":"fine"}' | cri stdout >"$LOGS/$(file_of press stranger-1 web)"
   printf 'who am I\n' | cri stdout >"$LOGS/$(file_of press gone-1 web)"
 }
 
@@ -133,7 +133,7 @@ operator_lines() {
   k apply --filename "$WORK/blog.yaml" >/dev/null
   KUBECONFIG=$API_TEST_KUBECONFIG POD_NAMESPACE=flaskblog-system "$TARGET/operator" run --log info,kube_client=warn,operator=debug 2>"$WORK/operator.log" &
   PID[operator]=$!
-  within 30 grep -q '"object.ref"' "$WORK/operator.log" || die "The operator says nothing about its blog: $(cat "$WORK/operator.log")"
+  within 30 grep -q '"object.ref"' "$WORK/operator.log" || die "The operator logs nothing about its blog: $(cat "$WORK/operator.log")"
   stop operator
 }
 
@@ -142,11 +142,11 @@ mysql_lines() {
   "$DEV_DIR/mysql-image.sh"
   docker run --detach --name "flaskblog-logging-$$" --env MYSQL_RANDOM_ROOT_PASSWORD=yes --network none --tmpfs /var/lib/mysql:uid=999,gid=999,mode=0700 \
     mysql:9.7 >/dev/null
-  # Its first start serves the image's own script only and says so with port 0.
+  # The temporary server of the first start runs only the image's own script, and reports port 0.
   within 90 mysql_is_ready || die "MySQL didn't come up: $(tail -n 5 "$WORK/mysql.log")"
-  # The image's start prints a random password, once, for who reads it there; it isn't a line of mysqld.
+  # The image's entrypoint prints a random password once; that line isn't mysqld's.
   sed -i '/PASSWORD/d' "$WORK/mysql.log"
-  # Only the lines of the second start, so that each code is there once; before them one as the published image writes it.
+  # Only the lines of the second start, so that each code occurs once; before them one as the published image writes it.
   sed -i '1,/mysqld: Shutdown complete/{/mysqld: Shutdown complete/!d}' "$WORK/mysql.log"
   sed -i '1i 2026-01-01 00:00:03+00:00 [Note] [Entrypoint]: MySQL init process done. Ready for start up.' "$WORK/mysql.log"
 }
@@ -156,7 +156,7 @@ mysql_is_ready() {
   grep -q 'ready for connections.*port: 3306' "$WORK/mysql.log"
 }
 
-# ---- the programs around
+# ---- other programs
 
 start_search() {
   SEARCH_PORT=${SEARCH_PORT:-$(free_port 15700 "the search server")}
@@ -184,14 +184,14 @@ start_fluentd() { # [HELM-OPTION…]
   PID[fluentd]=$!
 }
 
-# in_tail's own record: path, offset and inode, the numbers in sixteens.
+# in_tail's own record: path, offset and inode, the numbers in hexadecimal.
 read_whole() { # FILE
   local offset
   offset=$(awk -v path="$LOGS/$1" '$1 == path {print $2}' "$WORK/state/positions" | tail -n 1)
   [[ -n $offset ]] && ((16#$offset == $(stat --format %s "$LOGS/$1")))
 }
 
-# ---- questions
+# ---- queries
 
 query() { # LOGSQL
   curl --silent --show-error --fail --get --data-urlencode "query=$1" "http://127.0.0.1:$SEARCH_PORT/select/logsql/query" || true

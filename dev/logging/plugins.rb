@@ -7,7 +7,7 @@ def bytes(text)
   number.to_i * { "" => 1, "k" => 1024, "m" => 1024**2 }.fetch(unit)
 end
 
-# Of text: its fields, nil where it doesn't fit, or :lost for what fluentd's parser loses.
+# Parses text into fields; nil if it doesn't match, or :lost if fluentd's parser would lose the record.
 module Parsers
   def self.make(element)
     parser = { "regexp" => method(:regexp), "json" => method(:json) }.fetch(element.take("@type")).call(element)
@@ -37,7 +37,7 @@ module Parsers
   end
 end
 
-# Follows files, and remembers how far: path, offset and inode, as fluentd writes them.
+# Follows files and stores the position: path, offset and inode, as fluentd writes them.
 class Tail
   def initialize(element, engine)
     @engine = engine
@@ -79,7 +79,7 @@ class Tail
   end
 end
 
-# Each takes a record and gives none, one or several, as [time, record].
+# Each receives a record and returns none, one or several, as [time, record].
 module Filters
   def self.make(element, engine, label)
     types = { "concat" => Concat, "kubernetes_metadata" => Metadata, "record_transformer" => Transformer, "grep" => Grep, "parser" => Parser,
@@ -89,7 +89,7 @@ module Filters
     filter
   end
 
-  # Parts of lines become lines. More than the limit goes on as another record.
+  # Joins parts into lines. What exceeds the limit continues as another record.
   class Concat
     def initialize(element, engine, _label)
       element.expect("key" => "log", "separator" => "", "partial_key" => "flag", "partial_value" => "P", "stream_identity_key" => "stream",
@@ -122,7 +122,7 @@ module Filters
     def finish = @waiting.keys.each { |key| @engine.emit(@label, key[0], [joined(key)]) }
   end
 
-  # Whose file it is by its name, and the rest from the API server.
+  # Finds a file's pod by its name, and the rest from the API server.
   class Metadata
     NAME = /containers\.(?<pod>[a-z0-9.-]+)_(?<namespace>[^_]+)_(?<container>.+)-(?<id>[a-z0-9]{64})\.log\z/
 
@@ -153,7 +153,7 @@ module Filters
     end
   end
 
-  # New fields, each the value of a Ruby expression.
+  # Adds fields, each the value of a Ruby expression.
   class Transformer
     def initialize(element, _engine, _label)
       element.expect("enable_ruby" => "true", "auto_typecast" => "true")
@@ -168,7 +168,7 @@ module Filters
     def evaluate(expression, record) = binding.tap { |scope| scope.local_variable_set(:record, record) }.eval(expression)
   end
 
-  # Leaves out what fits.
+  # Drops matching records.
   class Grep
     def initialize(element, _engine, _label)
       exclude = element.child("exclude")
@@ -179,7 +179,7 @@ module Filters
     def call(_tag, time, record) = @pattern.match?(record[@key].to_s) ? [] : [[time, record]]
   end
 
-  # A text becomes fields, or stays.
+  # Parses a text into fields, or keeps it.
   class Parser
     def initialize(element, _engine, _label)
       element.expect("reserve_data" => "true", "emit_invalid_record_to_error" => "false")
@@ -193,7 +193,7 @@ module Filters
     end
   end
 
-  # The same for the same line.
+  # Computes the same id for the same line.
   class Identity
     def initialize(element, _engine, _label)
       %w[use_record_as_seed use_entire_record include_tag_in_seed include_time_in_seed].each { |name| element.expect(name => "true") }
@@ -206,7 +206,7 @@ module Filters
   end
 end
 
-# Take records, at the end of a label.
+# Outputs, at the end of a label.
 module Outputs
   def self.make(element, engine)
     output = { "relabel" => Relabel, "elasticsearch" => Elasticsearch, "stdout" => Stdout }.fetch(element.take("@type")).new(element, engine)
@@ -214,7 +214,7 @@ module Outputs
     output
   end
 
-  # To another label.
+  # Sends to another label.
   class Relabel
     def initialize(element, engine)
       @label = element.take("@label")
@@ -224,13 +224,13 @@ module Outputs
     def call(tag, records) = @engine.emit(@label, tag, records)
   end
 
-  # What was refused.
+  # Records that were refused.
   class Stdout
     def initialize(_element, _engine) = nil
     def call(tag, records) = records.each { |time, record| puts "#{time} #{tag}: #{record.to_json}" }
   end
 
-  # In files first, then by the bulk interface; what isn't taken is tried again, twice as late each time.
+  # Buffers in files, then sends by the bulk interface; a refused request is retried, with a doubled delay each time.
   class Elasticsearch
     def initialize(element, _engine)
       element.expect("@id" => "elasticsearch", "write_operation" => "create", "include_timestamp" => "true", "suppress_type_name" => "true",

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2153,SC2154 # dev/logging-check.sh sources this and sets the names in capitals
-# Checks of what the chart brings to Elasticsearch and Kibana: lifecycle, template, data view, dashboard, and the script that
-# brings them.
+# Checks what the chart creates in Elasticsearch and Kibana: lifecycle, template, data view, dashboard, and the script that
+# creates them.
 
 setup_files() { # writes each file of the ConfigMap into $WORK/setup
   mkdir -p "$WORK/setup"
@@ -15,7 +15,7 @@ known_fields() {
   curl --silent --fail --get --data-urlencode 'query=*' "http://127.0.0.1:$SEARCH_PORT/select/logsql/field_names" | jq -r '.values[].value'
 }
 
-# A field or what it holds.
+# A field, or a field inside it.
 known() { grep -q -x -F -e "$1" "$WORK/known" || grep -q -F -e "$1." "$WORK/known"; }
 
 check_fields() {
@@ -33,10 +33,10 @@ check_fields() {
   number=$(wc -l <"$WORK/dashboard-fields")
   ((number >= 10)) || die "Only $number fields were found in the dashboard."
   for field in $(cat "$WORK/dashboard-fields"); do
-    grep -q -x -F -e "$field" "$WORK/template-fields" || die "The dashboard names the field $field, whose type the template doesn't say."
+    grep -q -x -F -e "$field" "$WORK/template-fields" || die "The dashboard names the field $field, whose type the template doesn't define."
   done
   passed "each of the $number fields that the dashboard and its searches name is in a document, and has a type in the template"
-  if known no-such-field; then die "A field that isn't there passes for known, so the two answers before mean nothing."; fi
+  if known no-such-field; then die "A missing field counts as known, so the two results before mean nothing."; fi
   passed "a field that isn't there would be noticed"
 }
 
@@ -56,7 +56,7 @@ start_listener() { # REFUSALS
   LISTENER_PORT=$(free_port 15800 "the listener")
   "$DEV_DIR/logging/listener.rb" "$LISTENER_PORT" "$1" >>"$WORK/requests" &
   PID[listener]=$!
-  within 10 eval "(exec 3<>/dev/tcp/127.0.0.1/$LISTENER_PORT) 2>/dev/null" || die "The listener doesn't listen."
+  within 10 eval "(exec 3<>/dev/tcp/127.0.0.1/$LISTENER_PORT) 2>/dev/null" || die "The listener hasn't started."
 }
 
 run_setup() {
@@ -83,20 +83,20 @@ check_setup() {
   start_listener 2
   run_setup
   wanted=$'PUT /_ilm/policy/fluentd\nPUT /_index_template/fluentd\nPOST /api/saved_objects/_import?overwrite=true'
-  [[ $(taken) == "$wanted" ]] || die "The setup asked for something else: $(taken)"
-  ((SECONDS - started >= 3)) || die "The setup tried again without waiting."
+  [[ $(taken) == "$wanted" ]] || die "The setup sent other requests: $(taken)"
+  ((SECONDS - started >= 3)) || die "The setup retried without waiting."
   passed "the setup waits for servers that aren't ready, longer each time, and then brings all"
   first=$(jq -c 'select(.status == 200) | .body | gsub("-{10,}[0-9a-zA-Z]+"; "boundary")' "$WORK/requests")
-  jq -e -s 'map(select(.status == 200))[0:2] | all(.body | fromjson)' "$WORK/requests" >/dev/null || die "What was put isn't JSON."
+  jq -e -s 'map(select(.status == 200))[0:2] | all(.body | fromjson)' "$WORK/requests" >/dev/null || die "The setup sent invalid JSON."
   jq -e -s 'map(select(.status == 200)) | (.[1].body | fromjson) as $template | .[1].path == "/_index_template/fluentd" and
     $template.index_patterns == ["fluentd"] and $template.template.settings["index.lifecycle.name"] == (.[0].path | sub(".*/"; "")) and $template.allow_auto_create' \
     "$WORK/requests" >/dev/null || die "Template and lifecycle don't belong together."
   passed "lifecycle and template are JSON and belong together"
   body=$(jq -r -s 'map(select(.status == 200))[2] | select(.headers["kbn-xsrf"] != null) | .body' "$WORK/requests" | tr -d '\r')
-  [[ $(grep '^{' <<<"$body") == "$(cat "$WORK/setup/dashboard.ndjson")" ]] || die "Kibana got other objects than those of the chart."
+  [[ $(grep '^{' <<<"$body") == "$(cat "$WORK/setup/dashboard.ndjson")" ]] || die "Kibana received other objects than those of the chart."
   passed "Kibana gets data view, searches and dashboard as a file"
   : >"$WORK/requests"
   run_setup
-  [[ $(jq -c 'select(.status == 200) | .body | gsub("-{10,}[0-9a-zA-Z]+"; "boundary")' "$WORK/requests") == "$first" ]] || die "A second run brings something else."
+  [[ $(jq -c 'select(.status == 200) | .body | gsub("-{10,}[0-9a-zA-Z]+"; "boundary")' "$WORK/requests") == "$first" ]] || die "A second run sends other requests."
   passed "a second run brings the same again"
 }

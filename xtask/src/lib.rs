@@ -1,4 +1,4 @@
-//! What is generated in this repository, and the check that it is what the generator says.
+//! Generated files, and the check that they are up to date.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use operator::{
     monitoring::{Subject, blog_alerts, groups, operator_alerts, operator_dashboard},
 };
 
-/// The command that every drift message names.
+/// The command that regenerates all files.
 pub const CODEGEN: &str = "cargo xtask codegen";
 
 /// A generated file: its path in the repository and its content.
@@ -20,7 +20,7 @@ pub const CODEGEN: &str = "cargo xtask codegen";
 pub struct Generated {
     /// Relative to the root of the repository.
     pub path: &'static str,
-    /// What belongs into it.
+    /// Expected content.
     pub content: String,
 }
 
@@ -30,10 +30,11 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
-/// Every generated file.
+/// Generates all files in memory.
 ///
 /// # Errors
-/// When a CRD can't be written as YAML.
+///
+/// Fails if a CRD can't be serialized.
 pub fn generated() -> Result<Vec<Generated>> {
     let crd = operator::cli::crds::yaml().context("failed to write the CRD as YAML")?;
     Ok(vec![
@@ -65,15 +66,16 @@ fn operator_rules() -> Result<String> {
     operator::cli::crds::yaml_document(&rules).context("failed to write the operator's alerts as YAML")
 }
 
-/// The alerts of a blog as they are tested by `dev/prometheus-rules.sh`.
+/// The alerts of a blog, which `dev/prometheus-rules.sh` tests.
 fn blog_rules() -> Result<String> {
     let blog = Subject { namespace: "press", name: "daily" };
     let rules = groups("flaskblog-daily", &blog_alerts(&blog, 2, true), Some(&blog), RUNBOOKS);
     operator::cli::crds::yaml_document(&rules).context("failed to write a blog's alerts as YAML")
 }
 
-/// The CRD as a template: installed and upgraded with the chart, and kept when the chart goes, since deleting a CRD
-/// deletes every blog.
+/// The CRD as a chart template, installed and upgraded with the chart.
+///
+/// It is kept on uninstall, since deleting a CRD deletes every blog.
 fn chart_template(crd: &str) -> String {
     let annotations =
         "  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n";
@@ -82,10 +84,11 @@ fn chart_template(crd: &str) -> String {
     format!("{{{{- if .Values.crds.enabled }}}}\n{body}{{{{- end }}}}\n")
 }
 
-/// Writes every generated file; returns those that changed.
+/// Writes the generated files; returns those that changed.
 ///
 /// # Errors
-/// When a file can't be written.
+///
+/// Fails if a file can't be written.
 pub fn codegen() -> Result<Vec<&'static str>> {
     let mut changed = Vec::new();
     for file in generated()? {

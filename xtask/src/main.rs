@@ -1,4 +1,4 @@
-//! `cargo xtask codegen`: writes everything that is generated from the Rust sources.
+//! `cargo xtask codegen`: writes the files that are generated from the Rust sources.
 
 use clap::{Parser, Subcommand};
 
@@ -12,7 +12,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Write crds/ and the chart's copy of it.
+    /// Write crds/, the chart's copy of the CRD, and the other generated files.
     Codegen,
 }
 

@@ -1,4 +1,4 @@
-//! The house's own rules, each a test that says what to do.
+//! The repository's own rules; each failure names the remedy.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap in a test is a failed test, also in its helpers")]
 
@@ -13,7 +13,7 @@ use operator::monitoring;
 use serde_json::{Value, json};
 use xtask::{CODEGEN, generated, root};
 
-/// Longest Rust file, in lines: past that a file holds two jobs.
+/// Longest Rust file, in lines: a longer one has two purposes.
 const FILE_LIMIT: usize = 400;
 
 fn read(path: &str) -> String {
@@ -86,7 +86,7 @@ fn every_reason_is_explained_to_the_user() {
     }
 }
 
-/// A unit test's module, or a file of tests alone.
+/// The module of a unit test, or a file with only tests.
 fn tests_of(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let is_test = path.ends_with("tests.rs") || path.components().any(|part| part.as_os_str() == "tests");
@@ -113,7 +113,7 @@ fn every_reason_occurs_in_a_test() {
     }
 }
 
-/// Reasons without a way out by a command, and why there is none.
+/// Reasons without a remedy by a command, and why.
 const WITHOUT_A_COMMAND: &[(&str, &[&str])] = &[
     ("all is well", &["Ready", "Available", "Migrated", "Healthy", "Reconciled", "Monitored", "Recommended"]),
     (
@@ -313,7 +313,7 @@ fn crd_outlives_its_chart() {
     assert_eq!(values["crds"]["keep"], true);
 }
 
-/// Every name of a metric in a text of PromQL.
+/// Names of all metrics in a text of PromQL.
 fn metrics_in(text: &str) -> BTreeSet<String> {
     text.split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))
         .filter(|word| ["blog_", "flaskblog_", "kubelet_"].iter().any(|start| word.starts_with(start)))

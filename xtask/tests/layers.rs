@@ -57,7 +57,7 @@ const BLOG_APP: Layers = Layers {
     ],
 };
 
-/// They wire all layers together, so each of them imports what it needs.
+/// They connect all layers, so each of them imports what it needs.
 const EXEMPT: [&str; 2] = ["main.rs", "lib.rs"];
 
 impl Layers {
@@ -84,7 +84,7 @@ fn unlisted(listed: &[&str], found: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// Imports that don't point downwards, one sentence each.
+/// Imports that don't point downwards, one message each.
 fn upward_edges(modules: &[&str], file: &Path, content: &str) -> Vec<String> {
     let Some(importer) = file.iter().next().and_then(|first| top_module(Path::new(first))) else {
         return Vec::new();
@@ -101,7 +101,7 @@ fn upward_edges(modules: &[&str], file: &Path, content: &str) -> Vec<String> {
     imported_modules(file, content).into_iter().filter_map(judge).collect()
 }
 
-/// The module's name, from the path of a file or folder at the top of the crate.
+/// Name of the top module, from a file or folder at the top of the crate.
 fn top_module(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     (!EXEMPT.contains(&name)).then(|| name.trim_end_matches(".rs").to_owned())
@@ -115,15 +115,15 @@ fn imported_modules(file: &Path, content: &str) -> BTreeSet<String> {
     imports.modules
 }
 
-/// Collects the top modules that paths of a file lead to.
+/// Collects the top modules that a file's paths lead to.
 struct Imports {
-    /// Modules between the crate's root and the present place.
+    /// Number of modules between the crate's root and the current position.
     depth: usize,
     modules: BTreeSet<String>,
 }
 
 impl Imports {
-    /// A path from the crate's root, or up to it with `super`.
+    /// Adds a path from the crate's root, or up to it with `super`.
     fn add(&mut self, path: &[String]) {
         let path = if path.first().is_some_and(|first| first == "self") { &path[1..] } else { path };
         let ups = path.iter().take_while(|segment| *segment == "super").count();
@@ -155,7 +155,7 @@ impl Imports {
         }
     }
 
-    /// Tokens of macros aren't parsed, so `crate` is looked up in them.
+    /// The tokens of macros aren't parsed, so `crate` is searched in them.
     fn add_tokens(&mut self, tokens: TokenStream) {
         let tokens: Vec<TokenTree> = tokens.into_iter().collect();
         for (at, token) in tokens.iter().enumerate() {

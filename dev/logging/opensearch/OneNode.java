@@ -20,7 +20,7 @@ final class OneNode extends Node {
             .put("network.host", "127.0.0.1")
             .put("transport.port", "0")
             .put("discovery.type", "single-node")
-            // A full disk of the machine that tests is no finding.
+            // A full disk of the test machine isn't an error of the chart.
             .put("cluster.routing.allocation.disk.threshold_enabled", false)
             .build();
         new OneNode(settings).start();

@@ -1,10 +1,10 @@
-# Brings lifecycle, template, data view and dashboard to Elasticsearch and Kibana. Every step writes the same again, so it can
-# be run at any time; what isn't there yet is waited for.
+# Creates lifecycle, template, data view and dashboard in Elasticsearch and Kibana. Every step is idempotent, so the script
+# can run at any time. It waits for servers that aren't ready yet.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-# Tries until it is done, twice as long after each failure and half a minute at most. A refusal (4xx) is told each time:
-# most pass by themselves while a server starts, and the Job's deadline ends the others.
+# Retries until it succeeds. The delay doubles after each failure, up to half a minute. A refusal (4xx) is printed each
+# time: most are temporary while a server starts, and the Job's deadline ends the others.
 persist() { # DESCRIPTION CURL-ARGUMENT…
   local what=$1 pause=1
   shift

@@ -93,7 +93,7 @@ failed_to() { # WHAT
 }
 
 # Over TCP, on which the temporary server of the first initialization doesn't listen.
-answers() { timeout 10 mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=keeper --silent >/dev/null 2>&1; }
+answers() { timeout 10 mysqladmin ping --protocol=tcp --host=127.0.0.1 --user=credential-sync --silent >/dev/null 2>&1; }
 
 # Finds the password that MySQL accepts now.
 log_in() {
