@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Builds Debian root file systems from packages, for images on machines without a container registry.
+# Debian root file systems from packages, for the images that are built where no container registry is reachable.
 # Sourced by dev/node-image.sh and dev/mysql-image.sh.
 
-# Root, because debootstrap creates device nodes and runs chroot.
+# Root, because debootstrap makes device nodes and runs chroot.
 require_debootstrap() {
   ((EUID == 0)) || die "No container registry is reachable, and building an image from Debian packages needs root; run this as root or log in to a registry that has $1."
   [[ -x /usr/sbin/debootstrap && -f /usr/share/keyrings/debian-archive-keyring.gpg ]] && return
-  have apt-get || die "debootstrap is missing and this machine has no apt to install it; install it and try again."
+  have apt-get || die "debootstrap is missing and there is no apt here to install it; install it and try again."
   step "Installing debootstrap"
   logged apt-debootstrap install_debootstrap
 }
@@ -30,7 +30,7 @@ bootstrap() { # SUITE DIRECTORY PACKAGE[,PACKAGE…]
   rm -rf "$2"/var/cache/apt/* "$2"/var/lib/apt/lists/* "$2"/var/cache/debconf/*-old "$2"/var/log/*
 }
 
-# Files that no container reads: manuals, translations, package lists. Licences stay.
+# What no container reads: manuals, translations, package lists. Licences stay.
 trim_documentation() { # DIRECTORY
   (
     cd "$1" || exit 1

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the images from their Dockerfiles, as a user with only Docker would, and runs them.
+# Builds the images from their Dockerfiles, as somebody with Docker alone would, and runs what came out.
 # Usage: dev/dockerfile-check.sh
 #
-# Takes as long as two release builds from scratch, so it isn't part of `make test`. Run it when a Dockerfile, or what it
-# copies, changes. Without a registry the Dockerfiles' base image is built from Debian packages and this machine's own Rust
-# under the same name, and removed afterwards.
+# Takes as long as two release builds from nothing, so it isn't part of `make test`: run it when a Dockerfile, or what it
+# copies, changes. Where no registry is reachable the base image that the Dockerfiles name is made of Debian packages and
+# this machine's own Rust under the same name, and removed again afterwards.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEV_DIR/debian.sh"
 help_if_asked "$@"
@@ -26,7 +26,7 @@ make_base() {
   local dir
   require_debootstrap "$BASE"
   dir=$(artefact dockerfile-base "$(rustc -vV | sha256sum | cut -c1-12)-$(input_hash dev/dockerfile-check.sh dev/debian.sh)" build_base_files)
-  step "Building $BASE from packages and this machine's Rust"
+  step "Making $BASE from packages and this machine's Rust"
   tar -C "$dir/rootfs" -c . | docker import --change 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' - "$BASE" >/dev/null
   # shellcheck disable=SC2064 # this name, now
   trap "docker rmi --force $BASE >/dev/null" EXIT

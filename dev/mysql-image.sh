@@ -2,15 +2,15 @@
 # Makes sure that Docker has the image mysql:9.7.
 # Usage: dev/mysql-image.sh
 #
-# The published image is used if it exists locally or can be pulled. Without a registry, an image with the same contract is
-# built from Debian's MySQL packages (dev/mysql/), so manifests and tests work unchanged with either.
+# The published image is used where it is there already or can be pulled. Where no registry is reachable an image with the
+# same contract is built from Debian's MySQL packages (dev/mysql/), so manifests and tests work unchanged with either.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEV_DIR/debian.sh"
 help_if_asked "$@"
 
 IMAGE=mysql:9.7
 
-# Debian's testing and unstable are the suites with MySQL 9. They change, so the build checks the version.
+# Debian's testing and unstable are the suites with MySQL 9. They move, so the build checks what it got.
 build_rootfs() { # DIRECTORY
   local root
   root=$1/rootfs
@@ -28,7 +28,7 @@ build_rootfs() { # DIRECTORY
   rm -rf "$root"
 }
 
-# From 640 MB to what mysqld and the usual clients need. Only packaging and rarely used scripts need Perl.
+# From 640 MB to what mysqld and the usual clients need. Perl is there only for packaging and rarely used scripts.
 trim() { # ROOT
   trim_documentation "$1"
   (
@@ -54,7 +54,7 @@ local_inputs() { docker image inspect --format '{{index .Config.Labels "dev.flas
 
 key=$(input_hash dev/mysql dev/mysql-image.sh dev/debian.sh)
 if found=$(local_inputs); then
-  # Without the label it wasn't built here, so it is the published one.
+  # No label: somebody else's mysql:9.7, in other words the published one.
   [[ -z $found || $found == '<no value>' || $found == "$key" ]] && exit 0
 elif "$DEV_DIR/registry.sh" "$IMAGE"; then
   step "Pulled $IMAGE"

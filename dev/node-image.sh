@@ -2,8 +2,8 @@
 # Builds a kind node image from Debian packages and from source, and prints its name.
 # Usage: dev/node-image.sh
 #
-# Only for machines without a container registry; elsewhere kind pulls its published image. The steps are those of kind's own
-# image build, whose files come from the kind module that dev/go-tools/kind pins.
+# Only for machines that reach no container registry; elsewhere kind pulls its published image. The steps are those of
+# kind's own image build, whose files are taken from the kind module that dev/go-tools/kind pins.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 . "$DEV_DIR/debian.sh"
 . "$DEV_DIR/node/rootfs.sh"
@@ -40,7 +40,7 @@ make_overlay() { # DIRECTORY
   for unit in kubelet containerd undo-mount-hacks pod-network; do
     ln -s "/etc/systemd/system/$unit.service" "$o/etc/systemd/system/multi-user.target.wants/"
   done
-  # Without CAP_SYS_RESOURCE no process may lower its own OOM score.
+  # Without CAP_SYS_RESOURCE no process may make itself a less likely victim of the kernel's memory killer.
   sed -i 's/restrict_oom_score_adj = false/restrict_oom_score_adj = true/' "$o/etc/containerd/config.toml"
   "$BIN/ctr" oci spec | jq '.hooks.createContainer += [{"path": "/kind/bin/mount-product-files.sh"}] | del(.process.rlimits)' \
     >"$o/etc/containerd/cri-base.json"
@@ -49,7 +49,7 @@ make_overlay() { # DIRECTORY
   cp "$DEV_DIR/node/default-cni.yaml" "$o/kind/manifests/"
 }
 
-# --- the images of a cluster, with the names that kubeadm and kind use ---
+# --- the images that a cluster runs, named as kubeadm and kind name them ---
 
 component() { # IMAGE DIRECTORY [ENTRYPOINT]
   printf 'FROM scratch\nCOPY . /\n%s\n' "${3:+ENTRYPOINT [\"$3\"]}" >"$2.Dockerfile"
@@ -79,7 +79,7 @@ build_components() { # DIRECTORY
   component "$helper" "$1/helper"
 }
 
-DATABASE=mysql:9.7 # part of the node image, because loading 300 MB on three running nodes takes a minute
+DATABASE=mysql:9.7 # comes with the node, because bringing 300 MB to three running nodes takes a minute
 
 # Loads the component images into the node image, by running its containerd and committing the container.
 load_components() { # NODE-IMAGE DIRECTORY
@@ -111,7 +111,7 @@ build_node() {
   remove_leftovers
 }
 
-# The node image has the components now, and no cluster uses older node images; one that is in use can't be removed.
+# The components live in the node image now, and older node images in no cluster; one that is in use refuses to go.
 remove_leftovers() {
   docker rmi "${COMPONENTS[@]}" "$IMAGE-empty" || true
   docker images --format '{{.Repository}}:{{.Tag}}' flaskblog/kind-node | grep -vF "$IMAGE" | xargs -r docker rmi || true

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Prints a directory with the CRDs of kinds that a cluster may lack: the Prometheus operator's PodMonitor, PrometheusRule and
-# ServiceMonitor, and the VerticalPodAutoscaler. They come from their own releases (dev/go-tools pins the versions).
+# Prints a directory with the resource definitions of kinds that a cluster may lack: the Prometheus operator's PodMonitor,
+# PrometheusRule and ServiceMonitor, and the VerticalPodAutoscaler, as their own releases have them (dev/go-tools names the
+# versions).
 # Usage: dev/optional-crds.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 help_if_asked "$@"

@@ -15,7 +15,7 @@ fail() {
   exit 1
 }
 
-# Reads NAME from the file NAME_FILE, else from the environment, else the default.
+# NAME from NAME_FILE, or as it is, or the default.
 from_file() { # NAME [DEFAULT]
   local name=$1 file=$1_FILE value=${2:-}
   [[ -z ${!name:-} || -z ${!file:-} ]] || fail "Both $name and $file are set, but they exclude each other."
@@ -65,7 +65,7 @@ option_file() { # the root password for a client, as an option file
 
 client() { mysql --defaults-extra-file=<(option_file) --protocol=socket --socket="$SOCKET" -uroot -hlocalhost --comments "$@"; }
 
-# Scripts in initdb.d that are written for the official image call it as `docker_process_sql`.
+# Called `docker_process_sql` by scripts in initdb.d that are written for the official image.
 docker_process_sql() {
   if [[ -n $MYSQL_DATABASE ]]; then set -- --database="$MYSQL_DATABASE" "$@"; fi
   client "$@"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Runs on every node. It gives each pod a point-to-point link with an address from the node's range. It also adds a route to
-# every other node's range by that node's address. It runs as long as the node. A node that was restarted, perhaps with another
-# address, is therefore reachable again within seconds. NetworkPolicy is not enforced.
+# Runs on every node. Gives pods their network: a point-to-point link per pod with an address from the node's range, and a
+# route to every other node's range by that node's address. It runs for the node's life, so a node that was restarted, and
+# perhaps came back with another address, is reachable again within seconds. NetworkPolicy is not enforced.
 set -euo pipefail
 
 KUBECONFIG=/etc/kubernetes/kubelet.conf
 CERTIFICATE=/var/lib/kubelet/pki/kubelet-client-current.pem
 CONFLIST=/etc/cni/net.d/10-flaskblog.conflist
 
-nodes() { # name, pod range and address of each node, as far as known
+nodes() { # name, pod range and address of each node, as far as they are known
   local server
   server=$(awk '$1 == "server:" {print $2}' "$KUBECONFIG")
   curl --silent --fail --max-time 5 --cacert /etc/kubernetes/pki/ca.crt --cert "$CERTIFICATE" "$server/api/v1/nodes" |
@@ -37,8 +37,8 @@ END
   if cmp -s "$temporary" "$CONFLIST"; then rm "$temporary"; else mv "$temporary" "$CONFLIST"; fi
 }
 
-# Drops traffic to a Service's address that wasn't translated. While a node starts, before kube-proxy has written its rules, a
-# network that answers on every address would accept it in place of the Service. Such a connection might stay open.
+# An address of a Service that nobody has translated leads nowhere. While a node starts, before kube-proxy has written its
+# rules, a network that answers on every address would be taken for the Service, by a connection that may be kept for ever.
 refuse_unknown_services() {
   local all chain rule
   all=$(awk '$1 == "serviceSubnet:" {gsub(/"/, ""); print $2; exit}' /kind/kubeadm.conf)
@@ -48,7 +48,7 @@ refuse_unknown_services() {
   done
 }
 
-# Traffic that leaves the cluster gets the node's address; between pods, addresses are unchanged.
+# Traffic that leaves the cluster gets the node's address; between pods, addresses stay as they are.
 masquerade() { # RANGE
   local all rule
   all=$(awk '$1 == "podSubnet:" {gsub(/"/, ""); print $2; exit}' /kind/kubeadm.conf)
@@ -71,7 +71,7 @@ update() {
 }
 
 refuse_unknown_services
-# Frequent while the cluster starts, then rare: nodes seldom join or move. A failure keeps the current state.
+# Often while the cluster comes up, then rarely: a node joins or moves seldom. A failure keeps what is there.
 for ((round = 0; ; round++)); do
   if [[ -s $KUBECONFIG && -s $CERTIFICATE ]]; then update || true; fi
   if ((round < 120)); then sleep 1; else sleep 5; fi

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The base of the node image: Debian 12, because newer suites' systemd doesn't run on cgroup v1. node-image.sh sources it. It is
-# a separate file so that the slow part of that build depends only on this content.
+# The base of the node image: Debian 12, because newer suites' systemd doesn't run on cgroup v1. Sourced by node-image.sh;
+# a file of its own so that the slow part of that build is keyed by its own content.
 
 PACKAGES=systemd,conntrack,iptables,nftables,iproute2,ethtool,kmod,libseccomp2,pigz,runc,ca-certificates,curl,jq,procps
 PACKAGES+=,containernetworking-plugins,busybox-static
@@ -31,7 +31,7 @@ quiet_systemd() { # ROOT
   ln -s /dev/null "$1/etc/systemd/system/systemd-binfmt.service"
 }
 
-# kube-proxy calls iptables: these programs and plug-ins with their libraries suffice, without a whole Debian.
+# kube-proxy calls iptables: those programs and their plug-ins with the libraries that either loads, not a whole Debian.
 kube_proxy_rootfs() { # ROOT DESTINATION
   local plugins=/usr/lib/x86_64-linux-gnu/xtables programs=(/usr/sbin/xtables-nft-multi /usr/sbin/xtables-legacy-multi /usr/sbin/nft)
   local file link

@@ -67,7 +67,11 @@ impl Default for Metrics {
         registry.register("http_requests", "Requests answered", requests.clone());
         registry.register("http_request_duration_seconds", "Time until the response", latency.clone());
         let logins = Family::default();
-        registry.register("logins", "Login attempts: ok, failed, or throttled after failures", logins.clone());
+        registry.register(
+            "logins",
+            "Login attempts: ok, failed, or throttled after failures",
+            logins.clone(),
+        );
         let stale_pages = Counter::default();
         registry.register(
             "stale_pages",
