@@ -29,6 +29,15 @@ const LIMIT: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct Contests(Mutex<HashMap<(String, Child), Contest>>);
 
+/// A blog's contested objects, for its status.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contested {
+    /// One sentence per object.
+    pub lines: Vec<String>,
+    /// The sentence about the Service's spec: it may not select the replicas.
+    pub service: Option<String>,
+}
+
 /// Generation of the FlaskBlog and hash of the object. A deletion has none.
 type Wanted = (Option<i64>, Option<String>);
 
@@ -118,19 +127,16 @@ impl Contests {
         self.0.lock().iter().filter(|((of, _), _)| of == uid).filter_map(|(_, one)| one.left()).min()
     }
 
-    /// The status sentences about the blog's contested objects.
+    /// The report for a blog's status.
     #[must_use]
-    pub fn words(&self, uid: &str) -> Vec<String> {
+    pub fn report(&self, uid: &str) -> Contested {
         let all = self.0.lock();
-        let mut words: Vec<String> = all
-            .iter()
-            .filter(|((of, _), _)| of == uid)
-            .map(|(_, one)| one)
-            .filter(|one| one.is_lasting())
-            .filter_map(|one| one.words.clone())
-            .collect();
-        words.sort();
-        words
+        let of_blog = all.iter().filter(|((of, _), one)| of == uid && one.is_lasting());
+        let mut lines: Vec<String> = of_blog.filter_map(|(_, one)| one.words.clone()).collect();
+        lines.sort();
+        let service = all.get(&(uid.to_owned(), Child::AppService));
+        let service = service.filter(|one| one.is_lasting() && one.affects_spec);
+        Contested { lines, service: service.and_then(|one| one.words.clone()) }
     }
 
     /// Stores the sentence about a contested object with this resourceVersion.
@@ -147,13 +153,6 @@ impl Contests {
         if let Some(one) = self.0.lock().get_mut(&(uid.to_owned(), role)) {
             (one.words, one.explained, one.affects_spec) = (Some(words), version, affects_spec);
         }
-    }
-
-    /// The sentence about a contested spec, whose object may not work meanwhile.
-    #[must_use]
-    pub fn words_on_spec(&self, uid: &str, role: Child) -> Option<String> {
-        let all = self.0.lock();
-        all.get(&(uid.to_owned(), role)).filter(|one| one.is_lasting() && one.affects_spec)?.words.clone()
     }
 
     /// Whether a contested object has a sentence about this resourceVersion.
@@ -233,9 +232,9 @@ mod tests {
         assert_eq!(contests.next("u"), Some(FIRST));
         contests.explain("u", Child::App, None, "words".into(), true);
         tokio::time::advance(FIRST + WINDOW - Duration::from_secs(1)).await;
-        assert_eq!(contests.words("u"), ["words"]);
+        assert_eq!(contests.report("u").lines, ["words"]);
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(contests.words("u").is_empty());
+        assert!(contests.report("u").lines.is_empty());
         contests.wrote(&id("u"), Child::App, Some(&wanted));
         assert_eq!(contests.next("u"), None, "one write is usual again");
     }

@@ -12,7 +12,7 @@ pub mod status;
 pub mod steps;
 pub mod validate;
 
-use flaskblog_api::{Child, FlaskBlog};
+use flaskblog_api::FlaskBlog;
 
 use self::{
     actions::{certificates::show_not_after, execute, protecting_actions},
@@ -48,17 +48,6 @@ pub async fn converge(
     let plan = validate(blog, id, &observed, &ctx.settings)?; // no client required
     let (applied, held) = apply_plan(ctx, id, &plan, &observed, changes, &mut refusals).await?; // client required
     let growth = act(blog, &plan, ctx, &observed, &applied, changes, &mut refusals).await?; // client required
-    let contested = ctx.contests.words(&id.uid);
-    let contested_service = ctx.contests.words_on_spec(&id.uid, Child::AppService);
-    Ok(Reconciled {
-        observed,
-        plan,
-        applied,
-        growth,
-        held: held.lines,
-        contested,
-        contested_service,
-        suspended: None,
-        refusals,
-    })
+    let (held, contested) = (held.lines, ctx.contests.report(&id.uid));
+    Ok(Reconciled { observed, plan, applied, growth, held, contested, suspended: None, refusals })
 }

@@ -17,6 +17,7 @@ use super::{
     validate::validate,
 };
 use crate::{
+    cache::contests::Contested,
     context::Context,
     model::{
         blog_meta::BlogMeta,
@@ -97,19 +98,8 @@ pub fn dry_run(
     let differing = pending(&plan, &wanted, &observed);
     let due = due_actions(blog, &plan, &observed, &applied);
     let suspended = differing.iter().map(ToString::to_string).chain(due).collect();
-    let (growth, held, contested) = (VolumeExpansion::None, Vec::new(), Vec::new());
-    let (contested_service, suspended) = (None, Some(suspended));
-    Ok(Reconciled {
-        observed,
-        plan,
-        applied,
-        growth,
-        held,
-        contested,
-        contested_service,
-        suspended,
-        refusals,
-    })
+    let (growth, held, contested) = (VolumeExpansion::None, Vec::new(), Contested::default());
+    Ok(Reconciled { observed, plan, applied, growth, held, contested, suspended: Some(suspended), refusals })
 }
 
 /// One line for each action that an apply would bring (no client required).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use flaskblog_api::{FlaskBlog, OwnedKind};
 use kube::runtime::watcher::Event;
-use operator::context::Context;
+use operator::{cli::plan::preview, context::Context};
 use serde_json::{Value, json};
 
 use crate::{
@@ -99,6 +99,22 @@ async fn age_touches_nothing_of_a_suspended_blog_and_is_heard_afterwards() {
     fake.edit(BLOG, |blog| blog["spec"]["suspend"] = false.into());
     assert!(step(&fake, &ctx).await);
     assert!(fake.take_writes().contains(&"PATCH secrets/daily-mysql".to_owned()));
+}
+
+#[tokio::test]
+async fn due_rotation_is_listed_by_plan_and_while_suspended() {
+    let (fake, ctx) = asked("may").await;
+    let blog: FlaskBlog = serde_json::from_value(fake.get(BLOG).unwrap()).unwrap();
+    let line =
+        "Secret daily-mysql: rotate the password of the account (asked for by flaskblog.dev/rotate-password)";
+    fake.take_writes();
+    let preview = preview(fake.client(), blog, ctx.settings.clone()).await.unwrap();
+    assert!(preview.text.contains(line), "{}", preview.text);
+    assert_eq!(fake.take_writes(), [""; 0]);
+    fake.edit(BLOG, |blog| blog["spec"]["suspend"] = true.into());
+    assert!(step(&fake, &ctx).await);
+    let suspended = condition(&fake, "Suspended");
+    assert!(suspended["message"].as_str().unwrap().contains(line), "{suspended}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ use self::{
     workloads::{App, Database, DatabaseState, url},
 };
 use crate::{
+    cache::contests::Contested,
     context::Context,
     model::{
         advice,
@@ -54,10 +55,8 @@ pub struct Reconciled {
     pub held: Vec<String>,
     /// Objects that could not be applied.
     pub refusals: Refusals,
-    /// Objects that another manager keeps reverting, one sentence each.
-    pub contested: Vec<String>,
-    /// Why the Service may not select the replicas.
-    pub contested_service: Option<String>,
+    /// Objects that another manager keeps reverting.
+    pub contested: Contested,
     /// Pending changes of a suspended blog, one line per object.
     pub suspended: Option<Vec<String>>,
 }
@@ -173,7 +172,7 @@ fn is_settled(done: &Reconciled, ready: &DesiredCondition, problem: Option<&Fail
         HibernationPhase::Stopping | HibernationPhase::Starting => false,
     };
     calm && problem.is_none()
-        && done.contested.is_empty()
+        && done.contested.lines.is_empty()
         && !matches!(done.growth, VolumeExpansion::UnderWay(_) | VolumeExpansion::Requested(_))
 }
 
@@ -192,7 +191,7 @@ fn degraded(done: &Reconciled, problem: Option<&Failure>) -> DesiredCondition {
     if let (None, VolumeExpansion::Refused(words)) = (problem, &done.growth) {
         return condition(types::DEGRADED, true, reasons::EXPANSION_REFUSED, words);
     }
-    if let (None, [first, ..]) = (problem, &done.contested[..]) {
+    if let (None, [first, ..]) = (problem, &done.contested.lines[..]) {
         return condition(types::DEGRADED, true, reasons::CONTESTED, first);
     }
     match problem {

@@ -36,7 +36,7 @@ pub(super) fn ready(
         let message = "stopped as asked: spec.replicas is 0; the database runs on";
         return condition(types::READY, true, reasons::SCALED_TO_ZERO, message);
     }
-    if let (true, Some(words)) = (complete, &done.contested_service) {
+    if let (true, Some(words)) = (complete, &done.contested.service) {
         return condition(types::READY, false, reasons::CONTESTED, words);
     }
     if complete {
