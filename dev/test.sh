@@ -1,6 +1,10 @@
 #!/usr/bin/env bash
 # Runs all tests, the least powerful first, and counts the tests of each tier. `make test` runs this.
 # Usage: dev/test.sh [TIER…]      quick api mysql charts logging cluster (default: all)
+#        dev/test.sh --changed [COMMIT]
+#
+# --changed runs the tiers that the changes since COMMIT can affect, uncommitted ones included. COMMIT is the last one that
+# the remote's default branch has, unless it is given.
 #
 #   quick    format, lints, unit and snapshot tests, the repository's rules, the fake API server, the blog on SQLite
 #   api      the operator against a real kube-apiserver and etcd
@@ -102,7 +106,21 @@ if [[ ${1:-} == --body ]]; then
   "$2"
   exit
 fi
+# Committed, uncommitted and new files.
+changed_files() { # COMMIT
+  git diff --name-only "$1"
+  git ls-files --others --exclude-standard
+}
+
 wanted=("$@")
+if [[ ${1:-} == --changed ]]; then
+  base=${2:-$(git merge-base HEAD origin/HEAD 2>/dev/null || git merge-base HEAD origin/main 2>/dev/null)} ||
+    die "There is no remote to compare with; name a commit: dev/test.sh --changed COMMIT."
+  git rev-parse --quiet --verify "$base^{commit}" >/dev/null || die "Unknown commit $base."
+  mapfile -t wanted < <(changed_files "$base" | "$DEV_DIR/changed-tiers.sh")
+  ((${#wanted[@]} > 0)) || { step "No file differs from $base"; exit; }
+  step "Tiers that the changes since $base can affect: ${wanted[*]}"
+fi
 ((${#wanted[@]} > 0)) || wanted=("${TIERS[@]}")
 for name in "${wanted[@]}"; do
   [[ " ${TIERS[*]} " == *" $name "* ]] || die "Unknown tier $name; the tiers are: ${TIERS[*]}."
