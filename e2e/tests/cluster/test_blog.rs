@@ -68,6 +68,10 @@ impl TestBlog {
             blog.prepare();
         }
         blog.wait_ready();
+        let is_ending = |pod: &Value| !pod["metadata"]["deletionTimestamp"].is_null();
+        blog.eventually("replicas of an earlier test have ended", || {
+            (!blog.pods("app").iter().any(is_ending)).then_some(())
+        });
         blog.spec = blog.read()["spec"].clone();
         blog
     }
