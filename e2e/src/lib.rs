@@ -21,7 +21,7 @@ pub const URL: &str = "http://localhost:30423";
 pub const PATIENCE: Duration = Duration::from_secs(360);
 
 fn output(program: &str, arguments: &[&str], input: Option<&str>) -> Output {
-    // Nothing that is asked here takes longer, Helm's waits included; a call that hangs must not hang the run.
+    // No call takes longer, Helm's waits included; a call that hangs must not hang the run.
     let mut child = Command::new("timeout")
         .args(["--kill-after=10", "600", program])
         .args(arguments)
@@ -181,7 +181,7 @@ pub fn wait_ready(namespace: &str, blog: &str) {
     });
 }
 
-/// Whether a blog's index is there.
+/// Whether a blog serves its index.
 #[must_use]
 pub fn answers(url: &str) -> bool {
     shell(&format!("curl --silent --fail --max-time 10 --output /dev/null {url}/")).status.success()

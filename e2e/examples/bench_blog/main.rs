@@ -89,7 +89,7 @@ fn main() {
     println!("\nThe blog is ready {:.0} ms after its start (median of 9, schema in place).", ready(&places));
 }
 
-/// Both databases anew, with the same users and posts.
+/// Creates both databases again, with the same users and posts.
 fn fill(places: &Places, size: u32) {
     places.sql("DROP DATABASE IF EXISTS bench_blog; CREATE DATABASE bench_blog; DROP DATABASE IF EXISTS bench_flaskr; CREATE DATABASE bench_flaskr;");
     places.blog(&["migrate"], "");
@@ -119,7 +119,7 @@ fn fill(places: &Places, size: u32) {
     ));
 }
 
-/// The bytes of our index page, for those who serve only bytes.
+/// The bytes of our index page, for servers of plain bytes.
 fn page(places: &Places) -> Vec<u8> {
     let _blog = places.start_blog();
     curl(&["http://127.0.0.1:6001/"])

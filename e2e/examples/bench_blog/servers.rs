@@ -166,7 +166,7 @@ impl Server {
         server
     }
 
-    /// Waits until it has finished what it was asked before; a slow one still has requests of clients that are gone.
+    /// Waits until it has finished earlier requests; a slow server still has those of closed connections.
     pub fn settle(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let worked = || -> u64 {

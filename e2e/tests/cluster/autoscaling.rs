@@ -1,4 +1,4 @@
-//! As many replicas as the load asks for, by the cluster's own autoscaler and a real metrics server.
+//! As many replicas as the load needs, by the cluster's own autoscaler and a real metrics server.
 
 use serde_json::json;
 

@@ -42,7 +42,7 @@ async fn user_registers_logs_in_writes_edits_deletes_and_logs_out() {
     browser.close().await;
 }
 
-/// Delete asks once more before it does it, without a script.
+/// Delete needs a confirmation, without a script.
 async fn delete(browser: &Browser) {
     if let Ok(summary) = browser.page.find(Locator::Css("details > summary")).await {
         summary.click().await.unwrap();

@@ -75,7 +75,7 @@ async fn new_authority_fails_no_request_and_restarts_nothing() {
     step_reached(&blog, None);
     every_replica_took_up_more_than(&blog, &taken_before);
     assert_eq!(blog.incarnations(), pods_before, "something was restarted");
-    // A replica that starts now believes the new authority only.
+    // A replica that starts now trusts only the new CA.
     let newcomer = name(&blog.pods("app")[0]);
     let _ = blog.kubectl(&["delete", "pod", &newcomer, "--wait=false"]);
     blog.wait_ready();

@@ -12,13 +12,13 @@ use crate::{
 };
 
 const SYSTEM: &str = "flaskblog-system";
-/// Long enough for two collections of figures.
+/// Long enough for two scrapes.
 const INTERVAL: &str = "1m";
 /// The only panel that a kind cluster has nothing to show in: its volumes are directories of a node, of which the kubelet
-/// measures none by itself. Where a driver does, the figures are those that the alert's own test is made of.
+/// measures none by itself. Where a driver does, the metrics are those of the alert's own test.
 const NOT_MEASURED: &str = "kubelet_volume_stats_";
 
-/// What Prometheus answers, asked through the API server.
+/// The answer of Prometheus, through the API server.
 fn query(expr: &str) -> Vec<Value> {
     let service = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy/api/v1/query";
     let path = format!("{service}?query={}", utf8_percent_encode(expr, NON_ALPHANUMERIC));

@@ -11,7 +11,7 @@ use crate::{schedule::Slot, user::User};
 const MANIFESTS: &str = include_str!("original/application.yaml");
 const COMPOSE: &str = include_str!("original/compose.yaml");
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/original/chart");
-/// Our images, and the names under which the original asks for them.
+/// Our images, and the names by which the original pulls them.
 const IMAGES: [(&str, &str); 2] = [
     (concat!("flaskblog/blog-app:", env!("CARGO_PKG_VERSION")), "library/blog:v1.0.0"),
     ("library/mysql:9.7", "library/mysql:8.0.32"),
@@ -50,7 +50,7 @@ impl Place {
             (self.ready_replicas() == Some(2)).then_some(())
         });
         let forward = PortForward::start(self.namespace, "svc/flask-app-service");
-        // The original starts both at once, and the blog answers 503 until its database is there.
+        // The original starts both at once, and the blog answers 503 until its database does.
         eventually("the database is there", self.namespace, || answers(&forward.url).then_some(()));
         old_users_find_their_posts_and_write_new_ones(&forward.url).await;
     }

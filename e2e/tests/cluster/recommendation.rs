@@ -1,5 +1,6 @@
-//! What MySQL needs, by the vertical autoscaler's real recommender with the figures of a real metrics server. It runs beside the
-//! cluster, as it does nothing but read figures and write what it makes of them.
+//! The recommendation for MySQL's resources, by the vertical autoscaler's real recommender and a real metrics server.
+//!
+//! The recommender runs beside the cluster, since it only reads metrics and writes recommendations.
 
 use std::process::{Child, Command, Stdio};
 

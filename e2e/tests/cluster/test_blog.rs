@@ -131,7 +131,7 @@ impl TestBlog {
         self.object("fb", "blog").expect("the blog is there")
     }
 
-    /// Applies the deleted blog again: the post is there, and its author is still logged in.
+    /// Applies the deleted blog again: the post exists, and its author is still logged in.
     pub async fn comes_back_as_it_was(&self, author: &User, title: &str) {
         let (applied, text) = kubectl_apply(&self.namespace, &self.manifest.to_string());
         assert!(applied, "{text}");
@@ -147,7 +147,7 @@ impl TestBlog {
         let _ = self.kubectl(&["patch", "fb", "blog", "--type=merge", "-p", &patch]);
     }
 
-    /// An object of its namespace, if it is there.
+    /// An object of its namespace, if it exists.
     pub fn object(&self, kind: &str, name: &str) -> Option<Value> {
         kubectl_json(&["get", kind, name, "-n", &self.namespace])
     }

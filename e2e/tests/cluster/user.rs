@@ -77,7 +77,7 @@ impl User {
         request.send().await.map_err(|error| format!("{error:?}"))
     }
 
-    /// The text of a page that is there.
+    /// The text of a page that exists.
     pub async fn try_page(&self, path: &str) -> Result<String, String> {
         let answer = self.client.get(format!("{}{path}", self.base)).send().await;
         let answer = answer.and_then(Response::error_for_status).map_err(|error| format!("{error:?}"))?;

@@ -1,4 +1,4 @@
-//! The API server through one `kubectl proxy`: the matrix asks it far too often for a process each time.
+//! The API server through one `kubectl proxy`: the matrix sends too many requests for a process each.
 
 use std::{
     io::{BufRead, BufReader},
@@ -59,7 +59,7 @@ pub fn send(method: Method, path: &str, content_type: &str, body: &Value) -> Res
     })
 }
 
-/// The object at a path, if it is there.
+/// The object at a path, if it exists.
 pub fn read(path: &str) -> Option<Value> {
     send(Method::GET, path, "", &Value::Null).ok()
 }

@@ -86,7 +86,7 @@ impl Fault {
 /// A ConfigMap of another client, made when it is needed first.
 fn another_owner(object: &Object) -> Result<Value, String> {
     let path = format!("/api/v1/namespaces/{}/configmaps", object.namespace);
-    // It is there already after the first time.
+    // It exists after the first time.
     let made = json!({"metadata": {"name": "another-owner"}});
     let _ = api::send(Method::POST, &path, "application/json", &made);
     let other = api::read(&format!("{path}/another-owner")).ok_or("ConfigMap another-owner isn't there")?;

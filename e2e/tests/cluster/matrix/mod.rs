@@ -34,7 +34,7 @@ const ROUNDS: usize = 4;
 const CONTEST: Duration = Duration::from_secs(60);
 /// So many blogs in each state, when all is run.
 const LANES: usize = 1;
-/// So many faults hit a blog that sleeps before it wakes: waking takes longest.
+/// Faults of one hibernation: resuming takes longest.
 const ASLEEP: usize = 6;
 /// One of so many combinations is in the sample.
 const SAMPLED: usize = 37;
@@ -211,7 +211,7 @@ fn hit(blog: &mut Blog, state: State, object: &Object, fault: Fault) -> Result<E
     Err(format!("not healed when it was taken back; {named:?}"))
 }
 
-/// A blog that wakes has other replicas than before.
+/// A blog that resumes has other replicas than before.
 fn forget_replicas(object: &mut Value) {
     for entry in object["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
         if let Some(fields) = entry["fieldsV1"]["f:spec"].as_object_mut() {

@@ -60,7 +60,7 @@ impl Object {
         child.kind() == OwnedKind::Secret || (child == Child::App && fault == Fault::Garbage)
     }
 
-    /// The live object, if it is there.
+    /// The live object, if it exists.
     pub fn read(&self) -> Option<Value> {
         api::read(&self.path())
     }
