@@ -20,13 +20,25 @@ async fn contested(fake: &FakeApi, ctx: &Arc<Context>, path: &str, change: fn(&m
     fake.take_writes().into_iter().filter(|line| !line.contains("flaskblogs")).collect()
 }
 
-#[tokio::test]
-async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
+/// A blog that serves.
+async fn ready() -> (FakeApi, Arc<Context>) {
     let fake = fake_with(json!({}));
     let ctx = context(&fake);
     look(&fake, &ctx).await;
     workloads_become_ready(&fake, 2);
     look(&fake, &ctx).await;
+    (fake, ctx)
+}
+
+fn change_selector(service: &mut Value) {
+    service["spec"]["selector"]["app.kubernetes.io/name"] = json!("theirs");
+    let generation = service["metadata"]["generation"].as_i64().unwrap_or(0);
+    service["metadata"]["generation"] = json!(generation + 1);
+}
+
+#[tokio::test]
+async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
+    let (fake, ctx) = ready().await;
     let writes = contested(&fake, &ctx, SERVICE, |service| {
         service["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("theirs");
         service["metadata"]["managedFields"] = json!([{"manager": "policy-controller", "operation": "Update",
@@ -53,17 +65,8 @@ async fn a_client_that_reverts_a_label_is_named_and_gets_no_storm() {
 /// The Service may select no pods until the other client stops.
 #[tokio::test]
 async fn contested_selector_of_the_service_ends_ready() {
-    let fake = fake_with(json!({}));
-    let ctx = context(&fake);
-    look(&fake, &ctx).await;
-    workloads_become_ready(&fake, 2);
-    look(&fake, &ctx).await;
-    contested(&fake, &ctx, SERVICE, |service| {
-        service["spec"]["selector"]["app.kubernetes.io/name"] = json!("theirs");
-        let generation = service["metadata"]["generation"].as_i64().unwrap_or(0);
-        service["metadata"]["generation"] = json!(generation + 1);
-    })
-    .await;
+    let (fake, ctx) = ready().await;
+    contested(&fake, &ctx, SERVICE, change_selector).await;
     let ready = condition(&fake, "Ready");
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Contested")));
     assert_eq!(ready["message"], condition(&fake, "Degraded")["message"]);
@@ -72,21 +75,13 @@ async fn contested_selector_of_the_service_ends_ready() {
 /// A contest begins on a label, so `Ready` holds, and goes on to the spec without a write in between.
 #[tokio::test]
 async fn contest_that_goes_on_to_the_selector_ends_ready() {
-    let fake = fake_with(json!({}));
-    let ctx = context(&fake);
-    look(&fake, &ctx).await;
-    workloads_become_ready(&fake, 2);
-    look(&fake, &ctx).await;
+    let (fake, ctx) = ready().await;
     contested(&fake, &ctx, SERVICE, |service| {
         service["metadata"]["labels"]["app.kubernetes.io/part-of"] = json!("theirs");
     })
     .await;
     assert_eq!(condition(&fake, "Ready")["status"], "True");
-    fake.edit(SERVICE, |service| {
-        service["spec"]["selector"]["app.kubernetes.io/name"] = json!("theirs");
-        let generation = service["metadata"]["generation"].as_i64().unwrap_or(0);
-        service["metadata"]["generation"] = json!(generation + 1);
-    });
+    fake.edit(SERVICE, change_selector);
     look(&fake, &ctx).await;
     let ready = condition(&fake, "Ready");
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("Contested")));
